@@ -1,0 +1,1 @@
+//! The object model: kinds, defaulting, validation, patching, selectors, quantities, tables.

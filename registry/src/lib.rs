@@ -1,0 +1,1 @@
+//! OCI distribution server and pulling client.

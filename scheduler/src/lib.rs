@@ -1,0 +1,1 @@
+//! Pure placement of pods on hosts.

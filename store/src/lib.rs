@@ -1,0 +1,1 @@
+//! Replicated, revisioned, watchable keys.

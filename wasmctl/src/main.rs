@@ -1,0 +1,2 @@
+//! The Coracle command: a WebAssembly-native workload orchestrator in one binary.
+fn main() {}
