@@ -1,1 +1,18 @@
-//! Routing tables and ingress.
+//! Routing tables, pod addresses and the ingress: from a connection to the pod that answers.
+//!
+//! Deliberately absent: TLS (plain HTTP only), watching the API (the caller feeds [`RouteBook`]), and any knowledge of how
+//! a pod is run: a pod is a [`Handler`] in this process or an address.
+
+pub mod addresses;
+mod handler;
+mod ingress;
+mod metrics;
+mod route_book;
+mod routes;
+pub mod views;
+
+pub use handler::{Body, BodyError, BoxError, Handler, Handlers, RequestBody, RequestContext, RequestId, text_response};
+pub use ingress::{Ingress, IngressOptions, Limits, Running};
+pub use metrics::Metrics;
+pub use route_book::RouteBook;
+pub use routes::{Endpoint, RoutingTable, ServiceRoute, Target, build_routes};

@@ -1,0 +1,118 @@
+//! Requests to endpoints outside this process: plain HTTP/1.1 over pooled connections.
+//!
+//! Deliberately absent: retries. A request may have had its effect; only its sender knows whether to send it again.
+
+use std::error::Error as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, Version, header};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+use crate::handler::{Body, BodyError, RequestBody, text_response};
+use crate::ingress::request::unavailable;
+use crate::routes::Endpoint;
+
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_MAX_PER_ENDPOINT: usize = 64;
+
+/// Headers that concern one connection only.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+];
+
+pub(super) struct Remote {
+    client: Client<HttpConnector, RequestBody>,
+    answer_timeout: Duration,
+}
+
+impl Remote {
+    pub(super) fn new(connect_timeout: Duration, answer_timeout: Duration) -> Remote {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(connect_timeout));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_MAX_PER_ENDPOINT)
+            .build(connector);
+        Remote { client, answer_timeout }
+    }
+
+    pub(super) async fn send(&self, endpoint: &Endpoint, addr: SocketAddr, mut request: Request<RequestBody>) -> Response<Body> {
+        if let Err(error) = address(&mut request, addr) {
+            return text_response(StatusCode::BAD_REQUEST, format_args!("the request cannot be passed on: {error}"));
+        }
+        let pod = &endpoint.pod;
+        match timeout(self.answer_timeout, self.client.request(request)).await {
+            Ok(Ok(mut response)) => {
+                remove_hop_by_hop(response.headers_mut());
+                response.map(|body| body.map_err(Into::into).boxed_unsync())
+            }
+            Ok(Err(error)) if error.is_connect() => {
+                tracing::debug!(%pod, %addr, error = &error as &dyn std::error::Error, "a pod cannot be reached");
+                unavailable(format_args!("pod {pod} cannot be reached at {addr}"))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%pod, %addr, error = &error as &dyn std::error::Error, "a pod did not answer");
+                match too_large(&error) {
+                    Some(body) => text_response(StatusCode::PAYLOAD_TOO_LARGE, body),
+                    None => text_response(StatusCode::BAD_GATEWAY, format_args!("pod {pod} closed the connection without an answer")),
+                }
+            }
+            Err(_) => {
+                let text = format_args!("pod {pod} did not answer within {:?}", self.answer_timeout);
+                text_response(StatusCode::GATEWAY_TIMEOUT, text)
+            }
+        }
+    }
+}
+
+/// Makes of a request that came in one that goes out to `addr`, still for the host its client asked for.
+fn address(request: &mut Request<RequestBody>, addr: SocketAddr) -> Result<(), http::Error> {
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    if let Some(authority) = request.uri().authority() {
+        let host = authority.as_str().parse()?;
+        request.headers_mut().insert(header::HOST, host);
+    }
+    *request.uri_mut() = Uri::builder().scheme(Scheme::HTTP).authority(addr.to_string()).path_and_query(path).build()?;
+    *request.version_mut() = Version::HTTP_11;
+    remove_hop_by_hop(request.headers_mut());
+    Ok(())
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Whether a request failed because its own body went over the cap.
+fn too_large(error: &hyper_util::client::legacy::Error) -> Option<&BodyError> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(body @ BodyError::TooLarge { .. }) = error.downcast_ref() {
+            return Some(body);
+        }
+        source = error.source();
+    }
+    None
+}

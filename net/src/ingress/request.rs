@@ -1,0 +1,190 @@
+//! One request, from its head to the last byte of its answer.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+
+use super::worker::{Peer, Worker};
+use crate::handler::{Body, BodyError, BoxError, Handler, RequestBody, RequestContext, RequestId, text_response};
+use crate::routes::{Endpoint, Target};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The status counted for a request whose client left before there was one.
+const CLIENT_LEFT: u16 = 499;
+
+/// Answers a request.
+pub(super) async fn serve(peer: Arc<Peer>, mut request: Request<Incoming>) -> Result<Response<Tracked>, Infallible> {
+    peer.has_begun.store(true, Ordering::Relaxed);
+    let worker = &peer.worker;
+    let (count, random) = worker.next_request();
+    let sent_id = request.headers().get(REQUEST_ID).and_then(RequestId::accept);
+    let id = sent_id.unwrap_or_else(|| worker.request_id(count));
+    let mut flight = Flight::begin(worker.clone(), &request, &id, peer.addr);
+    let mut response = match choose(worker, &request, random) {
+        Err(refusal) => *refusal,
+        Ok(endpoint) => {
+            let headers = request.headers_mut();
+            headers.insert(REQUEST_ID, id.as_header().clone());
+            headers.insert(FORWARDED_FOR, peer.forwarded_for.clone());
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+            let limit = worker.shared.limits.body_bytes_max;
+            let request = request.map(|incoming| RequestBody::incoming(incoming, limit));
+            let endpoint = flight.at(endpoint);
+            match &endpoint.target {
+                Target::Local(handler) => {
+                    let context =
+                        RequestContext { request_id: id.clone(), client_addr: peer.addr, scheme: Scheme::HTTP };
+                    Handler::handle(&**handler, request, context).await
+                }
+                Target::Remote(addr) => worker.remote.send(endpoint, *addr, request).await,
+            }
+        }
+    };
+    response.headers_mut().insert(REQUEST_ID, id.as_header().clone());
+    flight.status = response.status();
+    Ok(response.map(|body| Tracked { body, _flight: flight }))
+}
+
+/// The one look at the routing table.
+fn choose(worker: &Worker, request: &Request<Incoming>, random: u64) -> Result<Arc<Endpoint>, Box<Response<Body>>> {
+    let refuse = |status, text: fmt::Arguments<'_>| Err(Box::new(text_response(status, text)));
+    if request.method() == Method::CONNECT {
+        return refuse(StatusCode::METHOD_NOT_ALLOWED, format_args!("CONNECT is not served here"));
+    }
+    let limit = worker.shared.limits.body_bytes_max;
+    if request.body().size_hint().lower() > limit {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, format_args!("{}", BodyError::TooLarge { limit }));
+    }
+    let Some(host) = host(request) else {
+        return refuse(StatusCode::BAD_REQUEST, format_args!("a request needs one Host header, of a name"));
+    };
+    let path = request.uri().path();
+    let table = worker.shared.routes.load();
+    let Some(route) = table.find(host, path) else {
+        return refuse(StatusCode::NOT_FOUND, format_args!("no Ingress routes {host} {path}"));
+    };
+    route.choose(random).cloned().ok_or_else(|| Box::new(unavailable(route.reason())))
+}
+
+/// The name of the host asked for, without port; `None` if it isn't clear which.
+fn host<B>(request: &Request<B>) -> Option<&str> {
+    let authority = match request.uri().authority() {
+        Some(authority) => authority.as_str(),
+        None => {
+            let mut values = request.headers().get_all(header::HOST).iter();
+            match (values.next(), values.next()) {
+                (Some(only), None) => only.to_str().ok()?,
+                // HTTP/1.0 knows no Host.
+                (None, _) if request.version() == http::Version::HTTP_10 => "",
+                _ => return None,
+            }
+        }
+    };
+    let name = match authority.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => authority,
+    };
+    Some(name)
+}
+
+/// A 503 that says when to come again.
+pub(super) fn unavailable(text: impl fmt::Display) -> Response<Body> {
+    let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// A request being answered; counted as over when dropped.
+struct Flight {
+    worker: Arc<Worker>,
+    endpoint: Option<Arc<Endpoint>>,
+    begun: Instant,
+    status: StatusCode,
+    /// Made only if somebody reads it.
+    access: Option<Box<Access>>,
+}
+
+struct Access {
+    id: RequestId,
+    client_addr: SocketAddr,
+    method: Method,
+    host: String,
+    path: String,
+}
+
+impl Flight {
+    fn begin(worker: Arc<Worker>, request: &Request<Incoming>, id: &RequestId, client_addr: SocketAddr) -> Flight {
+        worker.metrics().request_begins();
+        let access = tracing::enabled!(target: "coracle_net::access", tracing::Level::DEBUG).then(|| {
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            let host = host(request).unwrap_or_default().to_owned();
+            Box::new(Access { id: id.clone(), client_addr, method, host, path })
+        });
+        let status = StatusCode::from_u16(CLIENT_LEFT).expect("invariant: 499 is a status code");
+        Flight { worker, endpoint: None, begun: Instant::now(), status, access }
+    }
+
+    fn at(&mut self, endpoint: Arc<Endpoint>) -> &Endpoint {
+        endpoint.begin();
+        self.endpoint.insert(endpoint)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let took = self.begun.elapsed();
+        self.worker.metrics().request_ends(self.status, took);
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.end();
+        }
+        let Some(access) = &self.access else { return };
+        tracing::debug!(
+            target: "coracle_net::access",
+            request_id = %access.id,
+            client = %access.client_addr,
+            method = %access.method,
+            host = %access.host,
+            path = %access.path,
+            status = self.status.as_u16(),
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            pod = self.endpoint.as_ref().map(|endpoint| &*endpoint.pod),
+            "request"
+        );
+    }
+}
+
+/// An answer's body, which keeps its request counted as in flight.
+pub(super) struct Tracked {
+    body: Body,
+    _flight: Flight,
+}
+
+impl http_body::Body for Tracked {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

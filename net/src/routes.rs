@@ -1,0 +1,179 @@
+//! The routing table: host, then path, then the pods behind a Service. Immutable; swapped whole.
+//!
+//! Deliberately absent: normalising. Paths are compared as sent, percent signs, dots and all.
+
+mod build;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use build::build_routes;
+pub(crate) use build::{Resolver, assemble};
+
+use crate::handler::Handler;
+use crate::views::{Backend, PathKind};
+
+/// Where an endpoint's requests go.
+#[derive(Clone)]
+pub enum Target {
+    /// To a handler in this process.
+    Local(Arc<dyn Handler>),
+    /// To an address, as plain HTTP/1.1.
+    Remote(SocketAddr),
+}
+
+impl Target {
+    fn is_same(&self, other: &Target) -> bool {
+        match (self, other) {
+            (Target::Local(one), Target::Local(two)) => std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(two)),
+            (Target::Remote(one), Target::Remote(two)) => one == two,
+            _ => false,
+        }
+    }
+}
+
+/// A port of one pod.
+pub struct Endpoint {
+    /// The pod, as `namespace/name`.
+    pub pod: Arc<str>,
+    /// Where requests go.
+    pub target: Target,
+    in_flight: AtomicU32,
+}
+
+impl Endpoint {
+    /// An endpoint nobody uses yet.
+    pub fn new(pod: Arc<str>, target: Target) -> Endpoint {
+        Endpoint { pod, target, in_flight: AtomicU32::new(0) }
+    }
+
+    /// How many requests it is answering.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_same(&self, other: &Endpoint) -> bool {
+        self.pod == other.pod && self.target.is_same(&other.target)
+    }
+}
+
+/// Why a route leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// There is no such Service.
+    NoService,
+    /// The Service has no such port.
+    NoPort,
+    /// No pod behind it is ready.
+    NoReadyPod,
+}
+
+/// The pods behind one port of a Service.
+pub struct ServiceRoute {
+    backend: Backend,
+    endpoints: Box<[Arc<Endpoint>]>,
+    gap: Gap,
+}
+
+impl ServiceRoute {
+    /// The pods that take requests.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
+    /// Chooses the endpoint with fewer requests in flight out of two that `random` picks.
+    pub fn choose(&self, random: u64) -> Option<&Arc<Endpoint>> {
+        match &*self.endpoints {
+            [] => None,
+            [only] => Some(only),
+            many => {
+                let count = many.len() as u64;
+                let one = (random & 0xffff_ffff) % count;
+                let two = (one + 1 + (random >> 32) % (count - 1)) % count;
+                let (one, two) = (&many[one as usize], &many[two as usize]);
+                Some(if two.in_flight() < one.in_flight() { two } else { one })
+            }
+        }
+    }
+
+    /// Why [`ServiceRoute::choose`] found nothing, for the client.
+    pub fn reason(&self) -> String {
+        let Backend { service, port } = &self.backend;
+        match self.gap {
+            Gap::NoService => format!("no Service {service}"),
+            Gap::NoPort => format!("no port {port} in Service {service}"),
+            Gap::NoReadyPod => format!("no ready pod behind service {service}"),
+        }
+    }
+}
+
+/// The paths of one host, in order of precedence.
+#[derive(Default)]
+struct Paths(Vec<PathRoute>);
+
+struct PathRoute {
+    /// Without a slash at its end if `kind` is Prefix.
+    path: Box<str>,
+    kind: PathKind,
+    route: Arc<ServiceRoute>,
+}
+
+impl PathRoute {
+    fn matches(&self, path: &str) -> bool {
+        match self.kind {
+            PathKind::Exact => *self.path == *path,
+            PathKind::Prefix => path.strip_prefix(&*self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        }
+    }
+}
+
+impl Paths {
+    fn find(&self, path: &str) -> Option<&Arc<ServiceRoute>> {
+        self.0.iter().find(|route| route.matches(path)).map(|found| &found.route)
+    }
+}
+
+/// Every route there is. The most specific host decides: its exact name, else a wildcard over its first label, else the
+/// rules for every host; then the longest path, an exact one before a prefix; then the default backend.
+#[derive(Default)]
+pub struct RoutingTable {
+    exact: HashMap<Box<str>, Paths>,
+    /// By the part behind `*.`.
+    wildcard: HashMap<Box<str>, Paths>,
+    any: Paths,
+    default: Option<Arc<ServiceRoute>>,
+}
+
+impl RoutingTable {
+    /// The route of a request. `host` is a name without port, in any case; `path` starts with a slash.
+    pub fn find(&self, host: &str, path: &str) -> Option<&Arc<ServiceRoute>> {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let paths = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            self.paths(&host.to_ascii_lowercase())
+        } else {
+            self.paths(host)
+        };
+        paths.find(path).or(self.default.as_ref())
+    }
+
+    fn paths(&self, host: &str) -> &Paths {
+        let by_wildcard = || match host.split_once('.') {
+            Some((label, domain)) if !label.is_empty() => self.wildcard.get(domain),
+            _ => None,
+        };
+        self.exact.get(host).or_else(by_wildcard).unwrap_or(&self.any)
+    }
+}
+
+#[cfg(test)]
+mod tests;
