@@ -1,0 +1,198 @@
+//! What the rest of Coracle must know about a kind of object: how it is named, addressed, defaulted, validated, found and shown.
+//!
+//! Deliberately absent: behaviour. What a kind *does* is its controller's matter; nothing here performs I/O or knows a clock.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::kinds::metadata;
+use crate::validation::FieldError;
+
+/// A part of an object that is read or written under a path of its own, `…/NAME/SUBRESOURCE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subresource {
+    /// What was observed, written by whoever observes it.
+    Status,
+    /// The replica count, as `autoscaling/v1` Scale.
+    Scale,
+    /// The output of a pod's container.
+    Log,
+    /// The assignment of a pod to a node.
+    Binding,
+    /// A deletion that honours disruption budgets.
+    Eviction,
+}
+
+impl Subresource {
+    /// The last segment of the path.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Subresource::Status => "status",
+            Subresource::Scale => "scale",
+            Subresource::Log => "log",
+            Subresource::Binding => "binding",
+            Subresource::Eviction => "eviction",
+        }
+    }
+}
+
+/// The grammar that the names of a kind's objects follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NameRule {
+    /// Lower-case labels joined by dots, at most 253 characters.
+    Dns1123Subdomain,
+    /// One lower-case label, at most 63 characters.
+    Dns1123Label,
+    /// One lower-case label that starts with a letter, at most 63 characters.
+    Dns1035Label,
+}
+
+/// A column of the Tables that `kubectl get` prints.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// The heading.
+    pub name: &'static str,
+    /// The OpenAPI type of the cell: `string` or `integer`.
+    pub kind: &'static str,
+    /// `name` for the column that identifies the row, otherwise empty.
+    pub format: &'static str,
+    /// What the column shows.
+    pub description: &'static str,
+    /// 0 is always shown, 1 only with `-o wide`.
+    pub priority: i32,
+    /// The cell of one object, at a moment (ages depend on it).
+    pub cell: fn(&Value, Timestamp) -> Value,
+}
+
+impl Column {
+    /// A column of text.
+    pub(crate) const fn string(
+        name: &'static str,
+        priority: i32,
+        description: &'static str,
+        cell: fn(&Value, Timestamp) -> Value,
+    ) -> Column {
+        Column { name, kind: "string", format: "", description, priority, cell }
+    }
+
+    /// A column of numbers.
+    pub(crate) const fn integer(
+        name: &'static str,
+        priority: i32,
+        description: &'static str,
+        cell: fn(&Value, Timestamp) -> Value,
+    ) -> Column {
+        Column { name, kind: "integer", format: "", description, priority, cell }
+    }
+}
+
+/// A kind of object, as one constant in `kinds/`.
+#[derive(Debug)]
+pub struct Kind {
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The version within the group, such as `v1`.
+    pub version: &'static str,
+    /// The name in manifests, such as `Deployment`.
+    pub kind: &'static str,
+    /// The name in paths, such as `deployments`.
+    pub plural: &'static str,
+    /// The name in messages and on the command line, such as `deployment`.
+    pub singular: &'static str,
+    /// Abbreviations on the command line, such as `deploy`.
+    pub short_names: &'static [&'static str],
+    /// Groups of kinds on the command line: `all`.
+    pub categories: &'static [&'static str],
+    /// Whether objects live in namespaces.
+    pub namespaced: bool,
+    /// The name of the schema definition, such as `io.k8s.api.apps.v1.Deployment`.
+    pub definition: &'static str,
+    /// The subresources served.
+    pub subresources: &'static [Subresource],
+    /// The columns of its Tables.
+    pub columns: &'static [Column],
+    /// The field selectors supported besides `metadata.name` and `metadata.namespace`.
+    pub fields: &'static [&'static str],
+    /// The grammar of its names.
+    pub name_rule: NameRule,
+    /// The index tags of an object: `PATH=VALUE` for every field selector that watchers use a lot.
+    pub tags: fn(&Value) -> Vec<String>,
+    /// Whether a client may set `status` when it creates an object.
+    pub(crate) status_on_create: bool,
+    pub(crate) default: fn(&mut Value),
+    pub(crate) validate: fn(&Value, &mut Vec<FieldError>),
+    pub(crate) validate_update: fn(&Value, &Value, &mut Vec<FieldError>),
+}
+
+impl Kind {
+    /// `v1` for the core group, otherwise `GROUP/VERSION`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// `pods` for the core group, otherwise `PLURAL.GROUP`.
+    pub fn resource(&self) -> String {
+        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
+
+    /// The storage key of an object; cluster-scoped kinds ignore the namespace.
+    pub fn key(&self, namespace: Option<&str>, name: &str) -> String {
+        format!("{}{name}", self.prefix(namespace))
+    }
+
+    /// The storage prefix of all objects, or of those in one namespace; cluster-scoped kinds ignore the namespace.
+    pub fn prefix(&self, namespace: Option<&str>) -> String {
+        match namespace.filter(|_| self.namespaced) {
+            Some(namespace) => format!("{}/{namespace}/", self.resource()),
+            None => format!("{}/", self.resource()),
+        }
+    }
+
+    /// Whether the subresource is served.
+    pub fn has(&self, subresource: Subresource) -> bool {
+        self.subresources.contains(&subresource)
+    }
+
+    /// Readies an object for creation: drops a status that only observers may write, then fills in the defaults.
+    pub fn prepare(&self, object: &mut Value) {
+        if !self.status_on_create
+            && self.has(Subresource::Status)
+            && let Some(fields) = object.as_object_mut()
+        {
+            fields.remove("status");
+        }
+        self.default(object);
+    }
+
+    /// Fills in the defaults, as Kubernetes does on every create and update; idempotent.
+    pub fn default(&self, object: &mut Value) {
+        (self.default)(object);
+    }
+
+    /// Appends what is wrong with an object, metadata first.
+    pub fn validate(&self, object: &Value, errors: &mut Vec<FieldError>) {
+        metadata::validate(self, object, errors);
+        (self.validate)(object, errors);
+    }
+
+    /// Appends what is wrong with replacing `old` by `new`: what [`Kind::validate`] finds in `new`, and changes that
+    /// aren't allowed.
+    pub fn validate_update(&self, new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+        metadata::validate_update(self, new, old, errors);
+        (self.validate)(new, errors);
+        (self.validate_update)(new, old, errors);
+    }
+
+    /// Appends what is wrong with replacing only the status of `old` by that of `new`.
+    pub fn validate_status_update(&self, new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+        metadata::validate_update(self, new, old, errors);
+    }
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Kind) -> bool {
+        (self.group, self.version, self.kind) == (other.group, other.version, other.kind)
+    }
+}
+
+impl Eq for Kind {}

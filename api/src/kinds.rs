@@ -1,0 +1,106 @@
+//! Every kind of object the cluster knows: one file and one line in [`ALL`] each.
+//!
+//! Deliberately absent: kinds that users define themselves; the table is fixed when Coracle is built.
+
+mod cells;
+mod config_map;
+mod deployment;
+mod endpoint_slice;
+mod event;
+mod ingress;
+mod lease;
+pub(crate) mod metadata;
+mod namespace;
+mod node;
+pub mod pod;
+mod replica_set;
+mod secret;
+mod service;
+mod service_account;
+mod workload;
+
+use crate::kind::Kind;
+
+/// Namespaces.
+pub static NAMESPACE: Kind = namespace::KIND;
+/// Nodes: the hosts that run pods.
+pub static NODE: Kind = node::KIND;
+/// Pods.
+pub static POD: Kind = pod::KIND;
+/// Replica sets.
+pub static REPLICA_SET: Kind = replica_set::KIND;
+/// Deployments.
+pub static DEPLOYMENT: Kind = deployment::KIND;
+/// Services.
+pub static SERVICE: Kind = service::KIND;
+/// Endpoint slices: the addresses behind a service.
+pub static ENDPOINT_SLICE: Kind = endpoint_slice::KIND;
+/// Ingresses: HTTP routes from outside to services.
+pub static INGRESS: Kind = ingress::KIND;
+/// Config maps.
+pub static CONFIG_MAP: Kind = config_map::KIND;
+/// Secrets.
+pub static SECRET: Kind = secret::KIND;
+/// Service accounts.
+pub static SERVICE_ACCOUNT: Kind = service_account::KIND;
+/// Events.
+pub static EVENT: Kind = event::KIND;
+/// Leases.
+pub static LEASE: Kind = lease::KIND;
+
+/// All kinds, in the order in which discovery lists them within a group.
+pub static ALL: &[&Kind] = &[
+    &CONFIG_MAP,
+    &EVENT,
+    &NAMESPACE,
+    &NODE,
+    &POD,
+    &SECRET,
+    &SERVICE_ACCOUNT,
+    &SERVICE,
+    &DEPLOYMENT,
+    &REPLICA_SET,
+    &LEASE,
+    &ENDPOINT_SLICE,
+    &INGRESS,
+];
+
+/// The kind served under `/api/VERSION/PLURAL` (empty group) or `/apis/GROUP/VERSION/PLURAL`.
+pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
+    ALL.iter().copied().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+}
+
+/// The kind that a manifest's `apiVersion` and `kind` name.
+pub fn by_api_version(api_version: &str, kind: &str) -> Option<&'static Kind> {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    by_kind(Some(group), kind).filter(|kind| kind.version == version)
+}
+
+/// The kind of that name, in one group or in any.
+pub fn by_kind(group: Option<&str>, name: &str) -> Option<&'static Kind> {
+    ALL.iter().copied().find(|kind| kind.kind == name && group.is_none_or(|group| kind.group == group))
+}
+
+/// The kind a person means by `deploy`, `deployment`, `Deployments`, `deployments.apps` or `deployments.v1.apps`.
+pub fn by_any_name(name: &str) -> Option<&'static Kind> {
+    let name = name.to_ascii_lowercase();
+    let (resource, group) = match name.split_once('.') {
+        Some((resource, group)) => (resource, Some(group)),
+        None => (name.as_str(), None),
+    };
+    let in_group = |kind: &Kind| {
+        group.is_none_or(|group| {
+            group == kind.group
+                || group.strip_prefix(kind.version).and_then(|rest| rest.strip_prefix('.')) == Some(kind.group)
+        })
+    };
+    ALL.iter().copied().find(|kind| {
+        let named = kind.plural == resource || kind.singular == resource || kind.short_names.contains(&resource);
+        named && in_group(kind)
+    })
+}
+
+/// The kinds of a category, `all` being the one that people use.
+pub fn in_category(category: &str) -> impl Iterator<Item = &'static Kind> {
+    ALL.iter().copied().filter(move |kind| kind.categories.contains(&category))
+}

@@ -1,0 +1,49 @@
+//! A lease: who holds a lock, and that they are alive.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::kind::{Column, Kind, NameRule};
+use crate::kinds::cells;
+use crate::validation::FieldError;
+
+pub(crate) const KIND: Kind = Kind {
+    group: "coordination.k8s.io",
+    version: "v1",
+    kind: "Lease",
+    plural: "leases",
+    singular: "lease",
+    short_names: &[],
+    categories: &[],
+    namespaced: true,
+    definition: "io.k8s.api.coordination.v1.Lease",
+    subresources: &[],
+    columns: COLUMNS,
+    fields: &[],
+    name_rule: NameRule::Dns1123Subdomain,
+    tags,
+    status_on_create: false,
+    default,
+    validate,
+    validate_update,
+};
+
+const COLUMNS: &[Column] = &[
+    cells::NAME,
+    Column::string("Holder", 0, "holderIdentity contains the identity of the holder of a current lease.", holder),
+    cells::AGE,
+];
+
+fn holder(object: &Value, _: Timestamp) -> Value {
+    cells::text_or(object, &["spec", "holderIdentity"], "")
+}
+
+fn tags(_: &Value) -> Vec<String> {
+    Vec::new()
+}
+
+fn default(_: &mut Value) {}
+
+fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+
+fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
