@@ -1,0 +1,1 @@
+//! The checks and additions every write passes, as a chain of pure functions.

@@ -1,0 +1,1 @@
+//! Who is asking: the identity in a client certificate.

@@ -1,0 +1,1 @@
+//! The controllers: pure reconcilers, one a file.

@@ -1,0 +1,1 @@
+//! The loop that feeds the controllers and writes what they decide.

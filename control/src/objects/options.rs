@@ -1,0 +1,84 @@
+//! What a caller may ask of a write or a deletion.
+
+use coracle_store::Revision;
+
+/// What to do with fields the schema doesn't know. Fields of a wrong type are refused always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Keep them and say nothing.
+    Ignore,
+    /// Keep them and send a warning for each.
+    #[default]
+    Warn,
+    /// Refuse the object.
+    Strict,
+}
+
+/// How a create, update or patch is carried out.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// Do everything but write.
+    pub dry_run: bool,
+    /// What to do with unknown fields.
+    pub field_validation: FieldValidation,
+    /// The object comes from inside the control plane: skip the schema check, and allow what only controllers may write.
+    pub trusted: bool,
+}
+
+impl WriteOptions {
+    /// The options of a controller's writes.
+    pub fn trusted() -> WriteOptions {
+        WriteOptions { trusted: true, ..WriteOptions::default() }
+    }
+}
+
+/// What becomes of the objects owned by a deleted one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// The owner goes first; the garbage collector deletes the rest.
+    Background,
+    /// The dependents go first; the owner waits for them with a finalizer.
+    Foreground,
+    /// The dependents stay and lose their reference.
+    Orphan,
+}
+
+/// How a deletion is carried out.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteOptions {
+    /// Do everything but delete.
+    pub dry_run: bool,
+    /// Seconds a pod gets to stop; the pod's own setting when absent.
+    pub grace_period_seconds: Option<i64>,
+    /// What becomes of dependents; background when absent.
+    pub propagation: Option<Propagation>,
+    /// Delete only the object with this uid.
+    pub uid: Option<String>,
+    /// Delete only the object at this revision.
+    pub revision: Option<Revision>,
+}
+
+/// The kinds of patch the server applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    /// `application/json-patch+json`
+    Json,
+    /// `application/merge-patch+json`
+    Merge,
+    /// `application/strategic-merge-patch+json`
+    Strategic,
+}
+
+/// The part of an object that an update or patch addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// Everything but the status.
+    #[default]
+    Main,
+    /// The status alone.
+    Status,
+    /// `spec.replicas`, seen as an `autoscaling/v1` Scale.
+    Scale,
+    /// A Namespace's `spec.finalizers` alone.
+    Finalize,
+}

@@ -1,0 +1,1 @@
+//! Recent snapshots, kept so that a paged list stays consistent.
