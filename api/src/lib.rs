@@ -1,1 +1,19 @@
 //! The object model: kinds, defaulting, validation, patching, selectors, quantities, tables.
+//!
+//! Nothing here does I/O or knows a clock. An object travels as `serde_json::Value`, so that unknown fields survive.
+
+pub mod decode;
+pub mod encode;
+pub mod kind;
+pub mod kinds;
+pub mod names;
+pub mod object;
+pub mod openapi;
+pub mod patch;
+pub mod quantity;
+pub mod schema;
+pub mod selector;
+pub mod status;
+pub mod table;
+pub mod validation;
+pub mod yaml;
