@@ -3,6 +3,7 @@
 //! Deliberately absent: kinds that users define themselves; the table is fixed when Coracle is built.
 
 mod cells;
+mod check;
 mod config_map;
 mod deployment;
 mod endpoint_slice;
@@ -14,6 +15,7 @@ mod namespace;
 mod node;
 pub mod pod;
 mod replica_set;
+mod sealed_data;
 mod secret;
 mod service;
 mod service_account;

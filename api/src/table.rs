@@ -33,12 +33,7 @@ impl Include {
 }
 
 /// A Table of the objects, with its column definitions and empty metadata.
-pub fn render<'a>(
-    kind: &Kind,
-    items: impl IntoIterator<Item = &'a Value>,
-    include: Include,
-    now: Timestamp,
-) -> Value {
+pub fn render<'a>(kind: &Kind, items: impl IntoIterator<Item = &'a Value>, include: Include, now: Timestamp) -> Value {
     let rows: Vec<Value> = items.into_iter().map(|object| row(kind, object, include, now)).collect();
     json!({
         "kind": "Table",

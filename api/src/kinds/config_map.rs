@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::kind::{Column, Kind, NameRule};
-use crate::kinds::cells;
-use crate::validation::FieldError;
+use crate::kinds::{cells, check, sealed_data};
+use crate::object;
+use crate::validation::{self, FieldError};
 
 pub(crate) const KIND: Kind = Kind {
     group: "",
@@ -51,6 +52,27 @@ fn tags(_: &Value) -> Vec<String> {
 
 fn default(_: &mut Value) {}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    let mut bytes = 0;
+    for (key, value) in check::entries(object, &["data"]) {
+        let path = format!("data[{key}]");
+        check::follows(errors, &path, key, validation::config_key);
+        if object::get(object, &["binaryData", key]).is_some() {
+            errors.push(FieldError::invalid(path, key, "duplicate of key present in binaryData"));
+        }
+        bytes += value.as_str().map_or(0, str::len);
+    }
+    for (key, value) in check::entries(object, &["binaryData"]) {
+        let path = format!("binaryData[{key}]");
+        check::follows(errors, &path, key, validation::config_key);
+        match sealed_data::decoded_length(value) {
+            Some(length) => bytes += length,
+            None => errors.push(FieldError::invalid(path, value.clone(), "illegal base64 data")),
+        }
+    }
+    sealed_data::validate_size(bytes, errors);
+}
 
-fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
+fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    sealed_data::validate_immutable(new, old, &["data", "binaryData"], errors);
+}

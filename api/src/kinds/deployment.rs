@@ -1,12 +1,17 @@
 //! A deployment: rolls a pod template out over replica sets.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kind::{Column, Kind, NameRule, Subresource};
-use crate::kinds::{cells, workload};
+use crate::kinds::pod::default;
+use crate::kinds::{cells, check, workload};
 use crate::object;
 use crate::validation::FieldError;
+
+const ROLLING_UPDATE: &str = "RollingUpdate";
+const PERCENT_RULE: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or \
+    '93%', regex used for validation is '[0-9]+%')";
 
 pub(crate) const KIND: Kind = Kind {
     group: "apps",
@@ -86,8 +91,95 @@ fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
-fn default(_: &mut Value) {}
+fn default(object: &mut Value) {
+    let spec = object::child_mut(object, "spec");
+    default::set(spec, "replicas", 1);
+    default::set(spec, "revisionHistoryLimit", 10);
+    default::set(spec, "progressDeadlineSeconds", 600);
+    default::set(spec, "strategy", json!({}));
+    if let Some(strategy) = default::child(spec, "strategy") {
+        default::set_text(strategy, "type", ROLLING_UPDATE);
+        if strategy.get("type").and_then(Value::as_str) == Some(ROLLING_UPDATE) {
+            default::set(strategy, "rollingUpdate", json!({}));
+        }
+        if let Some(rolling) = default::child(strategy, "rollingUpdate") {
+            default::set(rolling, "maxUnavailable", "25%");
+            default::set(rolling, "maxSurge", "25%");
+        }
+    }
+    default::template(spec);
+    object::child_mut(object, "status");
+}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    workload::validate(object, errors);
+    strategy(object, errors);
+    let number = |field| object::i64_at(object, &["spec", field]);
+    check::not_negative(errors, "spec.revisionHistoryLimit", number("revisionHistoryLimit"));
+    let deadline = number("progressDeadlineSeconds");
+    check::not_negative(errors, "spec.progressDeadlineSeconds", deadline);
+    if let Some(deadline) = deadline.filter(|deadline| *deadline <= number("minReadySeconds").unwrap_or(0)) {
+        let detail = "must be greater than minReadySeconds";
+        errors.push(FieldError::invalid("spec.progressDeadlineSeconds", deadline, detail));
+    }
+}
 
-fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
+fn strategy(object: &Value, errors: &mut Vec<FieldError>) {
+    const PATH: &str = "spec.strategy";
+    let strategy = object::get(object, &["spec", "strategy"]).unwrap_or(&Value::Null);
+    let rolling = strategy.get("rollingUpdate").filter(|rolling| !rolling.is_null());
+    match (check::text(strategy, "type"), rolling) {
+        ("Recreate", Some(_)) => {
+            let detail = "may not be specified when strategy `type` is 'Recreate'";
+            errors.push(FieldError::forbidden(format!("{PATH}.rollingUpdate"), detail));
+        }
+        ("Recreate", None) => {}
+        (ROLLING_UPDATE, Some(rolling)) => rolling_update(rolling, &format!("{PATH}.rollingUpdate"), errors),
+        (ROLLING_UPDATE, None) => {
+            let detail = "this should be defaulted and never be nil";
+            errors.push(FieldError::required(format!("{PATH}.rollingUpdate"), detail));
+        }
+        (other, _) => {
+            let supported = &["Recreate", ROLLING_UPDATE];
+            errors.push(FieldError::not_supported(format!("{PATH}.type"), other, supported));
+        }
+    }
+}
+
+fn rolling_update(rolling: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let unavailable_path = format!("{path}.maxUnavailable");
+    let unavailable = count_or_percent(&rolling["maxUnavailable"], &unavailable_path, errors);
+    let surge = count_or_percent(&rolling["maxSurge"], &format!("{path}.maxSurge"), errors);
+    let value = rolling["maxUnavailable"].clone();
+    if unavailable == Some(0) && surge == Some(0) {
+        errors.push(FieldError::invalid(unavailable_path, value, "may not be 0 when `maxSurge` is 0"));
+    } else if value.is_string() && unavailable.is_some_and(|percent| percent > 100) {
+        errors.push(FieldError::invalid(unavailable_path, value, "must not be greater than 100%"));
+    }
+}
+
+/// The number of `3` or `25%`.
+fn count_or_percent(value: &Value, path: &str, errors: &mut Vec<FieldError>) -> Option<i64> {
+    match value {
+        Value::Number(number) => {
+            check::not_negative(errors, path, number.as_i64());
+            number.as_i64()
+        }
+        Value::String(text) => {
+            let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = digits.and_then(|digits| digits.parse().ok());
+            if number.is_none() {
+                errors.push(FieldError::invalid(path, text.as_str(), PERCENT_RULE));
+            }
+            number
+        }
+        other => {
+            errors.push(FieldError::invalid(path, other.clone(), "must be an integer or percentage (e.g '5%%')"));
+            None
+        }
+    }
+}
+
+fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    workload::validate_update(new, old, errors);
+}

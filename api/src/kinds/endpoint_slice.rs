@@ -1,12 +1,20 @@
 //! An endpoint slice: some of the addresses behind a service.
 
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::kind::{Column, Kind, NameRule};
-use crate::kinds::cells;
+use crate::kinds::pod::default;
+use crate::kinds::{cells, check};
 use crate::object;
-use crate::validation::FieldError;
+use crate::validation::{self, FieldError};
+
+const ENDPOINTS_MAX: usize = 1000;
+const ADDRESSES_MAX: usize = 100;
+const PORTS_MAX: usize = 20_000;
 
 pub(crate) const KIND: Kind = Kind {
     group: "discovery.k8s.io",
@@ -90,8 +98,67 @@ fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
-fn default(_: &mut Value) {}
+fn default(object: &mut Value) {
+    for port in object.as_object_mut().into_iter().flat_map(|slice| default::each(slice, "ports")) {
+        default::set(port, "name", "");
+        default::set_text(port, "protocol", "TCP");
+    }
+}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    let address_type = check::text(object, "addressType");
+    check::one_of(errors, "addressType", address_type, &["FQDN", "IPv4", "IPv6"]);
+    let endpoints = object::list_at(object, &["endpoints"]);
+    if endpoints.len() > ENDPOINTS_MAX {
+        errors.push(FieldError::too_many("endpoints", endpoints.len(), ENDPOINTS_MAX));
+        return;
+    }
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        validate_endpoint(endpoint, address_type, &format!("endpoints[{index}]"), errors);
+    }
+    let ports = object::list_at(object, &["ports"]);
+    if ports.len() > PORTS_MAX {
+        errors.push(FieldError::too_many("ports", ports.len(), PORTS_MAX));
+        return;
+    }
+    let mut names = HashSet::new();
+    for (index, port) in ports.iter().enumerate() {
+        let path = |field: &str| format!("ports[{index}].{field}");
+        let name = check::text(port, "name");
+        check::optional(errors, &path("name"), name, validation::dns1123_label);
+        check::unique(errors, &mut names, &path("name"), name);
+        check::one_of(errors, &path("protocol"), check::text(port, "protocol"), check::PROTOCOLS);
+        check::optional(errors, &path("appProtocol"), check::text(port, "appProtocol"), validation::qualified_name);
+    }
+}
 
-fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
+fn validate_endpoint(endpoint: &Value, address_type: &str, path: &str, errors: &mut Vec<FieldError>) {
+    let addresses = object::list_at(endpoint, &["addresses"]);
+    if addresses.is_empty() {
+        errors.push(FieldError::required(format!("{path}.addresses"), "must contain at least 1 address"));
+    } else if addresses.len() > ADDRESSES_MAX {
+        errors.push(FieldError::too_many(format!("{path}.addresses"), addresses.len(), ADDRESSES_MAX));
+    }
+    for (index, address) in addresses.iter().enumerate() {
+        let address = address.as_str().unwrap_or_default();
+        let path = format!("{path}.addresses[{index}]");
+        match address_type {
+            "IPv4" if address.parse::<Ipv4Addr>().is_err() => {
+                errors.push(FieldError::invalid(path, address, "must be a valid IPv4 address"));
+            }
+            "IPv6" if address.parse::<Ipv6Addr>().is_err() => {
+                errors.push(FieldError::invalid(path, address, "must be a valid IPv6 address"));
+            }
+            "FQDN" => check::follows(errors, &path, address, validation::dns1123_subdomain),
+            _ => {}
+        }
+    }
+    let node = check::text(endpoint, "nodeName");
+    check::optional(errors, &format!("{path}.nodeName"), node, validation::dns1123_subdomain);
+    let hostname = check::text(endpoint, "hostname");
+    check::optional(errors, &format!("{path}.hostname"), hostname, validation::dns1123_label);
+}
+
+fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    check::immutable(errors, "addressType", new.get("addressType"), old.get("addressType"));
+}

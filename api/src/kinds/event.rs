@@ -148,12 +148,25 @@ fn count(object: &Value, _: Timestamp) -> Value {
     object::i64_at(object, &["count"]).unwrap_or(0).max(1).into()
 }
 
-fn tags(_: &Value) -> Vec<String> {
-    Vec::new()
+fn tags(object: &Value) -> Vec<String> {
+    let tag = |field: &str| {
+        let value = object::str_at(object, &["involvedObject", field]).filter(|value| !value.is_empty())?;
+        Some(format!("involvedObject.{field}={value}"))
+    };
+    ["name", "uid"].into_iter().filter_map(tag).collect()
 }
 
 fn default(_: &mut Value) {}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    let involved = object::str_at(object, &["involvedObject", "namespace"]).unwrap_or_default();
+    let namespace = object::namespace(object).unwrap_or_default();
+    // Events about objects without a namespace go to `default`.
+    let matches = if involved.is_empty() { matches!(namespace, "" | "default") } else { involved == namespace };
+    if !matches {
+        let detail = "does not match event.namespace";
+        errors.push(FieldError::invalid("involvedObject.namespace", involved, detail));
+    }
+}
 
 fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}

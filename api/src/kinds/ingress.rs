@@ -1,12 +1,17 @@
 //! An ingress: HTTP routes from outside to services.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kind::{Column, Kind, NameRule, Subresource};
-use crate::kinds::cells;
+use crate::kinds::pod::default;
+use crate::kinds::{cells, check};
 use crate::object;
-use crate::validation::FieldError;
+use crate::validation::{self, FieldError};
+
+const PATH_TYPES: &[&str] = &["Exact", "ImplementationSpecific", "Prefix"];
 
 pub(crate) const KIND: Kind = Kind {
     group: "networking.k8s.io",
@@ -74,8 +79,115 @@ fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
-fn default(_: &mut Value) {}
+fn default(object: &mut Value) {
+    object::child_mut(object, "spec");
+    default::set(object::child_mut(object, "status"), "loadBalancer", json!({}));
+}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    let spec = &object["spec"];
+    let rules = object::list_at(spec, &["rules"]);
+    if rules.is_empty() && !check::is_set(spec, "defaultBackend") {
+        let detail = "either `defaultBackend` or `rules` must be specified";
+        errors.push(FieldError::invalid("spec", spec.get("rules").cloned().unwrap_or_default(), detail));
+    }
+    let class = check::text(spec, "ingressClassName");
+    check::optional(errors, "spec.ingressClassName", class, validation::dns1123_subdomain);
+    for (index, tls) in object::list_at(spec, &["tls"]).iter().enumerate() {
+        for (host_index, name) in object::list_at(tls, &["hosts"]).iter().enumerate() {
+            let path = format!("spec.tls[{index}].hosts[{host_index}]");
+            host(name.as_str().unwrap_or_default(), &path, errors);
+        }
+        let path = format!("spec.tls[{index}].secretName");
+        check::optional(errors, &path, check::text(tls, "secretName"), validation::dns1123_subdomain);
+    }
+    if check::is_set(spec, "defaultBackend") {
+        backend(&spec["defaultBackend"], "spec.defaultBackend", errors);
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        let path = format!("spec.rules[{index}]");
+        let name = check::text(rule, "host");
+        if !name.is_empty() {
+            if name.parse::<IpAddr>().is_ok() {
+                let detail = "must be a DNS name, not an IP address";
+                errors.push(FieldError::invalid(format!("{path}.host"), name, detail));
+            }
+            host(name, &format!("{path}.host"), errors);
+        }
+        if let Some(http) = rule.get("http").filter(|http| !http.is_null()) {
+            paths(http, &format!("{path}.http.paths"), errors);
+        }
+    }
+}
+
+fn host(name: &str, path: &str, errors: &mut Vec<FieldError>) {
+    let rule = if name.contains('*') { validation::wildcard_subdomain } else { validation::dns1123_subdomain };
+    check::follows(errors, path, name, rule);
+}
+
+fn paths(http: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let paths = object::list_at(http, &["paths"]);
+    if paths.is_empty() {
+        errors.push(FieldError::required(path, ""));
+    }
+    for (index, entry) in paths.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let (path_type, text) = (check::text(entry, "pathType"), check::text(entry, "path"));
+        let text_path = format!("{path}.path");
+        match path_type {
+            "" => {
+                errors.push(FieldError::required(format!("{path}.pathType"), "pathType must be specified"));
+            }
+            "Exact" | "Prefix" => exact_path(text, &text_path, errors),
+            "ImplementationSpecific" if !text.is_empty() && !text.starts_with('/') => {
+                errors.push(FieldError::invalid(text_path, text, "must be an absolute path"));
+            }
+            "ImplementationSpecific" => {}
+            _ => errors.push(FieldError::not_supported(format!("{path}.pathType"), path_type, PATH_TYPES)),
+        }
+        backend(&entry["backend"], &format!("{path}.backend"), errors);
+    }
+}
+
+fn exact_path(text: &str, path: &str, errors: &mut Vec<FieldError>) {
+    if !text.starts_with('/') {
+        errors.push(FieldError::invalid(path, text, "must be an absolute path"));
+    }
+    for sequence in ["//", "/./", "/../", "%2f", "%2F"].iter().filter(|sequence| text.contains(**sequence)) {
+        errors.push(FieldError::invalid(path, text, format!("must not contain '{sequence}'")));
+    }
+    for suffix in ["/..", "/."].iter().filter(|suffix| text.ends_with(**suffix)) {
+        errors.push(FieldError::invalid(path, text, format!("cannot end with '{suffix}'")));
+    }
+}
+
+fn backend(backend: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    match (check::is_set(backend, "service"), check::is_set(backend, "resource")) {
+        (true, true) => {
+            errors.push(FieldError::invalid(path, "", "cannot set both resource and service backends"));
+        }
+        (false, false) => errors.push(FieldError::invalid(path, "", "resource or service backend is required")),
+        (false, true) => {
+            for field in ["kind", "name"].iter().filter(|field| check::text(&backend["resource"], field).is_empty()) {
+                errors.push(FieldError::required(format!("{path}.resource.{field}"), format!("{field} is required")));
+            }
+        }
+        (true, false) => {
+            let service = &backend["service"];
+            let name = check::text(service, "name");
+            check::required(errors, &format!("{path}.service.name"), name, validation::dns1035_label);
+            let port_name = object::str_at(service, &["port", "name"]).unwrap_or_default();
+            let number = object::i64_at(service, &["port", "number"]).unwrap_or(0);
+            match (port_name, number) {
+                ("", 0) => errors.push(FieldError::required(path, "port name or number is required")),
+                ("", number) => check::port(errors, &format!("{path}.service.port.number"), number),
+                (name, 0) => {
+                    check::follows(errors, &format!("{path}.service.port.name"), name, validation::port_name);
+                }
+                _ => errors.push(FieldError::invalid(path, "", "cannot set both port name & port number")),
+            }
+        }
+    }
+}
 
 fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::kind::{Column, Kind, NameRule};
-use crate::kinds::cells;
+use crate::kinds::{cells, check};
+use crate::object;
 use crate::validation::FieldError;
 
 pub(crate) const KIND: Kind = Kind {
@@ -44,6 +45,12 @@ fn tags(_: &Value) -> Vec<String> {
 
 fn default(_: &mut Value) {}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    let number = |field| object::i64_at(object, &["spec", field]);
+    if let Some(seconds) = number("leaseDurationSeconds").filter(|seconds| *seconds <= 0) {
+        errors.push(FieldError::invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0"));
+    }
+    check::not_negative(errors, "spec.leaseTransitions", number("leaseTransitions"));
+}
 
 fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}

@@ -1,9 +1,11 @@
 //! A namespace: a scope for names, deleted with everything in it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kind::{Column, Kind, NameRule, Subresource};
 use crate::kinds::cells;
+use crate::kinds::pod::default;
+use crate::object;
 use crate::validation::FieldError;
 
 pub(crate) const KIND: Kind = Kind {
@@ -39,7 +41,18 @@ fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
-fn default(_: &mut Value) {}
+fn default(object: &mut Value) {
+    let name = object::name(object).to_owned();
+    let is_deleting = object::is_deleting(object);
+    if !name.is_empty() {
+        object::set_label(object, "kubernetes.io/metadata.name", name);
+    }
+    let spec = object::child_mut(object, "spec");
+    if !is_deleting {
+        default::set(spec, "finalizers", json!(["kubernetes"]));
+    }
+    default::set_text(object::child_mut(object, "status"), "phase", if is_deleting { "Terminating" } else { "Active" });
+}
 
 fn validate(_: &Value, _: &mut Vec<FieldError>) {}
 

@@ -1,12 +1,16 @@
 //! A node: a host that runs pods.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::kind::{Column, Kind, NameRule, Subresource};
-use crate::kinds::cells;
+use crate::kinds::{cells, check};
 use crate::object;
-use crate::validation::FieldError;
+use crate::validation::{self, FieldError};
+
+const TAINT_EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 pub(crate) const KIND: Kind = Kind {
     group: "",
@@ -23,7 +27,7 @@ pub(crate) const KIND: Kind = Kind {
     fields: &["spec.unschedulable"],
     name_rule: NameRule::Dns1123Subdomain,
     tags,
-    status_on_create: false,
+    status_on_create: true,
     default,
     validate,
     validate_update,
@@ -134,8 +138,23 @@ fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
-fn default(_: &mut Value) {}
+fn default(object: &mut Value) {
+    object::child_mut(object, "spec");
+    object::child_mut(object, "status");
+}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    let mut seen = HashSet::new();
+    for (index, taint) in object::list_at(object, &["spec", "taints"]).iter().enumerate() {
+        let path = format!("spec.taints[{index}]");
+        let (key, effect) = (check::text(taint, "key"), check::text(taint, "effect"));
+        check::follows(errors, &format!("{path}.key"), key, validation::qualified_name);
+        check::follows(errors, &format!("{path}.value"), check::text(taint, "value"), validation::label_value);
+        check::one_of(errors, &format!("{path}.effect"), effect, TAINT_EFFECTS);
+        if !seen.insert((key, effect)) {
+            errors.push(FieldError::duplicate(path, format!("{key}:{effect}")));
+        }
+    }
+}
 
 fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}

@@ -1,8 +1,17 @@
 //! A pod: containers that run together on one node.
 
 mod columns;
+mod container;
+pub(crate) mod default;
+mod resources;
+mod unsupported;
+mod update;
+pub(crate) mod validate;
 
 use serde_json::Value;
+
+pub(crate) use resources::qos_class;
+pub use unsupported::unsupported_fields;
 
 use crate::kind::{Kind, NameRule, Subresource};
 use crate::object;
@@ -33,17 +42,15 @@ pub(crate) const KIND: Kind = Kind {
     name_rule: NameRule::Dns1123Subdomain,
     tags,
     status_on_create: false,
-    default,
+    default: default::pod,
     validate,
-    validate_update,
+    validate_update: update::validate,
 };
 
 fn tags(object: &Value) -> Vec<String> {
     vec![format!("spec.nodeName={}", object::str_at(object, &["spec", "nodeName"]).unwrap_or_default())]
 }
 
-fn default(_: &mut Value) {}
-
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
-
-fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    validate::pod_spec(&object["spec"], "spec", errors);
+}

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::kind::{Column, Kind, NameRule, Subresource};
+use crate::kinds::pod::default;
 use crate::kinds::{cells, workload};
+use crate::object;
 use crate::validation::FieldError;
 
 pub(crate) const KIND: Kind = Kind {
@@ -91,8 +93,17 @@ fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
-fn default(_: &mut Value) {}
+fn default(object: &mut Value) {
+    let spec = object::child_mut(object, "spec");
+    default::set(spec, "replicas", 1);
+    default::template(spec);
+    default::set(object::child_mut(object, "status"), "replicas", 0);
+}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    workload::validate(object, errors);
+}
 
-fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
+fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    workload::validate_update(new, old, errors);
+}

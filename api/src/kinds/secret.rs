@@ -1,11 +1,17 @@
 //! A secret: a config map with values that are kept from view.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kind::{Column, Kind, NameRule};
-use crate::kinds::cells;
-use crate::validation::FieldError;
+use crate::kinds::pod::default;
+use crate::kinds::{cells, check, sealed_data};
+use crate::object;
+use crate::validation::{self, FieldError};
+
+const REDACTED: &str = "<secret contents redacted>";
 
 pub(crate) const KIND: Kind = Kind {
     group: "",
@@ -54,8 +60,65 @@ fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
-fn default(_: &mut Value) {}
+fn default(object: &mut Value) {
+    let Some(secret) = object.as_object_mut() else { return };
+    default::set_text(secret, "type", "Opaque");
+    // Write-only by definition: readers find the values under `data`.
+    if let Some(Value::Object(texts)) = secret.remove("stringData") {
+        default::set(secret, "data", json!({}));
+        if let Some(data) = default::child(secret, "data") {
+            data.extend(texts.into_iter().map(|(key, text)| {
+                let encoded = text.as_str().map(|text| BASE64.encode(text).into());
+                (key, encoded.unwrap_or(text))
+            }));
+        }
+    }
+}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    let mut bytes = 0;
+    for (key, value) in check::entries(object, &["data"]) {
+        let path = format!("data[{key}]");
+        check::follows(errors, &path, key, validation::config_key);
+        match sealed_data::decoded_length(value) {
+            Some(length) => bytes += length,
+            None => errors.push(FieldError::invalid(path, REDACTED, "illegal base64 data")),
+        }
+    }
+    sealed_data::validate_size(bytes, errors);
+    validate_type(object, errors);
+}
 
-fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
+fn validate_type(object: &Value, errors: &mut Vec<FieldError>) {
+    let has = |key: &str| object::get(object, &["data", key]).is_some();
+    let mut require = |key: &str| {
+        if !has(key) {
+            errors.push(FieldError::required(format!("data[{key}]"), ""));
+        }
+    };
+    match check::text(object, "type") {
+        "kubernetes.io/service-account-token" => {
+            let name = "kubernetes.io/service-account.name";
+            if object::annotation(object, name).unwrap_or_default().is_empty() {
+                errors.push(FieldError::required(format!("metadata.annotations[{name}]"), ""));
+            }
+        }
+        "kubernetes.io/dockercfg" => require(".dockercfg"),
+        "kubernetes.io/dockerconfigjson" => require(".dockerconfigjson"),
+        "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
+            require("username");
+            require("password");
+        }
+        "kubernetes.io/ssh-auth" => require("ssh-privatekey"),
+        "kubernetes.io/tls" => {
+            require("tls.crt");
+            require("tls.key");
+        }
+        _ => {}
+    }
+}
+
+fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    check::immutable(errors, "type", new.get("type"), old.get("type"));
+    sealed_data::validate_immutable(new, old, &["data"], errors);
+}

@@ -1,12 +1,17 @@
 //! A service: one name and address for the pods that a selector picks.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kind::{Column, Kind, NameRule, Subresource};
-use crate::kinds::cells;
+use crate::kinds::pod::default;
+use crate::kinds::{cells, check};
 use crate::object;
-use crate::validation::FieldError;
+use crate::validation::{self, FieldError};
+
+const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 
 pub(crate) const KIND: Kind = Kind {
     group: "",
@@ -143,8 +148,127 @@ fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
-fn default(_: &mut Value) {}
+fn default(object: &mut Value) {
+    let spec = object::child_mut(object, "spec");
+    default::set_text(spec, "type", "ClusterIP");
+    default::set_text(spec, "sessionAffinity", "None");
+    if spec.get("sessionAffinity").and_then(Value::as_str) == Some("ClientIP") {
+        default::set(spec, "sessionAffinityConfig", json!({ "clientIP": { "timeoutSeconds": 10800 } }));
+    }
+    for port in default::each(spec, "ports") {
+        default::set_text(port, "protocol", "TCP");
+        if matches!(port.get("targetPort"), Some(Value::Number(number)) if number.as_i64() == Some(0))
+            || port.get("targetPort").and_then(Value::as_str) == Some("")
+        {
+            port.remove("targetPort");
+        }
+        if let Some(number) = port.get("port").cloned() {
+            default::set(port, "targetPort", number);
+        }
+    }
+    let service_type = spec.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if matches!(service_type.as_str(), "NodePort" | "LoadBalancer") {
+        default::set_text(spec, "externalTrafficPolicy", "Cluster");
+    }
+    if service_type == "LoadBalancer" {
+        default::set(spec, "allocateLoadBalancerNodePorts", true);
+    }
+    if service_type != "ExternalName" {
+        default::set_text(spec, "internalTrafficPolicy", "Cluster");
+        default::set_text(spec, "ipFamilyPolicy", "SingleStack");
+        default::set(spec, "ipFamilies", json!(["IPv4"]));
+        match spec.get("clusterIP").and_then(Value::as_str).filter(|address| !address.is_empty()) {
+            Some(address) => {
+                let addresses = json!([address]);
+                default::set(spec, "clusterIPs", addresses);
+            }
+            None => {
+                let first = spec.get("clusterIPs").and_then(|addresses| addresses.get(0)).cloned();
+                first.into_iter().for_each(|first| default::set(spec, "clusterIP", first));
+            }
+        }
+    }
+    default::set(object::child_mut(object, "status"), "loadBalancer", json!({}));
+}
 
-fn validate(_: &Value, _: &mut Vec<FieldError>) {}
+fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    let spec = &object["spec"];
+    let (service_type, cluster_ip) = (check::text(spec, "type"), check::text(spec, "clusterIP"));
+    let ports = object::list_at(spec, &["ports"]);
+    if ports.is_empty() && service_type != "ExternalName" && cluster_ip != "None" {
+        errors.push(FieldError::required("spec.ports", ""));
+    }
+    if service_type == "ExternalName" {
+        let name = check::text(spec, "externalName");
+        let name = name.strip_suffix('.').unwrap_or(name);
+        check::required(errors, "spec.externalName", name, validation::dns1123_subdomain);
+        if !cluster_ip.is_empty() {
+            errors.push(FieldError::forbidden("spec.clusterIPs", "may not be set for ExternalName services"));
+        }
+    } else if !matches!(cluster_ip, "" | "None") {
+        check::follows(errors, "spec.clusterIPs[0]", cluster_ip, validation::ip_address);
+    } else if cluster_ip == "None" && matches!(service_type, "NodePort" | "LoadBalancer") {
+        let detail = format!("may not be set to 'None' for {service_type} services");
+        errors.push(FieldError::invalid("spec.clusterIPs[0]", cluster_ip, detail));
+    }
+    validate_ports(ports, errors);
+    check::labels(errors, "spec.selector", spec.get("selector"));
+    check::one_of(errors, "spec.sessionAffinity", check::text(spec, "sessionAffinity"), &["ClientIP", "None"]);
+    check::one_of(errors, "spec.type", service_type, TYPES);
+    for (index, address) in object::list_at(spec, &["externalIPs"]).iter().enumerate() {
+        let address = address.as_str().unwrap_or_default();
+        check::follows(errors, &format!("spec.externalIPs[{index}]"), address, validation::ip_address);
+    }
+    duplicate_ports(service_type, ports, errors);
+}
 
-fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
+fn validate_ports(ports: &[Value], errors: &mut Vec<FieldError>) {
+    let mut names = HashSet::new();
+    for (index, port) in ports.iter().enumerate() {
+        let path = |field: &str| format!("spec.ports[{index}].{field}");
+        let name = check::text(port, "name");
+        if !name.is_empty() {
+            check::follows(errors, &path("name"), name, validation::dns1123_label);
+            check::unique(errors, &mut names, &path("name"), name);
+        } else if ports.len() > 1 {
+            errors.push(FieldError::required(path("name"), ""));
+        }
+        check::port(errors, &path("port"), object::i64_at(port, &["port"]).unwrap_or(0));
+        check::one_of(errors, &path("protocol"), check::text(port, "protocol"), check::PROTOCOLS);
+        if check::is_set(port, "targetPort") {
+            check::port_or_name(errors, &path("targetPort"), &port["targetPort"]);
+        }
+        check::optional(errors, &path("appProtocol"), check::text(port, "appProtocol"), validation::qualified_name);
+    }
+}
+
+fn duplicate_ports(service_type: &str, ports: &[Value], errors: &mut Vec<FieldError>) {
+    let (mut seen, mut seen_node_ports) = (HashSet::new(), HashSet::new());
+    for (index, port) in ports.iter().enumerate() {
+        let path = format!("spec.ports[{index}]");
+        let protocol = check::text(port, "protocol");
+        let node_port = object::i64_at(port, &["nodePort"]).unwrap_or(0);
+        if node_port != 0 && service_type == "ClusterIP" {
+            let detail = "may not be used when `type` is 'ClusterIP'";
+            errors.push(FieldError::forbidden(format!("{path}.nodePort"), detail));
+        }
+        if node_port != 0 && !seen_node_ports.insert((protocol, node_port)) {
+            errors.push(FieldError::duplicate(format!("{path}.nodePort"), node_port));
+        }
+        let number = object::i64_at(port, &["port"]).unwrap_or(0);
+        if !seen.insert((protocol, number)) {
+            let key = json!({ "port": number, "protocol": protocol });
+            errors.push(FieldError::duplicate(path, key));
+        }
+    }
+}
+
+fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let text = |object: &Value, field| object::str_at(object, &["spec", field]).unwrap_or_default().to_owned();
+    let had = text(old, "clusterIP");
+    let is_external = [new, old].iter().any(|object| text(object, "type") == "ExternalName");
+    if !is_external && !had.is_empty() && text(new, "clusterIP") != had {
+        let value = object::get(new, &["spec", "clusterIPs"]).cloned().unwrap_or_default();
+        errors.push(FieldError::invalid("spec.clusterIPs[0]", value, "may not change once set"));
+    }
+}

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use crate::kinds::cells;
+use crate::kinds::check::{self, Errors};
+use crate::kinds::{cells, metadata, pod};
 use crate::object;
+use crate::selector::LabelSelector;
+use crate::validation::{BadValue, FieldError, IMMUTABLE, print_label_selector};
 
 fn containers(object: &Value) -> &[Value] {
     object::list_at(object, &["spec", "template", "spec", "containers"])
@@ -41,4 +44,62 @@ pub(crate) fn selector_text(object: &Value) -> String {
     }
     parts.sort_by_key(|(key, _)| *key);
     parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(",")
+}
+
+pub(crate) fn validate(object: &Value, errors: &mut Errors) {
+    const SELECTOR: &str = "spec.selector";
+    let spec = &object["spec"];
+    for field in ["replicas", "minReadySeconds"] {
+        check::not_negative(errors, &format!("spec.{field}"), object::i64_at(spec, &[field]));
+    }
+    let selector = &spec["selector"];
+    if selector.is_null() {
+        errors.push(FieldError::required(SELECTOR, ""));
+    } else {
+        check::label_selector(errors, SELECTOR, selector);
+    }
+    match LabelSelector::from_value(selector) {
+        Err(_) => errors.push(FieldError::invalid(SELECTOR, print_label_selector(selector), "invalid label selector")),
+        Ok(parsed) => {
+            if parsed.is_everything() {
+                let detail = "empty selector is invalid for deployment";
+                errors.push(FieldError::invalid(SELECTOR, print_label_selector(selector), detail));
+            }
+            validate_template(&spec["template"], &parsed, errors);
+        }
+    }
+}
+
+fn validate_template(template: &Value, selector: &LabelSelector, errors: &mut Errors) {
+    const PATH: &str = "spec.template";
+    let labels = object::get(template, &["metadata", "labels"]);
+    if !selector.is_everything() && !selector.matches_labels(labels.and_then(Value::as_object)) {
+        let value = match labels.filter(|labels| labels.as_object().is_some_and(|labels| !labels.is_empty())) {
+            Some(labels) => labels.clone().into(),
+            None => BadValue::Printed("map[string]string(nil)".to_owned()),
+        };
+        let detail = "`selector` does not match template `labels`";
+        errors.push(FieldError::invalid(format!("{PATH}.metadata.labels"), value, detail));
+    }
+    check::labels(errors, &format!("{PATH}.metadata.labels"), labels);
+    let annotations = object::get(template, &["metadata", "annotations"]);
+    metadata::validate_annotations(annotations, &format!("{PATH}.metadata.annotations"), errors);
+    let spec = &template["spec"];
+    pod::validate::pod_spec(spec, &format!("{PATH}.spec"), errors);
+    let policy = check::text(spec, "restartPolicy");
+    if policy != "Always" {
+        errors.push(FieldError::not_supported(format!("{PATH}.spec.restartPolicy"), policy, &["Always"]));
+    }
+    if check::is_set(spec, "activeDeadlineSeconds") {
+        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        errors.push(FieldError::forbidden(format!("{PATH}.spec.activeDeadlineSeconds"), detail));
+    }
+}
+
+/// The selector never changes: pods that were selected must not be left behind.
+pub(crate) fn validate_update(new: &Value, old: &Value, errors: &mut Errors) {
+    let (new, old) = (&new["spec"]["selector"], &old["spec"]["selector"]);
+    if new != old {
+        errors.push(FieldError::invalid("spec.selector", print_label_selector(new), IMMUTABLE));
+    }
 }
