@@ -1,0 +1,72 @@
+//! Running other programs with a line of progress for each, and finding our own folders.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace").to_owned()
+}
+
+/// Where what is set up once is kept: `$XDG_CACHE_HOME/coracle`.
+pub(crate) fn cache_dir() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(dir) => PathBuf::from(dir),
+        None => Path::new(&std::env::var_os("HOME").context("$HOME is not set")?).join(".cache"),
+    };
+    let dir = base.join("coracle");
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// The folder that cargo builds into.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Runs a stage whose own output is shown, and says how long it took.
+pub(crate) fn stage(name: &str, command: &mut Command) -> Result<Duration> {
+    eprintln!("── {name}");
+    let started = Instant::now();
+    let status = command.status().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let took = started.elapsed();
+    if !status.success() {
+        bail!("{name} failed ({status}): {command:?}");
+    }
+    eprintln!("── {name}: {:.1} min", took.as_secs_f64() / 60.0);
+    Ok(took)
+}
+
+/// Runs a step of set-up whose output matters only if it fails, behind a progress display.
+pub(crate) fn quietly(what: &str, command: &mut Command) -> Result<Vec<u8>> {
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(ProgressStyle::with_template("   {spinner} {msg} ({elapsed})").expect("the template is well formed"));
+    bar.set_message(what.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    if bar.is_hidden() {
+        eprintln!("   {what}");
+    }
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{what}: cannot run {}", command.get_program().display()))?;
+    bar.finish_and_clear();
+    if !output.status.success() {
+        bail!("{what} failed ({}): {command:?}\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(output.stdout)
+}
+
+/// Is this program on the PATH?
+pub(crate) fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// The cargo that runs this.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}

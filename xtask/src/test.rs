@@ -1,0 +1,36 @@
+//! `cargo xtask test`: the README's second command. Does its own set-up, then runs every test there is.
+
+use anyhow::Result;
+
+use crate::process::{cargo, is_on_path, stage, target_dir};
+use crate::{guests, peers, tidy};
+
+/// Options of `cargo xtask test`.
+#[derive(Default, clap::Args)]
+pub(crate) struct Args {
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// Sets up, builds, tests.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    tidy::run()?;
+    peers::debian(&[("docker-registry", "docker-registry")])?;
+    let kubectl = peers::kubectl()?;
+    let guests = guests::build()?;
+    stage("wasmctl for the tests", cargo().args(["build", "--quiet", "--package", "wasmctl"]))?;
+    let mut command = cargo();
+    if is_on_path("cargo-nextest") {
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    } else {
+        command.args(["test", "--workspace", "--no-fail-fast"]);
+    }
+    command.args(args.filter.as_deref());
+    command
+        .env("CORACLE_TEST_KUBECTL", kubectl)
+        .env("CORACLE_TEST_GUESTS", guests)
+        .env("CORACLE_TEST_WASMCTL", target_dir().join("debug/wasmctl"))
+        .env("RUST_BACKTRACE", "0");
+    stage("tests", &mut command)?;
+    Ok(())
+}
