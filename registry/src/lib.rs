@@ -1,1 +1,22 @@
-//! OCI distribution server and pulling client.
+//! The OCI distribution protocol from both sides: a registry over content-addressed files, and the client that pulls components
+//! from any registry and pushes them.
+//!
+//! Deliberately absent: everything that would make a component run. A component is bytes of a digest here.
+
+mod blob_store;
+mod digest;
+mod manifest;
+mod pull;
+mod push;
+mod reference;
+mod server;
+mod transport;
+
+pub use blob_store::{BlobStore, StoreError, StoreLimits};
+pub use digest::{Digest, DigestError};
+pub use manifest::{ArtifactKind, Manifest, NotAComponent};
+pub use pull::{PullCause, PullError, PullOptions, PulledArtifact, Puller};
+pub use push::{ComponentConfig, PushError, PushTarget, PushedComponent, push_component};
+pub use reference::{CLUSTER_REGISTRY, Reference, ReferenceError};
+pub use server::{ServerOptions, serve};
+pub use transport::{Credentials, TransportError};

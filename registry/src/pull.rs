@@ -1,0 +1,297 @@
+//! Pulling: from a reference to a verified file.
+//!
+//! Deliberately absent: retries and credentials' storage. Who pulls knows how often to try, and as whom.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, header};
+use reqwest::Url;
+
+mod download;
+
+use crate::digest::Digest;
+use crate::manifest::{
+    ArtifactKind, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, IMAGE_INDEX, IMAGE_MANIFEST, Manifest, NotAComponent,
+};
+use crate::reference::Reference;
+use crate::transport::{Ask, Credentials, Session, Timeouts, Transport, TransportError, is_loopback};
+
+const DOCKER_HUB: &str = "docker.io";
+const DOCKER_HUB_API: &str = "registry-1.docker.io";
+
+/// How to pull.
+#[derive(Clone, Debug)]
+pub struct PullOptions {
+    /// Where `registry.coracle.internal` is, such as `http://127.0.0.1:5000`.
+    pub cluster_registry: Option<String>,
+    /// Registries besides those on this machine that are spoken to without TLS.
+    pub insecure_hosts: Vec<String>,
+    /// Who to be, by registry (as in the reference: host, and port if it has one).
+    pub credentials: BTreeMap<String, Credentials>,
+    /// The most bytes of a manifest.
+    pub manifest_bytes_max: usize,
+    /// The most bytes of a component.
+    pub component_bytes_max: u64,
+    /// The longest time to connect.
+    pub connect_timeout: Duration,
+    /// The longest time without a byte.
+    pub idle_timeout: Duration,
+    /// The longest time for one request, body included.
+    pub total_timeout: Duration,
+}
+
+impl Default for PullOptions {
+    fn default() -> PullOptions {
+        PullOptions {
+            cluster_registry: None,
+            insecure_hosts: Vec::new(),
+            credentials: BTreeMap::new(),
+            manifest_bytes_max: 4 * 1024 * 1024,
+            component_bytes_max: 64 * 1024 * 1024,
+            connect_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Why a pull failed: what, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot pull {reference}: {cause}")]
+pub struct PullError {
+    /// What was to be pulled.
+    pub reference: String,
+    /// Why it could not be.
+    pub cause: PullCause,
+}
+
+/// What stopped a pull.
+#[derive(Debug, thiserror::Error)]
+pub enum PullCause {
+    /// The registry did not give it.
+    #[error("{0}")]
+    Transport(TransportError),
+    /// It is something else.
+    #[error("{0}")]
+    NotAComponent(NotAComponent),
+    /// The manifest is not one.
+    #[error("its manifest is not valid: {0}")]
+    BadManifest(String),
+    /// Something has another digest than it should.
+    #[error("the {what} that {registry} sent has digest {found} where {expected} was asked for: it was changed or damaged on the way, so it is not used")]
+    WrongDigest {
+        /// Manifest or layer.
+        what: &'static str,
+        /// Host and port.
+        registry: String,
+        /// As asked for.
+        expected: Digest,
+        /// As computed.
+        found: Digest,
+    },
+    /// A layer has another size than its manifest says.
+    #[error("the layer that {registry} sent has {found} bytes where its manifest says {expected}: it is not used")]
+    WrongSize {
+        /// Host and port.
+        registry: String,
+        /// As the manifest says.
+        expected: u64,
+        /// As received, at least.
+        found: u64,
+    },
+    /// The component is over the limit.
+    #[error("the component has {size} bytes, and at most {limit} are taken: strip debug information (`wasm-tools strip`), or move data out of it")]
+    TooLarge {
+        /// As the manifest says.
+        size: u64,
+        /// The most taken.
+        limit: u64,
+    },
+    /// The cluster's registry is asked for, and nobody said where it is.
+    #[error("registry.coracle.internal is the registry of a cluster, and no cluster is known here: start one with `wasmctl up`, or name another registry")]
+    NoClusterRegistry,
+    /// The registry's address makes no URL.
+    #[error("the registry's address `{0}` is not valid")]
+    BadAddress(String),
+    /// The file could not be written.
+    #[error("it cannot be stored in {}: {cause}", .path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+}
+
+impl PullError {
+    /// The reason in a waiting container's state.
+    pub fn reason(&self) -> &'static str {
+        match &self.cause {
+            PullCause::NotAComponent(_) | PullCause::BadManifest(_) | PullCause::TooLarge { .. } => "InvalidImage",
+            _ => "ErrImagePull",
+        }
+    }
+
+    /// Whether trying again may help without anything being changed.
+    pub fn is_temporary(&self) -> bool {
+        match &self.cause {
+            PullCause::Transport(error) => !matches!(error, TransportError::TooLarge { .. } | TransportError::NoTls { .. }),
+            PullCause::Disk { .. } | PullCause::NoClusterRegistry => true,
+            PullCause::WrongDigest { .. } | PullCause::WrongSize { .. } => true,
+            PullCause::NotAComponent(_)
+            | PullCause::BadManifest(_)
+            | PullCause::TooLarge { .. }
+            | PullCause::BadAddress(_) => false,
+        }
+    }
+}
+
+/// A component that was pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PulledArtifact {
+    /// The digest of its manifest (of the one for WebAssembly, where an index was named).
+    pub digest: Digest,
+    /// The digest of the file.
+    pub layer_digest: Digest,
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// How large the file is.
+    pub size: u64,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// Pulls from any registry. Cheap to share by reference.
+pub struct Puller {
+    options: PullOptions,
+    transport: Transport,
+}
+
+impl Puller {
+    /// A client with these options; connects to nothing yet.
+    pub fn new(options: PullOptions) -> Puller {
+        let timeouts =
+            Timeouts { connect: options.connect_timeout, idle: options.idle_timeout, total: options.total_timeout };
+        Puller { options, transport: Transport::new(timeouts) }
+    }
+
+    /// The digest a reference stands for now: its own, or that of its tag.
+    pub async fn resolve(&self, reference: &Reference) -> Result<Digest, PullError> {
+        if let Some(digest) = reference.digest() {
+            return Ok(digest);
+        }
+        let named = self.session(reference).map_err(|cause| failed(reference, cause))?;
+        let what = format!("manifest `{}` in `{}`", reference.manifest_key(), reference.repository());
+        let ask = manifest_ask(&named, &reference.manifest_key(), Method::HEAD, &what);
+        let response = named.send(ask).await.map_err(|error| failed(reference, PullCause::Transport(error)))?;
+        match content_digest(response.headers()) {
+            Some(digest) => Ok(digest),
+            None => {
+                let document = self.fetch(&named, reference, None).await.map_err(|cause| failed(reference, cause))?;
+                Ok(document.digest)
+            }
+        }
+    }
+
+    /// The manifest of a reference: verified, and the one for WebAssembly where an index is named.
+    pub async fn manifest(&self, reference: &Reference) -> Result<Manifest, PullError> {
+        let session = self.session(reference).map_err(|cause| failed(reference, cause))?;
+        self.manifest_by(&session, reference).await.map_err(|cause| failed(reference, cause))
+    }
+
+    /// Pulls the component of a reference into the folder `into`, under its digest's digits and `.wasm`. A file that is
+    /// there already and intact is kept.
+    pub async fn pull_component(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullError> {
+        self.pull(reference, into).await.map_err(|cause| failed(reference, cause))
+    }
+
+    async fn pull(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullCause> {
+        let session = self.session(reference)?;
+        let manifest = self.manifest_by(&session, reference).await?;
+        let layer = manifest.document.component_layer().map_err(PullCause::NotAComponent)?;
+        let limit = self.options.component_bytes_max;
+        if layer.size > limit {
+            return Err(PullCause::TooLarge { size: layer.size, limit });
+        }
+        let path = download::layer(&session, layer, into).await?;
+        Ok(PulledArtifact {
+            digest: manifest.digest,
+            layer_digest: layer.digest,
+            kind: ArtifactKind::Component,
+            size: layer.size,
+            path,
+        })
+    }
+
+    async fn manifest_by(&self, session: &Session<'_>, reference: &Reference) -> Result<Manifest, PullCause> {
+        let manifest = self.fetch(session, reference, None).await?;
+        let Some(chosen) = manifest.document.wasm_manifest() else { return Ok(manifest) };
+        let chosen = chosen.map_err(PullCause::NotAComponent)?;
+        let chosen = self.fetch(session, reference, Some(chosen)).await?;
+        match chosen.document.manifests {
+            Some(_) => Err(PullCause::NotAComponent(NotAComponent::NestedIndex)),
+            None => Ok(chosen),
+        }
+    }
+
+    /// Gets the manifest of a reference, or that of an index's entry in the same repository.
+    async fn fetch(
+        &self,
+        session: &Session<'_>,
+        reference: &Reference,
+        entry: Option<&Descriptor>,
+    ) -> Result<Manifest, PullCause> {
+        let key = entry.map_or_else(|| reference.manifest_key(), |entry| entry.digest.to_string());
+        let what = format!("manifest `{key}` in `{}`", reference.repository());
+        let transport = PullCause::Transport;
+        let response = session.send(manifest_ask(session, &key, Method::GET, &what)).await.map_err(transport)?;
+        let announced = content_digest(response.headers());
+        let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.and_then(|value| value.split(';').next()).map(|value| value.trim().to_owned());
+        let bytes = session.read(response, self.options.manifest_bytes_max, "manifest").await.map_err(transport)?;
+        let digest = Digest::of(&bytes);
+        let expected = entry.map_or(reference.digest(), |entry| Some(entry.digest)).or(announced);
+        if let Some(expected) = expected.filter(|expected| *expected != digest) {
+            let registry = session.registry();
+            return Err(PullCause::WrongDigest { what: "manifest", registry, expected, found: digest });
+        }
+        let document: Document =
+            serde_json::from_slice(&bytes).map_err(|error| PullCause::BadManifest(error.to_string()))?;
+        let media_type = document.media_type.clone().or(content_type).unwrap_or_else(|| IMAGE_MANIFEST.to_owned());
+        Ok(Manifest { digest, media_type, bytes, document })
+    }
+
+    fn session(&self, reference: &Reference) -> Result<Session<'_>, PullCause> {
+        let registry = reference.registry();
+        let base = if reference.is_cluster() {
+            self.options.cluster_registry.clone().ok_or(PullCause::NoClusterRegistry)?
+        } else {
+            let is_plain = is_loopback(registry) || self.options.insecure_hosts.iter().any(|host| host == registry);
+            let host = if registry == DOCKER_HUB { DOCKER_HUB_API } else { registry };
+            format!("{}://{host}", if is_plain { "http" } else { "https" })
+        };
+        let base = Url::parse(&base).map_err(|_| PullCause::BadAddress(base))?;
+        let credentials = self.options.credentials.get(registry).cloned();
+        Ok(Session::new(&self.transport, base, reference.repository(), credentials, "pull"))
+    }
+}
+
+fn failed(reference: &Reference, cause: PullCause) -> PullError {
+    PullError { reference: reference.to_string(), cause }
+}
+
+fn manifest_ask<'a>(session: &Session<'_>, key: &str, method: Method, what: &'a str) -> Ask<'a> {
+    let accepted = format!("{IMAGE_MANIFEST}, {IMAGE_INDEX}, {DOCKER_MANIFEST}, {DOCKER_LIST}");
+    let accepted = HeaderValue::try_from(accepted).expect("invariant: media types are a header value");
+    let headers = HeaderMap::from_iter([(header::ACCEPT, accepted)]);
+    Ask { method, url: session.url(&format!("manifests/{key}")), headers, body: None, what }
+}
+
+fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! One layer: streamed to a file beside its place, verified, made durable, moved there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use http::{HeaderMap, Method};
+use tokio::fs;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::PullCause;
+use crate::digest::Hasher;
+use crate::manifest::Descriptor;
+use crate::transport::{Ask, Session};
+
+const READ_BYTES: usize = 256 * 1024;
+
+pub(super) async fn layer(session: &Session<'_>, layer: &Descriptor, into: &Path) -> Result<PathBuf, PullCause> {
+    let path = into.join(format!("{}.wasm", layer.digest.hex()));
+    let disk = |cause: io::Error| PullCause::Disk { path: path.clone(), cause };
+    if is_intact(&path, layer).await.map_err(disk)? {
+        return Ok(path);
+    }
+    fs::create_dir_all(into).await.map_err(disk)?;
+    let partial = Partial(into.join(format!(".{}.{}.partial", layer.digest.hex(), uuid::Uuid::new_v4().simple())));
+    let mut file = fs::File::options().write(true).create_new(true).open(&partial.0).await.map_err(disk)?;
+    receive(session, layer, &mut file, disk).await?;
+    file.sync_all().await.map_err(disk)?;
+    drop(file);
+    fs::rename(&partial.0, &path).await.map_err(disk)?;
+    let folder = fs::File::open(into).await.map_err(disk)?;
+    folder.sync_all().await.map_err(disk)?;
+    Ok(path)
+}
+
+async fn receive(
+    session: &Session<'_>,
+    layer: &Descriptor,
+    file: &mut fs::File,
+    disk: impl Fn(io::Error) -> PullCause,
+) -> Result<(), PullCause> {
+    let what = format!("layer {}", layer.digest);
+    let url = session.url(&format!("blobs/{}", layer.digest));
+    let ask = Ask { method: Method::GET, url, headers: HeaderMap::new(), body: None, what: &what };
+    let mut response = session.send(ask).await.map_err(PullCause::Transport)?;
+    let url = response.url().clone();
+    let wrong_size = |found| PullCause::WrongSize { registry: session.registry(), expected: layer.size, found };
+    let (mut hasher, mut received) = (Hasher::default(), 0);
+    while let Some(chunk) = response.chunk().await.map_err(|error| PullCause::Transport(session.failure(&url, &error)))? {
+        received += chunk.len() as u64;
+        if received > layer.size {
+            return Err(wrong_size(received));
+        }
+        hasher.update(&chunk);
+        file.write_all(&chunk).await.map_err(&disk)?;
+    }
+    file.flush().await.map_err(&disk)?;
+    if received != layer.size {
+        return Err(wrong_size(received));
+    }
+    let found = hasher.finish();
+    if found != layer.digest {
+        let registry = session.registry();
+        return Err(PullCause::WrongDigest { what: "layer", registry, expected: layer.digest, found });
+    }
+    Ok(())
+}
+
+async fn is_intact(path: &Path, layer: &Descriptor) -> io::Result<bool> {
+    let mut file = match fs::File::open(path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if file.metadata().await?.len() != layer.size {
+        return Ok(false);
+    }
+    let (mut hasher, mut buffer) = (Hasher::default(), vec![0; READ_BYTES]);
+    loop {
+        match file.read(&mut buffer).await? {
+            0 => return Ok(hasher.finish() == layer.digest),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+/// A file that is removed unless it was moved away.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // Gone already if it was moved; what cannot be removed is removed by whoever cleans the folder.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
