@@ -134,7 +134,14 @@ mod tests {
             seeded_name(&"x".repeat(80), 1),
             pod_template_hash(&json!({"spec": {"containers": [{"name": "c", "image": "x"}]}})),
         ];
-        expect![[""]].assert_eq(&names.join("\n"));
+        expect![[r#"
+            web-pfjtc
+            web-bt2jx
+            web-k7szv
+            web-p5lgj
+            xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx7hrrt
+            jvvdc52"#]]
+        .assert_eq(&names.join("\n"));
     }
 
     #[test]

@@ -160,6 +160,31 @@ mod tests {
         ];
         let words: Vec<String> =
             moments.iter().map(|seconds| format!("{seconds} {}", human_duration(*seconds))).collect();
-        expect![[""]].assert_eq(&words.join("\n"));
+        expect![[r#"
+            -2 <invalid>
+            -1 0s
+            0 0s
+            47 47s
+            119 119s
+            120 2m
+            125 2m5s
+            599 9m59s
+            600 10m
+            10799 179m
+            10800 3h
+            14700 4h5m
+            28799 7h59m
+            28800 8h
+            172799 47h
+            172800 2d
+            180000 2d2h
+            691199 7d23h
+            691200 8d
+            63071999 729d
+            63072000 2y
+            63158400 2y1d
+            252287999 7y364d
+            252288000 8y"#]]
+        .assert_eq(&words.join("\n"));
     }
 }

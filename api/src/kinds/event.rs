@@ -30,7 +30,6 @@ pub(crate) const KIND: Kind = Kind {
         "involvedObject.fieldPath",
         "reason",
         "reportingComponent",
-        "source",
         "type",
     ],
     name_rule: NameRule::Dns1123Subdomain,

@@ -24,7 +24,7 @@ pub(crate) const KIND: Kind = Kind {
     definition: "io.k8s.api.core.v1.Node",
     subresources: &[Subresource::Status],
     columns: COLUMNS,
-    fields: &["spec.unschedulable"],
+    fields: &[],
     name_rule: NameRule::Dns1123Subdomain,
     tags,
     status_on_create: true,

@@ -34,7 +34,6 @@ pub(crate) const KIND: Kind = Kind {
         "spec.restartPolicy",
         "spec.schedulerName",
         "spec.serviceAccountName",
-        "spec.hostNetwork",
         "status.phase",
         "status.podIP",
         "status.nominatedNodeName",

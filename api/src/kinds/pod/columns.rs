@@ -47,9 +47,8 @@ pub(crate) const COLUMNS: &[Column] = &[
     ),
 ];
 
-fn ready(object: &Value, now: Timestamp) -> Value {
+fn ready(object: &Value, _: Timestamp) -> Value {
     let summary = Summary::of(object);
-    _ = now;
     format!("{}/{}", summary.ready, summary.total).into()
 }
 

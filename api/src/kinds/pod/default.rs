@@ -54,14 +54,10 @@ pub(crate) fn pod(object: &mut Value) {
 
 /// The defaults of a pod template under `spec.template` of a workload.
 pub(crate) fn template(workload_spec: &mut Map<String, Value>) {
-    if let Some(template) = child(workload_spec, "template") {
-        if !template.get("spec").is_some_and(Value::is_object) {
-            template.insert("spec".to_owned(), json!({}));
-        }
-        if let Some(spec) = child(template, "spec") {
-            pod_spec(spec);
-        }
-    }
+    set(workload_spec, "template", json!({}));
+    let Some(template) = child(workload_spec, "template") else { return };
+    set(template, "spec", json!({}));
+    child(template, "spec").into_iter().for_each(pod_spec);
 }
 
 fn pod_spec(spec: &mut Map<String, Value>) {

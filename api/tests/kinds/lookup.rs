@@ -1,0 +1,139 @@
+//! Kinds are found by every name that clients and people use.
+
+use coracle_api::kind::Subresource;
+use coracle_api::kinds;
+use expect_test::expect;
+
+#[test]
+fn people_name_kinds_in_many_ways() {
+    let names = [
+        "po",
+        "pod",
+        "Pods",
+        "Deployment",
+        "deploy",
+        "deployments.apps",
+        "deployments.v1.apps",
+        "deployments.v2.apps",
+        "rs",
+        "svc",
+        "ns",
+        "no",
+        "cm",
+        "sa",
+        "ev",
+        "ing",
+        "secret",
+        "lease",
+        "endpointslices",
+        "pods.apps",
+        "horses",
+        "",
+    ];
+    let found = names.map(|name| {
+        format!("{name}: {}", kinds::by_any_name(name).map_or_else(|| "-".to_owned(), |kind| kind.resource()))
+    });
+    expect![[r#"
+        po: pods
+        pod: pods
+        Pods: pods
+        Deployment: deployments.apps
+        deploy: deployments.apps
+        deployments.apps: deployments.apps
+        deployments.v1.apps: deployments.apps
+        deployments.v2.apps: -
+        rs: replicasets.apps
+        svc: services
+        ns: namespaces
+        no: nodes
+        cm: configmaps
+        sa: serviceaccounts
+        ev: events
+        ing: ingresses.networking.k8s.io
+        secret: secrets
+        lease: leases.coordination.k8s.io
+        endpointslices: endpointslices.discovery.k8s.io
+        pods.apps: -
+        horses: -
+        : -"#]]
+    .assert_eq(&found.join("\n"));
+}
+
+#[test]
+fn machines_name_kinds_exactly() {
+    for kind in kinds::ALL {
+        assert_eq!(kinds::by_resource(kind.group, kind.version, kind.plural), Some(*kind));
+        assert_eq!(kinds::by_api_version(&kind.api_version(), kind.kind), Some(*kind));
+        assert_eq!(kinds::by_kind(Some(kind.group), kind.kind), Some(*kind));
+    }
+    assert_eq!(kinds::by_api_version("apps/v1beta1", "Deployment"), None);
+    assert_eq!(kinds::by_api_version("v1", "Deployment"), None);
+}
+
+#[test]
+fn the_table_of_kinds() {
+    let lines: Vec<String> = kinds::ALL
+        .iter()
+        .map(|kind| {
+            let subresources: Vec<&str> = kind.subresources.iter().map(|subresource| subresource.as_str()).collect();
+            format!(
+                "{} {} {} {} [{}] [{}]",
+                kind.resource(),
+                kind.api_version(),
+                kind.kind,
+                kind.key(Some("ns"), "name"),
+                kind.short_names.join(","),
+                subresources.join(",")
+            )
+        })
+        .collect();
+    expect![[r#"
+        configmaps v1 ConfigMap configmaps/ns/name [cm] []
+        events v1 Event events/ns/name [ev] []
+        namespaces v1 Namespace namespaces/name [ns] [status]
+        nodes v1 Node nodes/name [no] [status]
+        pods v1 Pod pods/ns/name [po] [status,log,binding,eviction]
+        secrets v1 Secret secrets/ns/name [] []
+        serviceaccounts v1 ServiceAccount serviceaccounts/ns/name [sa] []
+        services v1 Service services/ns/name [svc] [status]
+        deployments.apps apps/v1 Deployment deployments.apps/ns/name [deploy] [status,scale]
+        replicasets.apps apps/v1 ReplicaSet replicasets.apps/ns/name [rs] [status,scale]
+        leases.coordination.k8s.io coordination.k8s.io/v1 Lease leases.coordination.k8s.io/ns/name [] []
+        endpointslices.discovery.k8s.io discovery.k8s.io/v1 EndpointSlice endpointslices.discovery.k8s.io/ns/name [] []
+        ingresses.networking.k8s.io networking.k8s.io/v1 Ingress ingresses.networking.k8s.io/ns/name [ing] [status]"#]]
+    .assert_eq(&lines.join("\n"));
+    let all: Vec<&str> = kinds::in_category("all").map(|kind| kind.plural).collect();
+    expect!["pods services deployments replicasets"].assert_eq(&all.join(" "));
+}
+
+#[test]
+fn keys_and_prefixes() {
+    let pod = &kinds::POD;
+    expect!["pods/ pods/default/ nodes/ nodes/"].assert_eq(&format!(
+        "{} {} {} {}",
+        pod.prefix(None),
+        pod.prefix(Some("default")),
+        kinds::NODE.prefix(None),
+        kinds::NODE.prefix(Some("default")),
+    ));
+    assert!(pod.has(Subresource::Log) && !pod.has(Subresource::Scale));
+}
+
+#[test]
+fn every_definition_is_in_the_schema() {
+    for kind in kinds::ALL {
+        assert!(coracle_api::schema::definition(kind.definition).is_some(), "{}", kind.definition);
+    }
+}
+
+#[test]
+fn tags_follow_what_watchers_ask_for() {
+    let tags = |manifest: &str| {
+        let object = crate::object(manifest);
+        (crate::kind_of(&object).tags)(&object).join(" ")
+    };
+    expect!["spec.nodeName=n1"].assert_eq(&tags("{apiVersion: v1, kind: Pod, spec: {nodeName: n1}}"));
+    expect!["spec.nodeName="].assert_eq(&tags("{apiVersion: v1, kind: Pod, spec: {}}"));
+    expect!["involvedObject.name=web involvedObject.uid=u1"]
+        .assert_eq(&tags("{apiVersion: v1, kind: Event, involvedObject: {name: web, uid: u1, kind: Pod}}"));
+}

@@ -1,0 +1,143 @@
+//! What may change about an object, and what may not.
+
+use expect_test::{Expect, expect};
+
+use crate::{kind_of, object, prepared};
+
+/// The errors of replacing a manifest by itself with some fields merged over it.
+fn check(manifest: &str, change: &str, expected: Expect) {
+    let old = prepared(manifest);
+    let mut new = old.clone();
+    coracle_api::patch::merge_patch(&mut new, &object(change));
+    let kind = kind_of(&new);
+    kind.default(&mut new);
+    let mut errors = Vec::new();
+    kind.validate_update(&new, &old, &mut errors);
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn metadata() {
+    const MAP: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, uid: u1}}";
+    check(MAP, "{metadata: {labels: {a: b}}}", expect![""]);
+    check(MAP, "{metadata: {uid: null}}", expect![""]);
+    check(
+        MAP,
+        "{metadata: {uid: u2, name: d, namespace: e, labels: {a: b c}}}",
+        expect![[r#"
+        metadata.name: Invalid value: "d": field is immutable
+        metadata.namespace: Invalid value: "e": field is immutable
+        metadata.uid: Invalid value: "u2": field is immutable
+        metadata.labels: Invalid value: "b c": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"#]],
+    );
+    check(
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: c, deletionTimestamp: '2026-11-21T01:49:00Z', finalizers: [a.b/c]}}",
+        "{metadata: {finalizers: [a.b/c, a.b/d]}}",
+        expect![[
+            r#"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"a.b/d"}"#
+        ]],
+    );
+}
+
+#[test]
+fn pods() {
+    const POD: &str = "
+        {apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {activeDeadlineSeconds: 5, tolerations: [{key: a, operator: Exists}],
+         containers: [{name: a, image: x}]}}";
+    check(POD, "{metadata: {labels: {a: b}}}", expect![""]);
+    check(
+        POD,
+        "{spec: {containers: [{name: a, image: y, imagePullPolicy: Always, terminationMessagePath: /dev/termination-log, terminationMessagePolicy: File, resources: {}}]}}",
+        expect!["spec.containers[0].image: Required value"],
+    );
+    check(
+        POD,
+        "{spec: {containers: [{name: a, image: x, ports: [{containerPort: 1}]}], nodeName: n}}",
+        expect![[r#"
+        spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)
+        changed: spec.containers[0].ports, spec.nodeName"#]],
+    );
+    check(
+        POD,
+        "{spec: {containers: []}}",
+        expect![[r#"
+        spec.containers: Required value
+        spec.containers: Forbidden: pod updates may not add or remove containers"#]],
+    );
+    check(POD, "{spec: {activeDeadlineSeconds: 4}}", expect![""]);
+    check(
+        POD,
+        "{spec: {activeDeadlineSeconds: 6}}",
+        expect!["spec.activeDeadlineSeconds: Invalid value: 6: must be less than or equal to previous value"],
+    );
+    check(
+        POD,
+        "{spec: {activeDeadlineSeconds: null}}",
+        expect![
+            "spec.activeDeadlineSeconds: Invalid value: null: must not update from a positive integer to nil value"
+        ],
+    );
+    check(POD, "{spec: {tolerations: [{key: a, operator: Exists}, {key: b, operator: Exists}]}}", expect![""]);
+    check(
+        POD,
+        "{spec: {tolerations: []}}",
+        expect!["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"],
+    );
+    check(
+        POD,
+        "{spec: {terminationGracePeriodSeconds: 1}}",
+        expect![[r#"
+        spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)
+        changed: spec.terminationGracePeriodSeconds"#]],
+    );
+}
+
+#[test]
+fn selectors() {
+    check(
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d1}, spec: {selector: {matchLabels: {app: d1}}, template: {metadata: {labels: {app: d1}}, spec: {containers: [{name: c, image: x}]}}}}",
+        "{spec: {replicas: -1, selector: {matchLabels: {a: b}}}}",
+        expect![[r#"
+            spec.replicas: Invalid value: -1: must be greater than or equal to 0
+            spec.template.metadata.labels: Invalid value: map[string]string{"app":"d1"}: `selector` does not match template `labels`
+            spec.selector: Invalid value: v1.LabelSelector{MatchLabels:map[string]string{"a":"b", "app":"d1"}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}: field is immutable"#]],
+    );
+}
+
+#[test]
+fn sealed_data() {
+    const SEALED: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, immutable: true, data: {a: b}}";
+    check(SEALED, "{metadata: {labels: {a: b}}}", expect![""]);
+    check(
+        SEALED,
+        "{data: {a: c}, binaryData: {b: Yg==}, immutable: null}",
+        expect![[r#"
+        immutable: Forbidden: field is immutable when `immutable` is set
+        data: Forbidden: field is immutable when `immutable` is set
+        binaryData: Forbidden: field is immutable when `immutable` is set"#]],
+    );
+    const SECRET: &str = "{apiVersion: v1, kind: Secret, metadata: {name: s}, immutable: true, data: {a: Yg==}}";
+    check(
+        SECRET,
+        "{type: Other, data: {a: Yw==}}",
+        expect![[r#"
+        type: Invalid value: "Other": field is immutable
+        data: Forbidden: field is immutable when `immutable` is set"#]],
+    );
+    check(SECRET, "{stringData: {a: b}}", expect![""]);
+}
+
+#[test]
+fn the_rest() {
+    check(
+        "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIP: 10.0.0.1, ports: [{port: 1}]}}",
+        "{spec: {clusterIP: 10.0.0.2, clusterIPs: null}}",
+        expect![[r#"spec.clusterIPs[0]: Invalid value: []string{"10.0.0.2"}: may not change once set"#]],
+    );
+    check(
+        "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: e}, addressType: IPv4}",
+        "{addressType: IPv6}",
+        expect![[r#"addressType: Invalid value: "IPv6": field is immutable"#]],
+    );
+}
