@@ -1,1 +1,14 @@
 //! The node agent and its runtimes.
+//!
+//! Deliberately absent: the control plane and the store. A host meets them on the wire, also inside one process.
+
+pub mod agent;
+pub mod images;
+pub mod inspect;
+pub mod logs;
+pub mod node;
+pub mod pod;
+pub mod runtime;
+pub mod server;
+pub mod status;
+pub mod wasm;

@@ -1,0 +1,249 @@
+//! Says what a Wasm file is and what it needs, without running or compiling it.
+//!
+//! Deliberately absent: full validation; the compiler does that.
+
+use serde::Serialize;
+use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
+
+/// What a component is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kind {
+    /// Exports `wasi:http/incoming-handler@0.2`: answers requests.
+    HttpHandler02,
+    /// Exports `wasi:cli/run@0.2`: runs to an end.
+    Command,
+    /// Exports other interfaces only: to be linked into a sibling.
+    Library,
+    /// Exports nothing.
+    Other,
+}
+
+impl Kind {
+    /// What a component with these exports is for. A component that is both a handler and a command is a handler.
+    pub fn of_exports<'a>(exports: impl IntoIterator<Item = &'a str>) -> Kind {
+        exports.into_iter().fold(Kind::Other, |kind, export| match (kind, versioned(export)) {
+            (Kind::HttpHandler02, _) | (_, Some(("wasi:http/incoming-handler", (0, 2)))) => Kind::HttpHandler02,
+            (Kind::Command, _) | (_, Some(("wasi:cli/run", (0, 2)))) => Kind::Command,
+            _ => Kind::Library,
+        })
+    }
+
+    /// The kind in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Kind::HttpHandler02 => "wasi:http 0.2 handler",
+            Kind::Command => "wasi:cli 0.2 command",
+            Kind::Library => "library",
+            Kind::Other => "component without exports",
+        }
+    }
+}
+
+/// What a component is and needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Inspection {
+    /// What it is for.
+    pub kind: Kind,
+    /// All that it imports, in order.
+    pub imports: Vec<String>,
+    /// All that it exports, in order.
+    pub exports: Vec<String>,
+    /// Those imports that no host provides.
+    pub unknown: Vec<String>,
+}
+
+/// Why a file can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InspectError {
+    /// It doesn't start as Wasm does.
+    #[error("not a WebAssembly file: it starts with {found}, not with \"\\0asm\"")]
+    NotWasm {
+        /// Its first bytes.
+        found: String,
+    },
+    /// A module, not a component.
+    #[error("a core module, not a component: build for wasm32-wasip2, or wrap it with `wasm-tools component new`")]
+    CoreModule,
+    /// It ends too early.
+    #[error("the file is truncated: it ends after {bytes} bytes, within a section")]
+    Truncated {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is damaged.
+    #[error("the file is not a valid component: {reason} (at byte {offset})")]
+    Invalid {
+        /// What is wrong.
+        reason: String,
+        /// Where.
+        offset: u64,
+    },
+}
+
+/// Interfaces of WASI 0.2 that every host links.
+const PROVIDED: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// Whether every host provides this import.
+pub fn is_provided(import: &str) -> bool {
+    matches!(versioned(import), Some((name, (0, 2))) if PROVIDED.contains(&name))
+}
+
+/// Reads the outline of a component.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(InspectError::NotWasm { found: first_bytes(bytes) });
+    }
+    let mut inspection = Inspection { kind: Kind::Other, imports: vec![], exports: vec![], unknown: vec![] };
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let read = payload.and_then(|payload| read_payload(payload, &mut depth, &mut inspection));
+        match read {
+            Ok(Outline::Component) => {}
+            Ok(Outline::CoreModule) => return Err(InspectError::CoreModule),
+            Err(error) if error.message().starts_with("unexpected end") || error.offset() as usize >= bytes.len() => {
+                return Err(InspectError::Truncated { bytes: bytes.len() });
+            }
+            Err(error) => {
+                return Err(InspectError::Invalid { reason: error.message().to_owned(), offset: error.offset() as u64 });
+            }
+        }
+    }
+    inspection.kind = Kind::of_exports(inspection.exports.iter().map(String::as_str));
+    inspection.unknown = inspection.imports.iter().filter(|import| !is_provided(import)).cloned().collect();
+    Ok(inspection)
+}
+
+enum Outline {
+    Component,
+    CoreModule,
+}
+
+fn read_payload(payload: Payload<'_>, depth: &mut usize, found: &mut Inspection) -> wasmparser::Result<Outline> {
+    match payload {
+        Payload::Version { encoding: Encoding::Module, .. } if *depth == 0 => return Ok(Outline::CoreModule),
+        Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => *depth += 1,
+        Payload::End(_) => *depth = depth.saturating_sub(1),
+        Payload::ComponentImportSection(imports) if *depth == 0 => {
+            for import in imports {
+                found.imports.push(import?.name.name.to_owned());
+            }
+        }
+        Payload::ComponentExportSection(exports) if *depth == 0 => {
+            for export in exports {
+                let export = export?;
+                if matches!(export.kind, ComponentExternalKind::Instance | ComponentExternalKind::Func) {
+                    found.exports.push(export.name.name.to_owned());
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(Outline::Component)
+}
+
+/// Splits `wasi:http/types@0.2.6` into its name and the numbers that decide compatibility.
+fn versioned(name: &str) -> Option<(&str, (u64, u64))> {
+    let (name, version) = name.split_once('@')?;
+    let version = version.split(['-', '+']).next()?;
+    let mut numbers = version.split('.').map(str::parse::<u64>);
+    Some((name, (numbers.next()?.ok()?, numbers.next()?.ok()?)))
+}
+
+fn first_bytes(bytes: &[u8]) -> String {
+    match bytes {
+        [] => "nothing (the file is empty)".to_owned(),
+        bytes => format!("\"{}\"", bytes[..bytes.len().min(8)].escape_ascii()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: Expect) {
+        let text = match inspect(bytes) {
+            Ok(found) => format!(
+                "{}; imports {}; exports {}; unknown {}",
+                found.kind.describe(),
+                found.imports.join(" "),
+                found.exports.join(" "),
+                found.unknown.join(" ")
+            ),
+            Err(error) => error.to_string(),
+        };
+        expected.assert_eq(&text);
+    }
+
+    fn guest(name: &str) -> Vec<u8> {
+        wat::parse_file(format!("{}/../tests/guests/{name}.wat", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_a_component_is_named() {
+        check(b"", expect![[]]);
+        check(b"#!/bin/sh\n", expect![[]]);
+        check(b"\0as", expect![[]]);
+        check(&guest("core-module"), expect![[]]);
+        let bytes = guest("command-exit-0");
+        check(&bytes[..bytes.len() / 2], expect![[]]);
+        check(&bytes[..8], expect![[]]);
+        let mut damaged = bytes.clone();
+        damaged[8] = 0x7f;
+        check(&damaged, expect![[]]);
+    }
+
+    #[test]
+    fn components_say_what_they_are_and_need() {
+        check(&guest("command-exit-0"), expect![[]]);
+        check(&guest("handler-trap"), expect![[]]);
+        check(&guest("unknown-import"), expect![[]]);
+    }
+
+    #[test]
+    fn provided_imports() {
+        for (import, provided) in [
+            ("wasi:http/types@0.2.0", true),
+            ("wasi:http/types@0.2.12", true),
+            ("wasi:http/types@0.2.0-rc-2024-01-01", true),
+            ("wasi:http/types@0.3.0", false),
+            ("wasi:http/types", false),
+            ("wasi:http/nothing@0.2.0", false),
+            ("acme:billing/ledger@1.2.0", false),
+        ] {
+            assert_eq!(is_provided(import), provided, "{import}");
+        }
+    }
+}

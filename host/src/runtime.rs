@@ -1,0 +1,307 @@
+//! The seam between the node agent and what runs containers: components today, Linux containers behind the same traits.
+//!
+//! Deliberately absent: pods, probes, restarts and back-off. A runtime runs one container once and says how it ended.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+pub use crate::inspect::{InspectError, Inspection, Kind, inspect};
+
+/// Runs containers of one kind.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Checks, compiles and links the artifact, and starts it once for trial. Cached by digest; concurrent calls for one digest share the work.
+    async fn prepare(&self, spec: &ContainerSpec) -> Result<Prepared, StartError>;
+
+    /// Starts the container. A command begins to run; a handler becomes callable.
+    async fn start(
+        &self,
+        spec: ContainerSpec,
+        prepared: Prepared,
+        logs: Arc<dyn LogSink>,
+    ) -> Result<Box<dyn Container>, StartError>;
+}
+
+/// A started container.
+pub trait Container: Send + Sync {
+    /// How the container ended; `None` while it runs.
+    fn exited(&self) -> watch::Receiver<Option<Exit>>;
+
+    /// Asks the container to end and kills it after `grace`. Returns at once; `exited` tells when it is done.
+    fn stop(&self, grace: Duration);
+
+    /// What answers HTTP requests to the container's ports, if it is a handler.
+    fn handler(&self) -> Option<Arc<dyn coracle_net::Handler>>;
+
+    /// What the container used so far.
+    fn stats(&self) -> Stats;
+}
+
+/// Where a container's output goes. Bounded; never blocks the guest for long.
+pub trait LogSink: Send + Sync {
+    /// Appends one line, given without its line feed.
+    fn write(&self, stream: Stream, line: &[u8]);
+
+    /// Appends several lines, each ended by a line feed. Sinks with a file should override it to write once.
+    fn write_lines(&self, stream: Stream, lines: &[u8]) {
+        lines.split_inclusive(|&byte| byte == b'\n').for_each(|line| {
+            self.write(stream, line.strip_suffix(b"\n").unwrap_or(line));
+        });
+    }
+}
+
+/// The two streams of a container's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output, and a handler's access lines.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The pod that a container belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodIdentity {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub name: String,
+    /// The pod's uid.
+    pub uid: String,
+    /// The pod's address, as text.
+    pub ip: String,
+}
+
+/// All that a runtime needs to know to run one container.
+#[derive(Clone, Debug)]
+pub struct ContainerSpec {
+    /// The pod it belongs to.
+    pub pod: PodIdentity,
+    /// The container's name within its pod.
+    pub name: String,
+    /// The artifact on disk (for components the `.wasm` file), named by its digest and never changed.
+    pub artifact: PathBuf,
+    /// The artifact's digest, `sha256:` and 64 hex digits; the key of every cache.
+    pub digest: String,
+    /// Arguments after the program name.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+    /// Ports on which a handler answers.
+    pub ports: Vec<u16>,
+    /// All memory an instance may have.
+    pub memory_bytes_max: u64,
+    /// Share of CPU in thousandths of a core.
+    pub cpu_millis: u64,
+    /// Requests in flight; more wait in a bounded queue.
+    pub concurrency: u32,
+    /// Longest time for one request.
+    pub request_timeout: Duration,
+}
+
+impl ContainerSpec {
+    /// A spec with the stated defaults: port 8080, 128 MiB, 100 requests at a time, 30 s a request.
+    pub fn new(pod: PodIdentity, name: &str, artifact: PathBuf, digest: &str) -> ContainerSpec {
+        ContainerSpec {
+            pod,
+            name: name.to_owned(),
+            artifact,
+            digest: digest.to_owned(),
+            args: Vec::new(),
+            env: Vec::new(),
+            ports: vec![8080],
+            memory_bytes_max: 128 << 20,
+            cpu_millis: 100,
+            concurrency: 100,
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What `prepare` made: opaque, cheap to clone, shared by all containers of one digest.
+#[derive(Clone)]
+pub struct Prepared {
+    pub(crate) component: Arc<crate::wasm::component::PreparedComponent>,
+}
+
+impl Prepared {
+    /// What the component is.
+    pub fn kind(&self) -> Kind {
+        self.component.kind()
+    }
+
+    /// Time that compilation took for this call's process; zero if it came from the cache.
+    pub fn compile_time(&self) -> Duration {
+        self.component.compile_time()
+    }
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit code: 0 is success, 137 killed, 1 for a trap.
+    pub code: i32,
+    /// Why it ended.
+    pub reason: ExitReason,
+    /// One line for the user; empty when there is nothing to add.
+    pub message: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+}
+
+/// Why a container ended. `as_str` is what Kubernetes shows as `state.terminated.reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExitReason {
+    /// It returned success.
+    Completed,
+    /// It returned or exited with a failure, or trapped.
+    Error,
+    /// It asked for more memory than its limit.
+    OomKilled,
+    /// It was stopped and did not end within its grace.
+    Killed,
+    /// Several requests in a row trapped, so the handler counts as restarted.
+    TrapsInARow,
+}
+
+impl ExitReason {
+    /// The word shown to users.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ExitReason::Completed => "Completed",
+            ExitReason::Error | ExitReason::TrapsInARow | ExitReason::Killed => "Error",
+            ExitReason::OomKilled => "OOMKilled",
+        }
+    }
+}
+
+/// What a container used since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests answered, by the guest or with an error in its place.
+    pub requests: u64,
+    /// Requests in flight now.
+    pub requests_active: u64,
+    /// Requests turned away because the queue was full.
+    pub requests_refused: u64,
+    /// Requests that ran into the time limit.
+    pub timeouts: u64,
+    /// Traps.
+    pub traps: u64,
+    /// Memory of the live instances now.
+    pub memory_bytes: u64,
+    /// CPU time spent in the guest, to the accuracy of one epoch tick for anything longer than a tick.
+    pub cpu_ns: u64,
+}
+
+/// Why a container could not start. The text is what the user sees.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StartError {
+    /// The artifact can't be used by any runtime.
+    #[error("{0}")]
+    Unusable(InspectError),
+    /// It is a component, but neither a handler nor a command.
+    #[error(
+        "the component exports neither wasi:http/incoming-handler@0.2 nor wasi:cli/run@0.2; it exports {exports}"
+    )]
+    NothingToRun {
+        /// What it exports instead.
+        exports: String,
+    },
+    /// It imports what this host doesn't provide.
+    #[error("the component imports {}, which nothing here provides", .imports.join(", "))]
+    UnknownImport {
+        /// The imports, by name.
+        imports: Vec<String>,
+    },
+    /// It can't be linked although the names are known.
+    #[error("the component cannot be linked: {reason}")]
+    LinkFailed {
+        /// What did not fit.
+        reason: String,
+    },
+    /// It is bigger than the host compiles.
+    #[error("the component is {bytes} bytes; this host compiles at most {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// Compilation failed.
+    #[error("the component did not compile: {reason}")]
+    CompileFailed {
+        /// What the compiler said.
+        reason: String,
+    },
+    /// Compilation took too long or too much.
+    #[error("compiling the component took more than the limit of {limit}; split it or build it with optimisation")]
+    CompileLimit {
+        /// The limit it ran into.
+        limit: String,
+    },
+    /// The trial instantiation trapped.
+    #[error("the component trapped while starting: {reason}")]
+    TrapAtStart {
+        /// The trap in one line.
+        reason: String,
+    },
+    /// It needs more than its limits allow before it runs at all.
+    #[error("the component does not fit its limits: {reason}")]
+    LimitExceeded {
+        /// Which limit.
+        reason: String,
+    },
+    /// This host could not do its part.
+    #[error("this host could not prepare the component: {reason}")]
+    Host {
+        /// What went wrong here.
+        reason: String,
+    },
+}
+
+impl StartError {
+    /// The word shown as `state.waiting.reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            StartError::Unusable(_)
+            | StartError::NothingToRun { .. }
+            | StartError::TooLarge { .. }
+            | StartError::CompileFailed { .. }
+            | StartError::CompileLimit { .. } => "InvalidImage",
+            StartError::UnknownImport { .. } | StartError::LinkFailed { .. } | StartError::Host { .. } => {
+                "CreateContainerError"
+            }
+            StartError::TrapAtStart { .. } | StartError::LimitExceeded { .. } => "RunContainerError",
+        }
+    }
+
+    /// Whether the same artifact can succeed later without being changed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, StartError::Host { .. })
+    }
+}
+
+/// The clock of the host, passed in so that tests own time.
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the edge where the clock enters the host")]
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}

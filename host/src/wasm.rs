@@ -1,0 +1,335 @@
+//! Runs WASI 0.2 components: `wasi:http` handlers and `wasi:cli` commands.
+//!
+//! Deliberately absent: WASI 0.3 (an engine of its own), sockets, file systems and outgoing HTTP, which are linked and denied.
+
+mod access_log;
+mod background;
+mod body;
+mod cache;
+mod command;
+mod compile;
+pub(crate) mod component;
+mod engine;
+mod failure;
+mod guest;
+mod handler;
+mod limits;
+mod slots;
+mod standalone;
+mod stdio;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use self::access_log::AccessLog;
+use self::background::Background;
+use self::cache::Cache;
+use self::command::{CommandContainer, CommandParts};
+pub use self::compile::{CompileLimits, Compiler, compile_child_main};
+use self::compile::{compile_here, compile_in_child, error_chain, host_error};
+use self::component::{Pre, PreparedComponent};
+use self::engine::Wasm;
+use self::guest::Surroundings;
+use self::handler::{HandlerContainer, HandlerParts, HandlerRef};
+use self::limits::Bytes;
+pub use self::standalone::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
+use crate::inspect::inspect;
+use crate::runtime::{Clock, Container, ContainerSpec, LogSink, Prepared, Runtime, StartError, SystemClock};
+
+/// Components kept loaded after their last container, so that a restart finds them warm.
+const RECENT_MAX: usize = 64;
+
+/// How components are compiled.
+#[derive(Clone, Debug)]
+pub enum Compile {
+    /// In a child process under limits; the result is kept on disk.
+    Child {
+        /// The program that compiles.
+        compiler: Compiler,
+        /// Where compiled components are kept.
+        cache_dir: PathBuf,
+        /// The node's key that seals them; made (0600) if missing.
+        key_file: PathBuf,
+    },
+    /// In this process, without limits and without a cache: for the user's own file.
+    InProcess,
+}
+
+/// Options of the component runtime.
+#[derive(Clone)]
+pub struct Options {
+    /// How to compile.
+    pub compile: Compile,
+    /// What one compilation may use.
+    pub compile_limits: CompileLimits,
+    /// The clock that stamps starts and exits.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Options {
+    /// Compiles in a child of this very program (`internal-compile`) and keeps results in `data_dir/compiled`.
+    pub fn new(data_dir: &Path) -> std::io::Result<Options> {
+        let compiler = Compiler { exe: std::env::current_exe()?, leading_args: vec!["internal-compile".to_owned()] };
+        let cache_dir = data_dir.join("compiled");
+        let key_file = cache_dir.join("key");
+        Ok(Options { compile: Compile::Child { compiler, cache_dir, key_file }, ..Options::in_process() })
+    }
+
+    /// Compiles in this process and keeps nothing.
+    pub fn in_process() -> Options {
+        Options {
+            compile: Compile::InProcess,
+            compile_limits: CompileLimits::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Why the runtime could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The engine did not start.
+    #[error("the WebAssembly engine did not start: {reason}")]
+    Engine {
+        /// Why.
+        reason: String,
+    },
+    /// The cache of compiled components could not be used.
+    #[error("compiled components cannot be kept in {}", .dir.display())]
+    Cache {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("a thread could not be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The runtime for components.
+pub struct WasmRuntime {
+    shared: Arc<RuntimeShared>,
+}
+
+struct RuntimeShared {
+    wasm: Arc<Wasm>,
+    background: Background,
+    flusher: Sender<Arc<AccessLog>>,
+    cache: Option<Cache>,
+    engine_hash: String,
+    options: Options,
+    components: Mutex<Components>,
+}
+
+type Preparing = Shared<BoxFuture<'static, Result<Arc<PreparedComponent>, StartError>>>;
+
+#[derive(Default)]
+struct Components {
+    loaded: HashMap<String, Weak<PreparedComponent>>,
+    preparing: HashMap<String, Preparing>,
+    recent: VecDeque<Arc<PreparedComponent>>,
+}
+
+impl WasmRuntime {
+    /// Makes the engine, its pool and its threads. One for each process is enough.
+    pub fn open(options: Options) -> Result<WasmRuntime, OpenError> {
+        let wasm = Wasm::new().map_err(|error| OpenError::Engine { reason: error_chain(&error) })?;
+        let engine_hash = compile::engine_hash(&wasm.engine);
+        let cache = match &options.compile {
+            Compile::InProcess => None,
+            Compile::Child { cache_dir, key_file, .. } => Some(
+                Cache::open(cache_dir, key_file, &engine_hash)
+                    .map_err(|source| OpenError::Cache { dir: cache_dir.clone(), source })?,
+            ),
+        };
+        let shared = RuntimeShared {
+            wasm: Arc::new(wasm),
+            background: Background::new().map_err(OpenError::Thread)?,
+            flusher: access_log::start_flusher().map_err(OpenError::Thread)?,
+            cache,
+            engine_hash,
+            options,
+            components: Mutex::default(),
+        };
+        Ok(WasmRuntime { shared: Arc::new(shared) })
+    }
+
+    /// Pool slots in use: live instances, counted by their memories.
+    pub fn instances(&self) -> u32 {
+        self.shared.wasm.slots.used()
+    }
+
+    fn start_with(
+        &self,
+        spec: &ContainerSpec,
+        prepared: &Prepared,
+        logs: Arc<dyn LogSink>,
+        inherit_stdio: bool,
+    ) -> Result<Box<dyn Container>, StartError> {
+        let component = prepared.component.clone();
+        if component.initial_memory_bytes > spec.memory_bytes_max {
+            let (needs, has) = (Bytes(component.initial_memory_bytes), Bytes(spec.memory_bytes_max));
+            return Err(StartError::LimitExceeded { reason: format!("it starts with {needs} of memory and may have {has}") });
+        }
+        let memory = spec.memory_bytes_max;
+        let mut surroundings = Surroundings::new(&spec.name, &spec.args, spec.env.clone(), memory, logs.clone());
+        surroundings.inherit_stdio = inherit_stdio;
+        let surroundings = Arc::new(surroundings);
+        let (wasm, background) = (self.shared.wasm.clone(), self.shared.background.handle().clone());
+        let clock = self.shared.options.clock.clone();
+        Ok(match &component.pre {
+            Pre::Handler(pre) => {
+                let (pre, access_log) = (pre.clone(), AccessLog::new(logs, self.shared.flusher.clone()));
+                let prepared = component.clone();
+                let parts = HandlerParts { wasm, background, prepared, pre, surroundings, access_log, clock };
+                Box::new(HandlerRef(HandlerContainer::new(parts, spec)))
+            }
+            Pre::Command(pre) => {
+                let (pre, slots) = (pre.clone(), component.slots);
+                Box::new(CommandContainer::start(CommandParts { wasm, background, slots, pre, surroundings, clock }))
+            }
+        })
+    }
+}
+
+#[async_trait]
+impl Runtime for WasmRuntime {
+    async fn prepare(&self, spec: &ContainerSpec) -> Result<Prepared, StartError> {
+        let preparing = {
+            let mut components = self.shared.components.lock();
+            if let Some(component) = components.loaded.get(&spec.digest).and_then(Weak::upgrade) {
+                return Ok(Prepared { component });
+            }
+            let start = || {
+                let work = self.shared.clone().prepare(spec.digest.clone(), spec.artifact.clone());
+                // Spawned, so that it goes on when the caller who happened to be first gives up.
+                let task = tokio::spawn(work);
+                task.map(|joined| joined.unwrap_or_else(|_| Err(host_error("preparing it broke off".to_owned()))))
+                    .boxed()
+                    .shared()
+            };
+            components.preparing.entry(spec.digest.clone()).or_insert_with(start).clone()
+        };
+        preparing.await.map(|component| Prepared { component })
+    }
+
+    async fn start(
+        &self,
+        spec: ContainerSpec,
+        prepared: Prepared,
+        logs: Arc<dyn LogSink>,
+    ) -> Result<Box<dyn Container>, StartError> {
+        self.start_with(&spec, &prepared, logs, false)
+    }
+}
+
+impl RuntimeShared {
+    async fn prepare(self: Arc<Self>, digest: String, artifact: PathBuf) -> Result<Arc<PreparedComponent>, StartError> {
+        let result = self.load_link_try(&digest, &artifact).await.map(Arc::new);
+        let mut components = self.components.lock();
+        components.preparing.remove(&digest);
+        components.loaded.retain(|_, component| component.strong_count() > 0);
+        if let Ok(component) = &result {
+            components.loaded.insert(digest, Arc::downgrade(component));
+            components.recent.push_back(component.clone());
+            if components.recent.len() > RECENT_MAX {
+                components.recent.pop_front();
+            }
+        }
+        result
+    }
+
+    async fn load_link_try(self: &Arc<Self>, digest: &str, artifact: &Path) -> Result<PreparedComponent, StartError> {
+        let (component, compile_time) = self.load(digest, artifact).await?;
+        let prepared = component::link(&self.wasm, &component, compile_time)?;
+        component::try_once(&self.wasm, self.background.handle().clone(), prepared).await
+    }
+
+    /// From the cache, or compiled.
+    async fn load(self: &Arc<Self>, digest: &str, artifact: &Path) -> Result<(Component, Duration), StartError> {
+        let began = Instant::now();
+        let this = self.clone();
+        let (digest, artifact) = (digest.to_owned(), artifact.to_owned());
+        let (wanted, file) = (digest.clone(), artifact.clone());
+        let found = blocking(move || {
+            if let Some(component) = this.cache.as_ref().and_then(|cache| cache.load(&this.wasm.engine, &wanted)) {
+                return Ok(Some(component));
+            }
+            let bytes = this.read_and_inspect(&wanted, &file)?;
+            match this.cache {
+                Some(_) => Ok(None),
+                None => compile_here(&this.wasm.engine, &bytes).map(Some),
+            }
+        })
+        .await?;
+        let (Some(cache), Compile::Child { compiler, .. }) = (&self.cache, &self.options.compile) else {
+            let component = found.ok_or_else(|| host_error("it was not compiled".to_owned()))?;
+            return Ok((component, began.elapsed()));
+        };
+        if let Some(component) = found {
+            return Ok((component, Duration::ZERO));
+        }
+        let output = cache.unsealed(&digest);
+        let compiled =
+            compile_in_child(compiler, &self.options.compile_limits, &self.engine_hash, &artifact, &output).await;
+        if let Err(error) = compiled {
+            let _ = std::fs::remove_file(&output);
+            return Err(error);
+        }
+        let compile_time = began.elapsed();
+        let this = self.clone();
+        blocking(move || {
+            let cache = this.cache.as_ref().expect("invariant: there is a cache when a child compiles");
+            cache.seal(&digest).map_err(|error| host_error(format!("the compiled component was not kept: {error}")))?;
+            cache
+                .load(&this.wasm.engine, &digest)
+                .map(|component| (component, compile_time))
+                .ok_or_else(|| host_error("the compiled component did not load".to_owned()))
+        })
+        .await
+    }
+
+    /// Refuses what no compiler need see: other files, core modules, unknown imports, too much.
+    fn read_and_inspect(&self, digest: &str, artifact: &Path) -> Result<Vec<u8>, StartError> {
+        let unreadable = |error: std::io::Error| host_error(format!("{} cannot be read: {error}", artifact.display()));
+        let bytes_max = self.options.compile_limits.component_bytes_max;
+        let bytes = std::fs::metadata(artifact).map_err(unreadable)?.len();
+        if bytes > bytes_max {
+            return Err(StartError::TooLarge { bytes, bytes_max });
+        }
+        let bytes = std::fs::read(artifact).map_err(unreadable)?;
+        if let Some(wanted) = digest.strip_prefix("sha256:") {
+            let found = hex::encode(Sha256::digest(&bytes));
+            if found != wanted {
+                let file = artifact.display();
+                return Err(host_error(format!("{file} is damaged: its digest is sha256:{found}, not {digest}")));
+            }
+        }
+        let inspection = inspect(&bytes).map_err(StartError::Unusable)?;
+        if !inspection.unknown.is_empty() {
+            return Err(StartError::UnknownImport { imports: inspection.unknown });
+        }
+        Ok(bytes)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StartError> + Send + 'static,
+) -> Result<T, StartError> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.unwrap_or_else(|_| Err(host_error("preparing it broke off".to_owned())))
+}
+
+#[cfg(test)]
+mod tests;

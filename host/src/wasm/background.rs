@@ -1,0 +1,170 @@
+//! Low-priority threads for guests that take long: commands, and requests that used up their first slice.
+//!
+//! Deliberately absent: weights between pods. Each gets one epoch tick in turn.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::AbortHandle;
+
+use super::failure::Failure;
+
+/// A guest's whole execution, owning its store.
+pub(crate) type Execution = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The low-priority threads.
+pub(crate) struct Background {
+    runtime: Option<Runtime>,
+}
+
+impl Background {
+    /// Starts as many threads as there are cores, which run when no one else wants the processor.
+    pub(crate) fn new() -> std::io::Result<Background> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(std::thread::available_parallelism().map_or(1, usize::from))
+            .thread_name("guest")
+            .on_thread_start(lower_priority)
+            // A guest holds its thread for a whole epoch tick, so look for input and newcomers after each.
+            .event_interval(1)
+            .global_queue_interval(2)
+            .enable_all()
+            .build()?;
+        Ok(Background { runtime: Some(runtime) })
+    }
+
+    /// Where to spawn.
+    pub(crate) fn handle(&self) -> &Handle {
+        self.runtime.as_ref().expect("invariant: taken only when dropped").handle()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// `SCHED_IDLE`, or nice 19 where that is refused.
+fn lower_priority() {
+    // SAFETY: `sched_param` is plain data; both calls change only the calling thread's own priority.
+    unsafe {
+        let mut parameters: libc::sched_param = std::mem::zeroed();
+        parameters.sched_priority = 0;
+        if libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) != 0 {
+            libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        }
+    }
+}
+
+/// Steers one execution from outside: moves it to the background threads, or ends it.
+#[derive(Default)]
+pub(crate) struct Steering {
+    wants_background: AtomicBool,
+    in_background: AtomicBool,
+    cancelled: AtomicBool,
+    abort: Mutex<Option<AbortHandle>>,
+    failure: OnceLock<Failure>,
+}
+
+impl Steering {
+    /// Asks for the move at the next yield. Returns whether that is news.
+    pub(crate) fn ask_for_background(&self) -> bool {
+        !self.in_background.load(Relaxed) && !self.wants_background.swap(true, Relaxed)
+    }
+
+    /// Marks an execution that starts on the background threads.
+    pub(crate) fn starts_in_background(&self) {
+        self.in_background.store(true, Relaxed);
+    }
+
+    /// Whether it was moved, or started there.
+    pub(crate) fn is_in_background(&self) -> bool {
+        self.in_background.load(Relaxed)
+    }
+
+    /// Whether the guest must stop at its next epoch check.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Relaxed)
+    }
+
+    /// Ends the execution: at its next await or its next epoch tick.
+    pub(crate) fn cancel(&self) {
+        let abort = self.abort.lock();
+        self.cancelled.store(true, Relaxed);
+        if let Some(abort) = abort.as_ref() {
+            abort.abort();
+        }
+    }
+
+    /// Leaves word of how the guest failed, before its store is dropped.
+    pub(crate) fn failed(&self, failure: Failure) {
+        let _ = self.failure.set(failure);
+    }
+
+    /// How the guest failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
+    }
+
+    /// Remembers the task that runs the execution now.
+    pub(crate) fn runs_as(&self, task: AbortHandle) {
+        let mut abort = self.abort.lock();
+        if self.is_cancelled() {
+            task.abort();
+        }
+        *abort = Some(task);
+    }
+}
+
+/// Runs an execution on the current runtime until it asks to be moved.
+pub(crate) struct Movable {
+    pub(crate) execution: Option<Execution>,
+    pub(crate) steering: Arc<Steering>,
+    pub(crate) background: Handle,
+}
+
+impl Future for Movable {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Some(execution) = self.execution.as_mut() else { return Poll::Ready(()) };
+        if execution.as_mut().poll(context).is_ready() {
+            self.execution = None;
+            return Poll::Ready(());
+        }
+        if !self.steering.wants_background.load(Relaxed) {
+            return Poll::Pending;
+        }
+        self.steering.in_background.store(true, Relaxed);
+        if let Some(execution) = self.execution.take() {
+            let task = self.background.spawn(execution);
+            self.steering.runs_as(task.abort_handle());
+        }
+        Poll::Ready(())
+    }
+}
+
+/// What a guest does at an epoch yield: the first poll hands control back, the second goes on.
+#[derive(Default)]
+pub(crate) struct Yield {
+    yielded: bool,
+}
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,110 @@
+//! Compiled components on disk, sealed with a key of this node: loading machine code is as safe as the file is genuine.
+//!
+//! Deliberately absent: repair. What is damaged or foreign is compiled anew.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// The cache of one engine.
+pub(crate) struct Cache {
+    dir: PathBuf,
+    engine_hash: String,
+    key: [u8; 32],
+}
+
+impl Cache {
+    /// Opens the cache, making its folder and key where missing.
+    pub(crate) fn open(dir: &Path, key_file: &Path, engine_hash: &str) -> std::io::Result<Cache> {
+        let dir = dir.join(engine_hash);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        Ok(Cache { dir, engine_hash: engine_hash.to_owned(), key: read_or_make_key(key_file)? })
+    }
+
+    /// Where a compiler may write the code of `digest` before it is sealed.
+    pub(crate) fn unsealed(&self, digest: &str) -> PathBuf {
+        self.dir.join(format!("{}.{}.new", file_stem(digest), std::process::id()))
+    }
+
+    /// Takes over what the compiler wrote.
+    pub(crate) fn seal(&self, digest: &str) -> std::io::Result<()> {
+        let unsealed = self.unsealed(digest);
+        let seal = self.seal_of(digest, &std::fs::read(&unsealed)?).finalize().into_bytes();
+        let sealed = self.sealed(digest);
+        let seal_file = sealed.with_extension("seal");
+        // Without a seal the code is not used, so a crash between the two leaves nothing to trust.
+        let _ = std::fs::remove_file(&seal_file);
+        std::fs::rename(&unsealed, &sealed)?;
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&seal_file)?;
+        file.write_all(&seal)
+    }
+
+    /// Loads the code of `digest` if it is there and genuine.
+    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+        let sealed = self.sealed(digest);
+        let code = std::fs::read(&sealed).ok()?;
+        let seal = std::fs::read(sealed.with_extension("seal")).unwrap_or_default();
+        if self.seal_of(digest, &code).verify_slice(&seal).is_err() {
+            tracing::warn!(file = %sealed.display(), "compiled component is damaged or foreign: compiling it again");
+            return None;
+        }
+        drop(code);
+        // SAFETY: the file was written by this node's own compiler for this engine, which the seal proves, and its folder is
+        // closed to other users, so it is not changed while mapped.
+        match unsafe { Component::deserialize_file(engine, &sealed) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(file = %sealed.display(), %error, "compiled component does not load: compiling it again");
+                None
+            }
+        }
+    }
+
+    fn sealed(&self, digest: &str) -> PathBuf {
+        self.dir.join(format!("{}.cwasm", file_stem(digest)))
+    }
+
+    fn seal_of(&self, digest: &str, code: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("invariant: any length of key is taken");
+        for part in ["coracle compiled component 1", &self.engine_hash, digest] {
+            mac.update(part.as_bytes());
+            mac.update(&[0]);
+        }
+        mac.update(code);
+        mac
+    }
+}
+
+/// A digest as a file name; digests come from outside, so nothing but their letters and digits is kept.
+fn file_stem(digest: &str) -> String {
+    digest.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(200).collect()
+}
+
+fn read_or_make_key(path: &Path) -> std::io::Result<[u8; 32]> {
+    let mut key = [0; 32];
+    match std::fs::File::open(path) {
+        Ok(mut file) => {
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+            if file.read_exact(&mut key).is_ok() {
+                return Ok(key);
+            }
+            tracing::warn!(file = %path.display(), "the key of compiled components is damaged: making a new one");
+            std::fs::remove_file(path)?;
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(&key)?;
+    file.sync_all()?;
+    Ok(key)
+}

@@ -1,0 +1,201 @@
+//! Compiles a component in a child process under limits, because compilers can be bombed.
+//!
+//! Deliberately absent: trust in the child. It gets no key; what it wrote is sealed by the parent.
+
+use std::hash::{Hash, Hasher};
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use tokio::io::AsyncReadExt;
+use wasmtime::Engine;
+
+use super::engine::compile_config;
+use super::failure::one_line;
+use super::limits::Bytes;
+use crate::runtime::StartError;
+
+/// What one compilation may use.
+#[derive(Clone, Debug)]
+pub struct CompileLimits {
+    /// Bytes of the component.
+    pub component_bytes_max: u64,
+    /// Address space of the compiler.
+    pub memory_bytes_max: u64,
+    /// Processor time of the compiler, over all its threads.
+    pub cpu_max: Duration,
+    /// Time until the compiler is killed.
+    pub wall_max: Duration,
+}
+
+impl Default for CompileLimits {
+    fn default() -> CompileLimits {
+        CompileLimits {
+            component_bytes_max: 64 << 20,
+            memory_bytes_max: 4 << 30,
+            cpu_max: Duration::from_secs(120),
+            wall_max: Duration::from_secs(120),
+        }
+    }
+}
+
+/// The program that compiles.
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    /// Its file.
+    pub exe: PathBuf,
+    /// What makes it compile: `internal-compile` for `wasmctl`.
+    pub leading_args: Vec<String>,
+}
+
+const EXIT_COMPILE_FAILED: u8 = 10;
+const EXIT_OTHER_ENGINE: u8 = 11;
+const EXIT_INPUT_OUTPUT: u8 = 12;
+const STDERR_BYTES_MAX: u64 = 64 << 10;
+
+/// Names everything that compiled code depends on besides the component.
+pub(crate) fn engine_hash(engine: &Engine) -> String {
+    #[expect(deprecated, reason = "the one hasher whose output is the same in every process of one build")]
+    let mut hasher = std::hash::SipHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// Compiles `input` into `output`.
+pub(crate) async fn compile_in_child(
+    compiler: &Compiler,
+    limits: &CompileLimits,
+    engine_hash: &str,
+    input: &Path,
+    output: &Path,
+) -> Result<(), StartError> {
+    let mut child = tokio::process::Command::new(&compiler.exe)
+        .args(&compiler.leading_args)
+        .arg(engine_hash)
+        .arg(limits.memory_bytes_max.to_string())
+        .arg(limits.cpu_max.as_secs().max(1).to_string())
+        .args([input, output])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| host_error(format!("{} could not be started: {error}", compiler.exe.display())))?;
+    // The child ends when this pipe does, and so when this process does.
+    let leash = child.stdin.take();
+    let mut said = Vec::new();
+    let ended = tokio::time::timeout(limits.wall_max, async {
+        if let Some(stderr) = child.stderr.take() {
+            let _ = stderr.take(STDERR_BYTES_MAX).read_to_end(&mut said).await;
+        }
+        child.wait().await
+    })
+    .await;
+    drop(leash);
+    match ended {
+        Err(_) => Err(StartError::CompileLimit { limit: format!("{} s", limits.wall_max.as_secs()) }),
+        Ok(Err(error)) => Err(host_error(format!("the compiler could not be waited for: {error}"))),
+        Ok(Ok(status)) => verdict(status, &String::from_utf8_lossy(&said), limits),
+    }
+}
+
+fn verdict(status: ExitStatus, said: &str, limits: &CompileLimits) -> Result<(), StartError> {
+    if status.success() {
+        return Ok(());
+    }
+    let memory = || StartError::CompileLimit { limit: format!("{} of memory", Bytes(limits.memory_bytes_max)) };
+    let reason = one_line(said);
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    match (code, status.signal()) {
+        (Some(EXIT_COMPILE_FAILED), _) => Err(StartError::CompileFailed { reason }),
+        (Some(EXIT_OTHER_ENGINE), _) => {
+            Err(host_error("the compiler on disk is another version than the one that runs: restart the host".to_owned()))
+        }
+        (_, Some(libc::SIGXCPU)) => {
+            Err(StartError::CompileLimit { limit: format!("{} s of processor time", limits.cpu_max.as_secs()) })
+        }
+        _ if said.contains("memory allocation of") || said.contains("Cannot allocate memory") => Err(memory()),
+        (_, Some(libc::SIGKILL)) => Err(memory()),
+        (Some(EXIT_INPUT_OUTPUT), _) => Err(host_error(reason)),
+        (_, Some(signal)) => {
+            Err(StartError::CompileFailed { reason: format!("the compiler crashed with signal {signal}") })
+        }
+        _ => Err(StartError::CompileFailed { reason: format!("the compiler failed: {reason}") }),
+    }
+}
+
+pub(crate) fn host_error(reason: String) -> StartError {
+    StartError::Host { reason }
+}
+
+/// Compiles in this process, without limits.
+pub(crate) fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<wasmtime::component::Component, StartError> {
+    wasmtime::component::Component::from_binary(engine, bytes)
+        .map_err(|error| StartError::CompileFailed { reason: error_chain(&error) })
+}
+
+/// The whole body of the compiling child: `ENGINE-HASH MEMORY-BYTES CPU-SECONDS INPUT OUTPUT`, after the subcommand's own name.
+///
+/// It limits itself before it reads anything, and ends when its standard input does.
+pub fn compile_child_main(args: &[String]) -> ExitCode {
+    match compile_child(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, reason)) => {
+            let _ = writeln!(std::io::stderr(), "{reason}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn compile_child(args: &[String]) -> Result<(), (u8, String)> {
+    let [wanted, memory, cpu, input, output] = args else {
+        return Err((2, "internal-compile is started by the host itself and takes five arguments".to_owned()));
+    };
+    let (Ok(memory), Ok(cpu)) = (memory.parse(), cpu.parse()) else {
+        return Err((2, "internal-compile: limits must be numbers".to_owned()));
+    };
+    let failed = |code: u8, what: &str, reason: &dyn std::fmt::Display| (code, format!("{what}: {reason}"));
+    limit_self(memory, cpu).map_err(|error| failed(EXIT_INPUT_OUTPUT, "limits could not be set", &error))?;
+    die_with_parent().map_err(|error| failed(EXIT_INPUT_OUTPUT, "no thread could be started", &error))?;
+    let engine = Engine::new(&compile_config()).map_err(|error| (EXIT_INPUT_OUTPUT, error_chain(&error)))?;
+    if engine_hash(&engine) != *wanted {
+        return Err((EXIT_OTHER_ENGINE, "another engine".to_owned()));
+    }
+    let bytes = std::fs::read(input).map_err(|error| failed(EXIT_INPUT_OUTPUT, input, &error))?;
+    let compiled = engine.precompile_component(&bytes).map_err(|error| (EXIT_COMPILE_FAILED, error_chain(&error)))?;
+    let written = std::fs::File::create(output).and_then(|mut file| {
+        file.write_all(&compiled)?;
+        file.sync_all()
+    });
+    written.map_err(|error| failed(EXIT_INPUT_OUTPUT, output, &error))
+}
+
+fn limit_self(memory: u64, cpu_seconds: u64) -> std::io::Result<()> {
+    let both = |value| Rlimit { current: Some(value), maximum: Some(value) };
+    setrlimit(Resource::Core, both(0))?;
+    setrlimit(Resource::As, both(memory))?;
+    setrlimit(Resource::Cpu, Rlimit { current: Some(cpu_seconds), maximum: Some(cpu_seconds + 1) })?;
+    setrlimit(Resource::Fsize, both(1 << 30))?;
+    setrlimit(Resource::Nofile, both(64))?;
+    Ok(())
+}
+
+/// The parent holds the other end of standard input for as long as it wants the result.
+fn die_with_parent() -> std::io::Result<()> {
+    std::thread::Builder::new().name("leash".to_owned()).spawn(|| {
+        let mut byte = [0];
+        while matches!(std::io::stdin().read(&mut byte), Ok(1..)) {}
+        std::process::exit(i32::from(EXIT_INPUT_OUTPUT));
+    })?;
+    Ok(())
+}
+
+/// An error and its causes in one line.
+pub(crate) fn error_chain(error: &wasmtime::Error) -> String {
+    let parts: Vec<String> = error.chain().map(|cause| one_line(&cause.to_string())).collect();
+    one_line(&parts.join(": "))
+}

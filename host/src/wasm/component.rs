@@ -1,0 +1,141 @@
+//! A component that is compiled, linked and tried: shared by all containers of its digest.
+//!
+//! Deliberately absent: anything of a pod.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Component;
+use wasmtime::component::InstancePre;
+use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use super::background::{Movable, Steering};
+use super::compile::error_chain;
+use super::engine::Wasm;
+use super::failure::Failure;
+use super::guest::{Guest, Surroundings, new_store};
+use crate::inspect::{Kind, is_provided};
+use crate::runtime::{LogSink, StartError, Stream};
+
+/// How long the trial instantiation may take.
+const TRIAL_MAX: Duration = Duration::from_secs(10);
+/// What the trial may use: a container's own limit is checked against what it used.
+const TRIAL_MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+/// A component ready to be instantiated at once.
+pub(crate) struct PreparedComponent {
+    pub(crate) pre: Pre,
+    /// Pool slots that one instance takes.
+    pub(crate) slots: u32,
+    /// Memory of an instance that has done nothing yet.
+    pub(crate) initial_memory_bytes: u64,
+    compile_time: Duration,
+}
+
+/// The linked component by kind.
+pub(crate) enum Pre {
+    Handler(ProxyPre<Guest>),
+    Command(CommandPre<Guest>),
+}
+
+impl PreparedComponent {
+    pub(crate) fn kind(&self) -> Kind {
+        match self.pre {
+            Pre::Handler(_) => Kind::HttpHandler02,
+            Pre::Command(_) => Kind::Command,
+        }
+    }
+
+    pub(crate) fn compile_time(&self) -> Duration {
+        self.compile_time
+    }
+
+    fn instance_pre(&self) -> &InstancePre<Guest> {
+        match &self.pre {
+            Pre::Handler(pre) => pre.instance_pre(),
+            Pre::Command(pre) => pre.instance_pre(),
+        }
+    }
+}
+
+/// Links a compiled component, naming what it wants and nobody provides.
+pub(crate) fn link(
+    wasm: &Wasm,
+    component: &Component,
+    compile_time: Duration,
+) -> Result<PreparedComponent, StartError> {
+    let outline = component.component_type();
+    let unknown: Vec<String> = outline
+        .imports(&wasm.engine)
+        .map(|(name, _)| name)
+        .filter(|name| !is_provided(name))
+        .map(str::to_owned)
+        .collect();
+    if !unknown.is_empty() {
+        return Err(StartError::UnknownImport { imports: unknown });
+    }
+    let exports: Vec<&str> = outline.exports(&wasm.engine).map(|(name, _)| name).collect();
+    let failed = |error: wasmtime::Error| StartError::LinkFailed { reason: error_chain(&error) };
+    let pre = wasm.linker.instantiate_pre(component).map_err(failed)?;
+    let pre = match Kind::of_exports(exports.iter().copied()) {
+        Kind::HttpHandler02 => Pre::Handler(ProxyPre::new(pre).map_err(failed)?),
+        Kind::Command => Pre::Command(CommandPre::new(pre).map_err(failed)?),
+        Kind::Library | Kind::Other => {
+            let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+            return Err(StartError::NothingToRun { exports });
+        }
+    };
+    let required = component.resources_required();
+    let slots = required.map_or(1, |required| required.num_memories.max(required.num_tables.div_ceil(4)).max(1));
+    Ok(PreparedComponent { pre, slots, initial_memory_bytes: 0, compile_time })
+}
+
+struct Nowhere;
+
+impl LogSink for Nowhere {
+    fn write(&self, _: Stream, _: &[u8]) {}
+}
+
+/// Instantiates the component once, so that what can't start is known before it is Ready.
+pub(crate) async fn try_once(
+    wasm: &Arc<Wasm>,
+    background: tokio::runtime::Handle,
+    prepared: PreparedComponent,
+) -> Result<PreparedComponent, StartError> {
+    let surroundings = Arc::new(Surroundings::new("trial", &[], Vec::new(), TRIAL_MEMORY_BYTES_MAX, Arc::new(Nowhere)));
+    let steering = Arc::new(Steering::default());
+    let pre = prepared.instance_pre().clone();
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let execution = {
+        let (wasm, surroundings, steering) = (wasm.clone(), surroundings.clone(), steering.clone());
+        let slots = prepared.slots;
+        Box::pin(async move {
+            let Ok(()) = wasm.slots.acquire(slots, || u32::MAX, u32::MAX).await else { return };
+            let deadline = Instant::now() + TRIAL_MAX;
+            let mut store = new_store(&wasm.engine, surroundings, steering, Some(deadline));
+            let result = pre.instantiate_async(&mut store).await;
+            drop(store);
+            wasm.slots.release(slots);
+            let _ = sender.send(result.map(|_| ()));
+        })
+    };
+    let task = tokio::spawn(Movable { execution: Some(execution), steering: steering.clone(), background });
+    steering.runs_as(task.abort_handle());
+    let failure = match receiver.await {
+        Ok(Ok(())) => {
+            let initial_memory_bytes = surroundings.memory.instance_peak();
+            return Ok(PreparedComponent { initial_memory_bytes, ..prepared });
+        }
+        Ok(Err(error)) => Failure::of(&error),
+        Err(_) => Failure::Trap("its instantiation broke off".to_owned()),
+    };
+    Err(match failure {
+        Failure::Memory(reason) => StartError::LimitExceeded { reason },
+        Failure::Interrupted => {
+            let reason = format!("it was not done after {} s", TRIAL_MAX.as_secs());
+            StartError::TrapAtStart { reason }
+        }
+        failure => StartError::TrapAtStart { reason: failure.text() },
+    })
+}

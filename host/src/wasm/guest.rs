@@ -1,0 +1,149 @@
+//! What a guest sees of its host: WASI 0.2, with sockets, files and outgoing HTTP denied.
+//!
+//! Deliberately absent: capabilities that a pod may declare; none can be declared in this version.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
+
+use http::HeaderName;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
+    WasiHttpHooks, WasiHttpView,
+};
+
+use super::background::{Steering, Yield};
+use super::limits::{Limits, MemoryAccount};
+use super::stdio::LogStream;
+use crate::runtime::{LogSink, Stream};
+
+/// Epoch ticks before a guest yields for the first time: 10 to 20 ms.
+const FIRST_SLICE_TICKS: u64 = 2;
+const HANDLES_MAX: usize = 10_000;
+const RESOURCES_MAX: usize = 10_000;
+/// Bytes that one call from guest to host may carry.
+const HOSTCALL_BYTES_MAX: usize = 16 << 20;
+const HEADER_BYTES_MAX: usize = 64 << 10;
+
+/// What all instances of one container share.
+pub(crate) struct Surroundings {
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) logs: Arc<dyn LogSink>,
+    pub(crate) memory: Arc<MemoryAccount>,
+    pub(crate) inherit_stdio: bool,
+    egress_reported: AtomicBool,
+}
+
+impl Surroundings {
+    pub(crate) fn new(
+        program: &str,
+        args: &[String],
+        env: Vec<(String, String)>,
+        memory_bytes_max: u64,
+        logs: Arc<dyn LogSink>,
+    ) -> Surroundings {
+        Surroundings {
+            args: std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect(),
+            env,
+            logs,
+            memory: MemoryAccount::new(memory_bytes_max),
+            inherit_stdio: false,
+            egress_reported: AtomicBool::new(false),
+        }
+    }
+}
+
+/// The data of one store.
+pub(crate) struct Guest {
+    pub(crate) table: ResourceTable,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+    wasi: Option<Box<WasiCtx>>,
+    limits: Limits,
+    steering: Arc<Steering>,
+    deadline: Option<Instant>,
+}
+
+struct Hooks {
+    surroundings: Arc<Surroundings>,
+}
+
+/// Makes a store with every limit set, so that no guest code ever runs without.
+pub(crate) fn new_store(
+    engine: &Engine,
+    surroundings: Arc<Surroundings>,
+    steering: Arc<Steering>,
+    deadline: Option<Instant>,
+) -> Store<Guest> {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(RESOURCES_MAX);
+    let mut http = WasiHttpCtx::new();
+    http.set_field_size_limit(HEADER_BYTES_MAX);
+    let limits = Limits::new(surroundings.memory.clone());
+    let guest = Guest { table, http, hooks: Hooks { surroundings }, wasi: None, limits, steering, deadline };
+    let mut store = Store::new(engine, guest);
+    store.limiter(|guest| &mut guest.limits);
+    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+    store.set_max_component_handles(HANDLES_MAX);
+    store.set_epoch_deadline(FIRST_SLICE_TICKS);
+    store.epoch_deadline_callback(|store| {
+        let guest = store.data();
+        if guest.steering.is_cancelled() || guest.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Ok(UpdateDeadline::Interrupt);
+        }
+        guest.steering.ask_for_background();
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(Yield::default())))
+    });
+    store
+}
+
+impl Guest {
+    fn build_wasi(surroundings: &Surroundings) -> Box<WasiCtx> {
+        let mut builder = WasiCtx::builder();
+        builder.args(&surroundings.args).envs(&surroundings.env).allow_tcp(false).allow_udp(false);
+        if surroundings.inherit_stdio {
+            builder.inherit_stdio();
+        } else {
+            builder
+                .stdout(LogStream::new(surroundings.logs.clone(), Stream::Stdout))
+                .stderr(LogStream::new(surroundings.logs.clone(), Stream::Stderr));
+        }
+        Box::new(builder.build())
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let surroundings = &self.hooks.surroundings;
+        let ctx = self.wasi.get_or_insert_with(|| Guest::build_wasi(surroundings));
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+type Io = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
+type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), HttpError>> + Send>;
+
+impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    }
+
+    fn send_request(&mut self, request: http::Request<WasiBody>, _: Option<RequestOptions>, _: Io) -> Sent {
+        if !self.surroundings.egress_reported.swap(true, Relaxed) {
+            let host = request.uri().authority().map_or("", |authority| authority.as_str());
+            let line = format!("outgoing request to {host} denied: components here may not open connections");
+            self.surroundings.logs.write(Stream::Stderr, line.as_bytes());
+        }
+        Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)))
+    }
+}

@@ -1,0 +1,383 @@
+//! A `wasi:http` handler: a fresh instance for each request, on the thread the request arrived at.
+//!
+//! Deliberately absent: anything between requests. An idle handler is this struct and a shared component.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use coracle_net::{Body, Handler, RequestBody, RequestContext, text_response};
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+use wasmtime_wasi_http::Error as HttpError;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::WasiHttpView;
+
+use super::access_log::AccessLog;
+use super::background::{Movable, Steering};
+use super::body::{CancelOnDrop, respond};
+use super::component::PreparedComponent;
+use super::engine::Wasm;
+use super::failure::Failure;
+use super::guest::{Surroundings, new_store};
+use super::slots::Slots;
+use crate::runtime::{Clock, Container, ContainerSpec, Exit, ExitReason, Stats, Stream};
+
+/// So many traps in a row, and the container counts as broken.
+const TRAPS_IN_A_ROW_MAX: u32 = 5;
+/// A container whose last requests were this often too slow for the serving threads starts on the background threads.
+const SLOWNESS_MAX: u32 = 4;
+/// Requests of all containers that may wait for a slot of the pool.
+const POOL_QUEUE_MAX: u32 = 100_000;
+
+/// What a container's requests share.
+pub(crate) struct HandlerContainer {
+    wasm: Arc<Wasm>,
+    background: Handle,
+    prepared: Arc<PreparedComponent>,
+    pre: ProxyPre<super::guest::Guest>,
+    surroundings: Arc<Surroundings>,
+    access_log: Arc<AccessLog>,
+    clock: Arc<dyn Clock>,
+    started_at: Timestamp,
+    exit: watch::Sender<Option<Exit>>,
+    stopping: AtomicBool,
+    gate: Slots,
+    concurrency: u32,
+    request_timeout: Duration,
+    name: String,
+    slowness: AtomicU32,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicU64,
+    refused: AtomicU64,
+    timeouts: AtomicU64,
+    traps: AtomicU64,
+    traps_in_a_row: AtomicU32,
+    cpu_ns: AtomicU64,
+    last_trap: Mutex<Option<Failure>>,
+}
+
+/// What a handler is made of.
+pub(crate) struct HandlerParts {
+    pub(crate) wasm: Arc<Wasm>,
+    pub(crate) background: Handle,
+    pub(crate) prepared: Arc<PreparedComponent>,
+    pub(crate) pre: ProxyPre<super::guest::Guest>,
+    pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) access_log: Arc<AccessLog>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl HandlerContainer {
+    pub(crate) fn new(parts: HandlerParts, spec: &ContainerSpec) -> Arc<HandlerContainer> {
+        let HandlerParts { wasm, background, prepared, pre, surroundings, access_log, clock } = parts;
+        Arc::new(HandlerContainer {
+            started_at: clock.now(),
+            exit: watch::Sender::new(None),
+            stopping: AtomicBool::new(false),
+            gate: Slots::new(u32::MAX),
+            concurrency: spec.concurrency.max(1),
+            request_timeout: spec.request_timeout,
+            name: format!("{}/{}/{}", spec.pod.namespace, spec.pod.name, spec.name),
+            slowness: AtomicU32::new(0),
+            counts: Counts::default(),
+            wasm,
+            background,
+            prepared,
+            pre,
+            surroundings,
+            access_log,
+            clock,
+        })
+    }
+
+    /// How many requests may run at once: what was asked for, and no more than the memory holds.
+    fn concurrency_now(&self) -> u32 {
+        let memory = &self.surroundings.memory;
+        let instance = memory.instance_peak().max(self.prepared.initial_memory_bytes);
+        match memory.bytes_max.checked_div(instance) {
+            Some(fit) => self.concurrency.min(u32::try_from(fit).unwrap_or(u32::MAX)).max(1),
+            None => self.concurrency,
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<RequestBody>, context: RequestContext) -> Response<Body> {
+        let started = Instant::now();
+        let method = request.method().clone();
+        let path = request.uri().path_and_query().cloned();
+        let response = self.serve(request, context, started).await;
+        self.counts.requests.fetch_add(1, Relaxed);
+        let path = path.as_ref().map_or("/", |path| path.as_str());
+        self.access_log.note(&method, path, response.status().as_u16(), started.elapsed());
+        response
+    }
+
+    async fn serve(
+        self: &Arc<Self>,
+        request: Request<RequestBody>,
+        context: RequestContext,
+        started: Instant,
+    ) -> Response<Body> {
+        let deadline = started + self.request_timeout;
+        let permit = match self.admit(deadline).await {
+            Ok(permit) => permit,
+            Err(refusal) => return refusal,
+        };
+        let steering = Arc::new(Steering::default());
+        let (sender, receiver) = oneshot::channel();
+        let request_id = context.request_id.clone();
+        let execution = Box::pin(self.clone().execute(Call { request, context, deadline, permit, sender }, steering.clone()));
+        let task = if self.slowness.load(Relaxed) >= SLOWNESS_MAX {
+            steering.starts_in_background();
+            self.background.spawn(execution)
+        } else {
+            let (background, steering) = (self.background.clone(), steering.clone());
+            tokio::spawn(Movable { execution: Some(execution), steering, background })
+        };
+        steering.runs_as(task.abort_handle());
+        let guard = CancelOnDrop::new(steering.clone());
+        let answered = tokio::time::timeout_at(deadline.into(), receiver).await;
+        match answered {
+            Ok(Ok(Ok(response))) => respond(response, guard, deadline),
+            Ok(Ok(Err(code))) => bad_gateway(format_args!("the component answered with an error: {}", code_text(&code))),
+            Ok(Err(_)) => self.no_response(steering.failure(), &request_id),
+            Err(_) => self.timed_out(),
+        }
+    }
+
+    /// Takes a place among the container's requests and a slot of the pool.
+    async fn admit(self: &Arc<Self>, deadline: Instant) -> Result<Permit, Response<Body>> {
+        if self.stopping.load(Relaxed) {
+            return Err(unavailable("this container is stopping"));
+        }
+        if !self.gate.try_acquire(1, self.concurrency_now()) {
+            let wait = self.gate.acquire(1, || self.concurrency_now(), self.concurrency);
+            match tokio::time::timeout_at(deadline.into(), wait).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => {
+                    self.counts.refused.fetch_add(1, Relaxed);
+                    return Err(unavailable("too many requests are waiting for this container"));
+                }
+                Err(_) => return Err(self.timed_out()),
+            }
+        }
+        let mut permit = Permit { container: self.clone(), slots: 0 };
+        let slots = self.prepared.slots;
+        if !self.wasm.slots.try_acquire(slots, u32::MAX) {
+            let wait = self.wasm.slots.acquire(slots, || u32::MAX, POOL_QUEUE_MAX);
+            match tokio::time::timeout_at(deadline.into(), wait).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(unavailable("too many requests are waiting on this host")),
+                Err(_) => return Err(self.timed_out()),
+            }
+        }
+        permit.slots = slots;
+        Ok(permit)
+    }
+
+    /// The guest's whole life: its store is dropped before its permit.
+    async fn execute(self: Arc<Self>, call: Call, steering: Arc<Steering>) {
+        let Call { request, context, deadline, permit, sender } = call;
+        let began = Instant::now();
+        let mut store = new_store(&self.wasm.engine, self.surroundings.clone(), steering.clone(), Some(deadline));
+        let result = {
+            let guest = std::pin::pin!(self.call_guest(&mut store, request, context, sender));
+            measured(guest, &self.counts.cpu_ns).await
+        };
+        match result {
+            Ok(()) => self.succeeded(began),
+            Err(error) => {
+                let failure = Failure::of(&error);
+                self.note_failure(&failure);
+                steering.failed(failure);
+            }
+        }
+        if steering.is_in_background() && began.elapsed() >= super::engine::TICK {
+            self.slowness.fetch_update(Relaxed, Relaxed, |slowness| Some((slowness + 2).min(SLOWNESS_MAX * 2))).ok();
+        }
+        drop(store);
+        drop(permit);
+    }
+
+    async fn call_guest(
+        &self,
+        store: &mut wasmtime::Store<super::guest::Guest>,
+        request: Request<RequestBody>,
+        context: RequestContext,
+        sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+    ) -> wasmtime::Result<()> {
+        let proxy = self.pre.instantiate_async(&mut *store).await?;
+        let scheme = if context.scheme == http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http };
+        let mut request = request.map(|body| body.map_err(|error| HttpError::InternalError(Some(error.to_string()))));
+        if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
+        }
+        let mut http = store.data_mut().http();
+        let request = http.new_incoming_request(scheme, request)?;
+        let outparam = http.new_response_outparam(sender)?;
+        proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
+    }
+
+    fn succeeded(&self, began: Instant) {
+        if self.counts.traps_in_a_row.load(Relaxed) > 0 {
+            self.counts.traps_in_a_row.store(0, Relaxed);
+        }
+        if self.slowness.load(Relaxed) > 0 && began.elapsed() < super::engine::TICK {
+            self.slowness.fetch_update(Relaxed, Relaxed, |slowness| slowness.checked_sub(1)).ok();
+        }
+    }
+
+    fn note_failure(&self, failure: &Failure) {
+        if *failure == Failure::Interrupted {
+            return;
+        }
+        self.counts.traps.fetch_add(1, Relaxed);
+        *self.counts.last_trap.lock() = Some(failure.clone());
+        let line = format!("the component failed: {}", failure.text());
+        self.surroundings.logs.write(Stream::Stderr, line.as_bytes());
+        let in_a_row = self.counts.traps_in_a_row.fetch_add(1, Relaxed) + 1;
+        if in_a_row >= TRAPS_IN_A_ROW_MAX && !self.stopping.swap(true, Relaxed) {
+            let (code, reason) = match failure {
+                Failure::Memory(_) => (137, ExitReason::OomKilled),
+                _ => (1, ExitReason::TrapsInARow),
+            };
+            self.end(code, reason, format!("{in_a_row} requests in a row failed: {}", failure.text()));
+        }
+    }
+
+    fn end(&self, code: i32, reason: ExitReason, message: String) {
+        self.access_log.flush();
+        let finished_at = self.clock.now();
+        let started_at = self.started_at;
+        self.exit.send_if_modified(|exit| {
+            let first = exit.is_none();
+            exit.get_or_insert(Exit { code, reason, message, started_at, finished_at });
+            first
+        });
+    }
+
+    fn no_response(&self, failure: Option<&Failure>, request_id: &coracle_net::RequestId) -> Response<Body> {
+        match failure {
+            None => bad_gateway(format_args!("the component returned without a response")),
+            Some(Failure::Interrupted) => self.timed_out(),
+            Some(failure) => {
+                tracing::debug!(container = self.name, %request_id, reason = failure.text(), "request failed");
+                let text = format_args!("the component failed: {} (request {request_id})", failure.text());
+                text_response(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
+        }
+    }
+
+    fn timed_out(&self) -> Response<Body> {
+        self.counts.timeouts.fetch_add(1, Relaxed);
+        let limit = self.request_timeout.as_secs_f64();
+        text_response(StatusCode::GATEWAY_TIMEOUT, format_args!("no response within {limit} s"))
+    }
+}
+
+/// One request on its way into the guest.
+struct Call {
+    request: Request<RequestBody>,
+    context: RequestContext,
+    deadline: Instant,
+    permit: Permit,
+    sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+}
+
+/// A place among a container's requests, and its slots of the pool.
+struct Permit {
+    container: Arc<HandlerContainer>,
+    slots: u32,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.container.gate.release(1);
+        if self.slots > 0 {
+            self.container.wasm.slots.release(self.slots);
+        }
+    }
+}
+
+/// Adds the time spent polling to a counter.
+pub(crate) async fn measured<F: Future>(mut future: std::pin::Pin<&mut F>, ns: &AtomicU64) -> F::Output {
+    std::future::poll_fn(|context| {
+        let began = Instant::now();
+        let result = future.as_mut().poll(context);
+        ns.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        result
+    })
+    .await
+}
+
+fn bad_gateway(reason: std::fmt::Arguments<'_>) -> Response<Body> {
+    text_response(StatusCode::BAD_GATEWAY, reason)
+}
+
+fn unavailable(reason: &str) -> Response<Body> {
+    let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, reason);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn code_text(code: &ErrorCode) -> String {
+    match code {
+        ErrorCode::InternalError(Some(reason)) => super::failure::one_line(reason),
+        code => super::failure::one_line(&format!("{code:?}")),
+    }
+}
+
+/// The container as the node agent and the ingress see it.
+pub(crate) struct HandlerRef(pub(crate) Arc<HandlerContainer>);
+
+impl Handler for HandlerRef {
+    fn handle(&self, request: Request<RequestBody>, context: RequestContext) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(self.0.clone().answer(request, context))
+    }
+}
+
+impl Container for HandlerRef {
+    fn exited(&self) -> watch::Receiver<Option<Exit>> {
+        self.0.exit.subscribe()
+    }
+
+    fn stop(&self, grace: Duration) {
+        self.0.stopping.store(true, Relaxed);
+        let container = self.0.clone();
+        self.0.background.spawn(async move {
+            let message = match tokio::time::timeout(grace, container.gate.drained()).await {
+                Ok(()) => String::new(),
+                Err(_) => format!("{} requests were still running", container.gate.used()),
+            };
+            container.end(0, ExitReason::Completed, message);
+        });
+    }
+
+    fn handler(&self) -> Option<Arc<dyn Handler>> {
+        Some(Arc::new(HandlerRef(self.0.clone())))
+    }
+
+    fn stats(&self) -> Stats {
+        let counts = &self.0.counts;
+        Stats {
+            requests: counts.requests.load(Relaxed),
+            requests_active: u64::from(self.0.gate.used()),
+            requests_refused: counts.refused.load(Relaxed),
+            timeouts: counts.timeouts.load(Relaxed),
+            traps: counts.traps.load(Relaxed),
+            memory_bytes: self.0.surroundings.memory.used(),
+            cpu_ns: counts.cpu_ns.load(Relaxed),
+        }
+    }
+}

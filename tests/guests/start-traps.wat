@@ -1,0 +1,10 @@
+;; A command whose instantiation traps.
+(component
+  (core module $Main
+    (func $start unreachable)
+    (start $start)
+    (func (export "run") (result i32) (i32.const 0)))
+  (core instance $main (instantiate $Main))
+  (func $run (result (result)) (canon lift (core func $main "run")))
+  (instance $command (export "run" (func $run)))
+  (export "wasi:cli/run@0.2.0" (instance $command)))
