@@ -1,1 +1,28 @@
-//! The typed API client.
+//! The one typed client of the Kubernetes-compatible API: lists, watches, informers, writes, batches and logs, over HTTP/2 and mutual TLS.
+//!
+//! Objects travel as `serde_json::Value`, so unknown fields survive. Deliberately absent: retries of single requests (the caller knows whether
+//! repeating is safe; the informer, which does know, retries), credential plug-ins, and any caching.
+
+mod backoff;
+mod batch;
+mod client;
+mod config;
+mod error;
+mod informer;
+mod kubeconfig;
+mod lines;
+mod logs;
+mod options;
+mod tls;
+mod watch;
+
+pub use backoff::Backoff;
+pub use batch::{BatchItem, BatchVerb};
+pub use client::{Client, List, Reply};
+pub use config::{Config, ConfigError, default_data_dir};
+pub use error::Error;
+pub use informer::{InformerEvent, informer};
+pub use kubeconfig::{Kubeconfig, NamedCluster, NamedContext, NamedUser};
+pub use logs::LogOptions;
+pub use options::{DeleteOptions, ListOptions, PatchKind, Propagation, TableInclude, WatchOptions, WriteOptions};
+pub use watch::WatchEvent;

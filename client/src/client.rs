@@ -1,0 +1,345 @@
+//! The client: verbs over kinds, one HTTP/2 connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coracle_api::kind::Kind;
+use coracle_api::status::{self, Status};
+use http::Method;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::options::{DeleteOptions, ListOptions, PatchKind, TableInclude, WriteOptions};
+use crate::tls;
+
+const JSON: &str = "application/json";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+/// For everything that isn't a stream.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that vanished without closing is noticed after these two together.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client of one cluster; clones share the connection.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    http: reqwest::Client,
+    config: Config,
+}
+
+/// A list of objects and the revision it is the state of.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// The objects, each with `apiVersion` and `kind`.
+    pub items: Vec<Value>,
+    /// Watch from here.
+    pub revision: u64,
+    /// More follows; ask with [`ListOptions::continue_token`].
+    pub continue_token: Option<String>,
+}
+
+/// A raw answer.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status code.
+    pub code: u16,
+    /// The `Content-Type`, or nothing.
+    pub content_type: String,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Client {
+    /// A client of the cluster that `config` names. Connects on first use.
+    pub fn new(config: Config) -> Result<Client, Error> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client_config(&config)?)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .http2_keep_alive_while_idle(true)
+            .http2_initial_stream_window_size(1 << 20)
+            .http2_initial_connection_window_size(16 << 20)
+            .user_agent(concat!("coracle/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| Error::transport(&config.server, error))?;
+        Ok(Client { inner: Arc::new(Inner { http, config }) })
+    }
+
+    /// What the client was made from.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The objects of a kind in `namespace`, or everywhere.
+    pub async fn list(&self, kind: &Kind, namespace: Option<&str>, options: &ListOptions) -> Result<List, Error> {
+        let path = collection_path(kind, namespace);
+        let mut answer: Value = self.send(Method::GET, &path, &options.query(), None, JSON).await?;
+        let items = match answer["items"].take() {
+            Value::Array(items) => items,
+            _ => {
+                return Err(Error::Answer { request: format!("GET {path}"), reason: "a list without items".to_owned() });
+            }
+        };
+        let metadata = &answer["metadata"];
+        let revision = metadata["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let continue_token = metadata["continue"].as_str().filter(|token| !token.is_empty()).map(str::to_owned);
+        let items = items.into_iter().map(|item| with_type(item, kind)).collect();
+        Ok(List { items, revision, continue_token })
+    }
+
+    /// A `meta.k8s.io/v1` Table of the objects of a kind.
+    pub async fn list_table(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        options: &ListOptions,
+        include: TableInclude,
+    ) -> Result<Value, Error> {
+        let mut query = options.query();
+        query.push(("includeObject", format!("{include:?}")));
+        self.send(Method::GET, &collection_path(kind, namespace), &query, None, TABLE).await
+    }
+
+    /// A Table of one object.
+    pub async fn get_table(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<Value, Error> {
+        self.send(Method::GET, &self.object_path(kind, namespace, name), &[], None, TABLE).await
+    }
+
+    /// One object.
+    pub async fn get(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> Result<Value, Error> {
+        self.send(Method::GET, &self.object_path(kind, namespace, name), &[], None, JSON).await
+    }
+
+    /// Creates an object and returns it as stored.
+    pub async fn create(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        object: &Value,
+        options: &WriteOptions,
+    ) -> Result<Value, Error> {
+        let path = collection_path(kind, self.namespace_of(kind, namespace));
+        self.send(Method::POST, &path, &options.query(), Some((JSON, encode(object))), JSON).await
+    }
+
+    /// Replaces an object (the name is its `metadata.name`) and returns it as stored.
+    pub async fn update(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        object: &Value,
+        options: &WriteOptions,
+    ) -> Result<Value, Error> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let path = with_subresource(self.object_path(kind, namespace, name), options.subresource);
+        self.send(Method::PUT, &path, &options.query(), Some((JSON, encode(object))), JSON).await
+    }
+
+    /// Replaces an object's status.
+    pub async fn update_status(&self, kind: &Kind, namespace: Option<&str>, object: &Value) -> Result<Value, Error> {
+        let options = WriteOptions { subresource: Some("status"), ..WriteOptions::default() };
+        self.update(kind, namespace, object, &options).await
+    }
+
+    /// Patches an object and returns it as stored.
+    pub async fn patch(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        name: &str,
+        patch_kind: PatchKind,
+        patch: &Value,
+        options: &WriteOptions,
+    ) -> Result<Value, Error> {
+        let path = with_subresource(self.object_path(kind, namespace, name), options.subresource);
+        self.send(Method::PATCH, &path, &options.query(), Some((patch_kind.content_type(), encode(patch))), JSON).await
+    }
+
+    /// Deletes an object; returns it as it last was, or the server's Status.
+    pub async fn delete(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Value, Error> {
+        let path = self.object_path(kind, namespace, name);
+        self.send(Method::DELETE, &path, &[], Some((JSON, encode(&options.body()))), JSON).await
+    }
+
+    /// Deletes every object of a kind in a namespace that the selectors match.
+    pub async fn delete_collection(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        list: &ListOptions,
+        options: &DeleteOptions,
+    ) -> Result<Value, Error> {
+        let path = collection_path(kind, self.namespace_of(kind, namespace));
+        self.send(Method::DELETE, &path, &list.query(), Some((JSON, encode(&options.body()))), JSON).await
+    }
+
+    /// The server's `/version`.
+    pub async fn version(&self) -> Result<Value, Error> {
+        self.send(Method::GET, "/version", &[], None, JSON).await
+    }
+
+    /// Any path, any answer: only a failure to get one is an error.
+    pub async fn raw(&self, path: &str) -> Result<Reply, Error> {
+        let request = self.request(Method::GET, path, &[], "*/*").timeout(REQUEST_TIMEOUT);
+        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let code = response.status().as_u16();
+        let content_type =
+            response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let body = response.bytes().await.map_err(|error| self.transport(error))?;
+        Ok(Reply { code, content_type, body })
+    }
+
+    /// Sends and reads a whole answer.
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&'static str, String)],
+        body: Option<(&'static str, Vec<u8>)>,
+        accept: &'static str,
+    ) -> Result<T, Error> {
+        let mut request = self.request(method.clone(), path, query, accept).timeout(REQUEST_TIMEOUT);
+        if let Some((content_type, bytes)) = body {
+            request = request.header(CONTENT_TYPE, content_type).body(bytes);
+        }
+        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let code = response.status().as_u16();
+        let bytes = response.bytes().await.map_err(|error| self.transport(error))?;
+        if code >= 400 {
+            return Err(status_error(code, &bytes));
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::Answer { request: format!("{method} {path}"), reason: error.to_string() })
+    }
+
+    pub(crate) async fn post_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+        let bytes = serde_json::to_vec(body).expect("requests hold nothing that JSON cannot");
+        self.send(Method::POST, path, &[], Some((JSON, bytes)), JSON).await
+    }
+
+    /// Opens a stream: no limit on how long it lasts.
+    pub(crate) async fn open(
+        &self,
+        path: &str,
+        query: &[(&'static str, String)],
+        accept: &'static str,
+    ) -> Result<reqwest::Response, Error> {
+        let response =
+            self.request(Method::GET, path, query, accept).send().await.map_err(|error| self.transport(error))?;
+        let code = response.status().as_u16();
+        if code >= 400 {
+            let bytes = response.bytes().await.map_err(|error| self.transport(error))?;
+            return Err(status_error(code, &bytes));
+        }
+        Ok(response)
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&'static str, String)],
+        accept: &'static str,
+    ) -> reqwest::RequestBuilder {
+        let url = with_query(format!("{}{path}", self.inner.config.server), query);
+        let mut request = self.inner.http.request(method, url).header(ACCEPT, accept);
+        if let Some(token) = &self.inner.config.token {
+            request = request.bearer_auth(token);
+        }
+        request
+    }
+
+    pub(crate) fn transport(&self, error: reqwest::Error) -> Error {
+        Error::transport(&self.inner.config.server, error)
+    }
+
+    fn namespace_of<'a>(&'a self, kind: &Kind, namespace: Option<&'a str>) -> Option<&'a str> {
+        kind.namespaced.then(|| namespace.unwrap_or(&self.inner.config.namespace))
+    }
+
+    fn object_path(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> String {
+        format!("{}/{name}", collection_path(kind, self.namespace_of(kind, namespace)))
+    }
+}
+
+pub(crate) fn collection_path(kind: &Kind, namespace: Option<&str>) -> String {
+    let base = match kind.group {
+        "" => format!("/api/{}", kind.version),
+        group => format!("/apis/{group}/{}", kind.version),
+    };
+    match namespace {
+        Some(namespace) if kind.namespaced => format!("{base}/namespaces/{namespace}/{}", kind.plural),
+        _ => format!("{base}/{}", kind.plural),
+    }
+}
+
+/// Items of a list leave out what the list's own kind says.
+pub(crate) fn with_type(mut item: Value, kind: &Kind) -> Value {
+    if let Value::Object(fields) = &mut item {
+        fields.entry("apiVersion").or_insert_with(|| kind.api_version().to_string().into());
+        fields.entry("kind").or_insert_with(|| kind.kind.into());
+    }
+    item
+}
+
+fn with_subresource(path: String, subresource: Option<&str>) -> String {
+    match subresource {
+        Some(subresource) => format!("{path}/{subresource}"),
+        None => path,
+    }
+}
+
+fn with_query(mut url: String, query: &[(&'static str, String)]) -> String {
+    for (index, (name, value)) in query.iter().enumerate() {
+        url.push(if index == 0 { '?' } else { '&' });
+        url.push_str(name);
+        url.push('=');
+        escape(value, &mut url);
+    }
+    url
+}
+
+fn escape(value: &str, out: &mut String) {
+    use std::fmt::Write as _;
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("writing to a string succeeds");
+        }
+    }
+}
+
+fn encode(value: &Value) -> Vec<u8> {
+    serde_json::to_vec(value).expect("a JSON value is encodable")
+}
+
+/// The server's Status; an answer from something else becomes one.
+pub(crate) fn status_error(code: u16, body: &[u8]) -> Error {
+    let status = serde_json::from_slice::<Status>(body).ok().filter(|status| status.code != 0).unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(&body[..body.len().min(512)]).trim().to_owned();
+        let mut status = status::internal(format!("HTTP {code}: {text}"));
+        status.code = code;
+        status
+    });
+    Error::Status(Box::new(status))
+}

@@ -1,0 +1,147 @@
+use expect_test::{Expect, expect};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::Config;
+
+/// Answers one request each, in order, then refuses to be asked again; returns the request lines that came.
+async fn script(listener: TcpListener, answers: Vec<(u16, String)>) -> Vec<String> {
+    let mut requests = Vec::new();
+    for (code, body) in answers {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            socket.read_exact(&mut byte).await.unwrap();
+            head.push(byte[0]);
+        }
+        let line = String::from_utf8(head).unwrap().lines().next().unwrap().to_owned();
+        requests.push(line.replace(" HTTP/1.1", ""));
+        let reply = format!("HTTP/1.1 {code} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        socket.write_all(reply.as_bytes()).await.unwrap();
+        socket.shutdown().await.unwrap();
+    }
+    requests
+}
+
+fn pod(name: &str, revision: u64) -> Value {
+    json!({"metadata": {"name": name, "resourceVersion": revision.to_string()}})
+}
+
+fn pods(revision: u64, items: &[Value]) -> String {
+    json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": revision.to_string()}, "items": items}).to_string()
+}
+
+fn event(change: &str, object: Value) -> String {
+    format!("{}\n", json!({"type": change, "object": object}))
+}
+
+fn expired() -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410, "message": "too old"})
+}
+
+fn show(event: &InformerEvent) -> String {
+    let name = |value: &Value| value["metadata"]["name"].as_str().unwrap().to_owned();
+    match event {
+        InformerEvent::Restarted(all) => format!("restarted {:?}", all.iter().map(name).collect::<Vec<_>>()),
+        InformerEvent::Applied(value) => format!("applied {}", name(value)),
+        InformerEvent::Deleted(value) => format!("deleted {}", name(value)),
+    }
+}
+
+async fn check(answers: Vec<(u16, String)>, events: usize, expected: Expect) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = Config {
+        server: format!("http://{}", listener.local_addr().unwrap()),
+        ca_pem: Vec::new(),
+        identity_pem: None,
+        token: None,
+        namespace: "default".to_owned(),
+        context: "test".to_owned(),
+    };
+    let client = Client::new(config).unwrap();
+    let server = tokio::spawn(script(listener, answers));
+    let mut informer = client.informer(&coracle_api::kinds::POD, None, ListOptions::fields("spec.nodeName=h1"));
+    let mut lines = Vec::new();
+    for _ in 0..events {
+        lines.push(show(&informer.next().await.unwrap()));
+    }
+    // The last request may still be on its way: the informer asks for it while it is polled.
+    let requests = tokio::select! {
+        requests = server => requests.unwrap(),
+        _ = informer.next() => unreachable!("the script holds no more events"),
+    };
+    lines.extend(requests);
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[tokio::test]
+async fn resumes_a_broken_watch_from_the_last_revision() {
+    let answers = vec![
+        (200, pods(5, &[pod("a", 3)])),
+        (200, event("ADDED", pod("b", 6)) + &event("BOOKMARK", json!({"metadata": {"resourceVersion": "9"}}))),
+        (200, event("DELETED", pod("a", 11))),
+        (500, "down".to_owned()),
+        (200, event("MODIFIED", pod("b", 12))),
+    ];
+    check(
+        answers,
+        4,
+        expect![[r#"
+            restarted ["a"]
+            applied b
+            deleted a
+            applied b
+            GET /api/v1/pods?fieldSelector=spec.nodeName%3Dh1
+            GET /api/v1/pods?watch=true&allowWatchBookmarks=true&fieldSelector=spec.nodeName%3Dh1&resourceVersion=5
+            GET /api/v1/pods?watch=true&allowWatchBookmarks=true&fieldSelector=spec.nodeName%3Dh1&resourceVersion=9
+            GET /api/v1/pods?watch=true&allowWatchBookmarks=true&fieldSelector=spec.nodeName%3Dh1&resourceVersion=11
+            GET /api/v1/pods?watch=true&allowWatchBookmarks=true&fieldSelector=spec.nodeName%3Dh1&resourceVersion=11"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn lists_again_when_the_revision_is_gone() {
+    let answers = vec![
+        (200, pods(5, &[pod("a", 3)])),
+        (410, expired().to_string()),
+        (200, pods(20, &[pod("c", 19)])),
+        (200, event("ERROR", expired())),
+        (200, pods(30, &[])),
+    ];
+    check(
+        answers,
+        3,
+        expect![[r#"
+            restarted ["a"]
+            restarted ["c"]
+            restarted []
+            GET /api/v1/pods?fieldSelector=spec.nodeName%3Dh1
+            GET /api/v1/pods?watch=true&allowWatchBookmarks=true&fieldSelector=spec.nodeName%3Dh1&resourceVersion=5
+            GET /api/v1/pods?fieldSelector=spec.nodeName%3Dh1
+            GET /api/v1/pods?watch=true&allowWatchBookmarks=true&fieldSelector=spec.nodeName%3Dh1&resourceVersion=20
+            GET /api/v1/pods?fieldSelector=spec.nodeName%3Dh1"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_connection_says_what_to_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let config = Config {
+        server: server.clone(),
+        ca_pem: Vec::new(),
+        identity_pem: None,
+        token: None,
+        namespace: "default".to_owned(),
+        context: "test".to_owned(),
+    };
+    let error = Client::new(config).unwrap().version().await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot reach the API server at {server}: Connection refused"));
+    assert!(error.hint().unwrap().contains("`wasmctl up`"));
+}
