@@ -146,9 +146,9 @@ impl http_body::Body for RequestBody {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.get_mut().0 {
-            Source::Bytes(full) => {
-                Pin::new(full).poll_frame(context).map(|frame| frame.map(|result| result.map_err(|never| match never {})))
-            }
+            Source::Bytes(full) => Pin::new(full)
+                .poll_frame(context)
+                .map(|frame| frame.map(|result| result.map_err(|never| match never {}))),
             Source::Connection { incoming, left, limit } => {
                 let frame = match std::task::ready!(Pin::new(incoming).poll_frame(context)) {
                     None => return Poll::Ready(None),

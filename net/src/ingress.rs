@@ -86,9 +86,14 @@ impl Ingress {
                 limits: options.limits.clone(),
                 seed: options.seed,
             };
-            let serve = move || worker::run(index, listener, shared, draining);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let listener = {
+                let _entered = runtime.enter();
+                tokio::net::TcpListener::from_std(listener)?
+            };
+            let serve = move || runtime.block_on(worker::run(index, listener, shared, draining));
             let thread = std::thread::Builder::new().name(format!("ingress-{index}")).spawn(serve)?;
-            running.workers.push((drain, thread));
+            running.workers.push(RunningWorker { drain, thread });
         }
         Ok(running)
     }
@@ -97,7 +102,13 @@ impl Ingress {
 /// A serving ingress. Dropping it stops it without waiting for requests.
 pub struct Running {
     local_addr: SocketAddr,
-    workers: Vec<(watch::Sender<Option<Duration>>, JoinHandle<io::Result<()>>)>,
+    workers: Vec<RunningWorker>,
+}
+
+struct RunningWorker {
+    /// Takes how long to wait for requests in flight; dropped, it ends the worker at once.
+    drain: watch::Sender<Option<Duration>>,
+    thread: JoinHandle<()>,
 }
 
 impl Running {
@@ -109,12 +120,13 @@ impl Running {
     /// Takes no new connections, lets the requests in flight end for at most `grace`, then closes what is left.
     pub async fn shutdown(mut self, grace: Duration) {
         let workers = std::mem::take(&mut self.workers);
-        for (drain, _) in &workers {
-            drain.send_replace(Some(grace));
+        for worker in &workers {
+            worker.drain.send_replace(Some(grace));
         }
-        let join = || workers.into_iter().for_each(|(_, thread)| drop(thread.join()));
-        if tokio::task::spawn_blocking(join).await.is_err() {
-            tracing::error!("an ingress worker could not be joined");
+        let join = || workers.into_iter().map(|worker| worker.thread.join()).filter(Result::is_err).count();
+        match tokio::task::spawn_blocking(join).await {
+            Ok(0) => {}
+            panicked => tracing::error!(?panicked, "ingress workers had panicked"),
         }
     }
 }

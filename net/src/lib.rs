@@ -11,7 +11,9 @@ mod route_book;
 mod routes;
 pub mod views;
 
-pub use handler::{Body, BodyError, BoxError, Handler, Handlers, RequestBody, RequestContext, RequestId, text_response};
+pub use handler::{
+    Body, BodyError, BoxError, Handler, Handlers, RequestBody, RequestContext, RequestId, text_response,
+};
 pub use ingress::{Ingress, IngressOptions, Limits, Running};
 pub use metrics::Metrics;
 pub use route_book::RouteBook;

@@ -80,7 +80,8 @@ impl Metrics {
 
     /// Appends the counters in Prometheus' text format.
     pub fn render(&self, out: &mut String) {
-        let mut line = |args: std::fmt::Arguments<'_>| writeln!(out, "{args}").expect("invariant: a String takes all text");
+        let mut line =
+            |args: std::fmt::Arguments<'_>| writeln!(out, "{args}").expect("invariant: a String takes all text");
         line(format_args!("# HELP coracle_ingress_requests_total Requests answered, by class of status code."));
         line(format_args!("# TYPE coracle_ingress_requests_total counter"));
         for class in 0..5 {
@@ -94,7 +95,9 @@ impl Metrics {
         line(format_args!("# TYPE coracle_ingress_connections gauge"));
         let connections: u64 = self.workers.iter().map(WorkerMetrics::connections).sum();
         line(format_args!("coracle_ingress_connections {connections}"));
-        line(format_args!("# HELP coracle_ingress_request_duration_seconds Time from a request's head to its answer's end."));
+        line(format_args!(
+            "# HELP coracle_ingress_request_duration_seconds Time from a request's head to its answer's end."
+        ));
         line(format_args!("# TYPE coracle_ingress_request_duration_seconds histogram"));
         let mut count = 0;
         for (index, bound_us) in BOUNDS_US.iter().enumerate() {

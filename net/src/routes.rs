@@ -67,15 +67,15 @@ impl Endpoint {
     }
 }
 
-/// Why a route leads nowhere.
+/// What a route lacks if it leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
-    /// There is no such Service.
-    NoService,
-    /// The Service has no such port.
-    NoPort,
-    /// No pod behind it is ready.
-    NoReadyPod,
+    /// The Service.
+    Service,
+    /// The port, in the Service.
+    Port,
+    /// A pod that is ready.
+    ReadyPod,
 }
 
 /// The pods behind one port of a Service.
@@ -110,9 +110,9 @@ impl ServiceRoute {
     pub fn reason(&self) -> String {
         let Backend { service, port } = &self.backend;
         match self.gap {
-            Gap::NoService => format!("no Service {service}"),
-            Gap::NoPort => format!("no port {port} in Service {service}"),
-            Gap::NoReadyPod => format!("no ready pod behind service {service}"),
+            Gap::Service => format!("no Service {service}"),
+            Gap::Port => format!("no port {port} in Service {service}"),
+            Gap::ReadyPod => format!("no ready pod behind service {service}"),
         }
     }
 }
@@ -132,7 +132,9 @@ impl PathRoute {
     fn matches(&self, path: &str) -> bool {
         match self.kind {
             PathKind::Exact => *self.path == *path,
-            PathKind::Prefix => path.strip_prefix(&*self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            PathKind::Prefix => {
+                path.strip_prefix(&*self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
         }
     }
 }
@@ -176,4 +178,4 @@ impl RoutingTable {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

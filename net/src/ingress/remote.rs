@@ -50,7 +50,12 @@ impl Remote {
         Remote { client, answer_timeout }
     }
 
-    pub(super) async fn send(&self, endpoint: &Endpoint, addr: SocketAddr, mut request: Request<RequestBody>) -> Response<Body> {
+    pub(super) async fn send(
+        &self,
+        endpoint: &Endpoint,
+        addr: SocketAddr,
+        mut request: Request<RequestBody>,
+    ) -> Response<Body> {
         if let Err(error) = address(&mut request, addr) {
             return text_response(StatusCode::BAD_REQUEST, format_args!("the request cannot be passed on: {error}"));
         }
@@ -68,7 +73,10 @@ impl Remote {
                 tracing::debug!(%pod, %addr, error = &error as &dyn std::error::Error, "a pod did not answer");
                 match too_large(&error) {
                     Some(body) => text_response(StatusCode::PAYLOAD_TOO_LARGE, body),
-                    None => text_response(StatusCode::BAD_GATEWAY, format_args!("pod {pod} closed the connection without an answer")),
+                    None => text_response(
+                        StatusCode::BAD_GATEWAY,
+                        format_args!("pod {pod} closed the connection without an answer"),
+                    ),
                 }
             }
             Err(_) => {
@@ -86,7 +94,8 @@ fn address(request: &mut Request<RequestBody>, addr: SocketAddr) -> Result<(), h
         let host = authority.as_str().parse()?;
         request.headers_mut().insert(header::HOST, host);
     }
-    *request.uri_mut() = Uri::builder().scheme(Scheme::HTTP).authority(addr.to_string()).path_and_query(path).build()?;
+    *request.uri_mut() =
+        Uri::builder().scheme(Scheme::HTTP).authority(addr.to_string()).path_and_query(path).build()?;
     *request.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(request.headers_mut());
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use http::HeaderValue;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
@@ -89,43 +89,35 @@ impl Worker {
 }
 
 /// Serves until told to drain, or until the ingress is dropped.
-pub(super) fn run(
+pub(super) async fn run(
     index: usize,
     listener: TcpListener,
     shared: Shared,
     draining: watch::Receiver<Option<Duration>>,
-) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let slots_max = shared.limits.connections_max;
-        let slots = Arc::new(Semaphore::new(slots_max as usize));
-        let worker = Arc::new(Worker::new(index, shared));
-        let mut told = draining.clone();
-        let mut told = pin!(told.wait_for(Option::is_some));
-        let grace = loop {
-            tokio::select! {
-                biased;
-                grace = &mut told => break grace.ok().and_then(|grace| *grace),
-                (slot, stream, client_addr) = accept(&listener, &slots) => {
-                    tokio::spawn(serve_connection(worker.clone(), stream, client_addr, draining.clone(), slot));
-                }
+) {
+    let slots_max = shared.limits.connections_max;
+    let slots = Arc::new(Semaphore::new(slots_max as usize));
+    let worker = Arc::new(Worker::new(index, shared));
+    let mut told = draining.clone();
+    let mut told = pin!(told.wait_for(Option::is_some));
+    let grace = loop {
+        tokio::select! {
+            biased;
+            grace = &mut told => break grace.ok().and_then(|grace| *grace),
+            (slot, stream, client_addr) = accept(&listener, &slots) => {
+                tokio::spawn(serve_connection(worker.clone(), stream, client_addr, draining.clone(), slot));
             }
-        };
-        drop(listener);
-        // Without a time to wait the ingress was dropped.
-        let Some(grace) = grace else { return Ok(()) };
-        if timeout(grace, slots.acquire_many(slots_max)).await.is_err() {
-            tracing::warn!(worker = index, ?grace, "connections still busy at shutdown were cut off");
         }
-        Ok(())
-    })
+    };
+    drop(listener);
+    // Without a time to wait the ingress was dropped.
+    let Some(grace) = grace else { return };
+    if timeout(grace, slots.acquire_many(slots_max)).await.is_err() {
+        tracing::warn!(worker = index, ?grace, "connections still busy at shutdown were cut off");
+    }
 }
 
-async fn accept(
-    listener: &tokio::net::TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (OwnedSemaphorePermit, TcpStream, SocketAddr) {
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (OwnedSemaphorePermit, TcpStream, SocketAddr) {
     let slot = slots.clone().acquire_owned().await.expect("invariant: the semaphore is never closed");
     loop {
         match listener.accept().await {

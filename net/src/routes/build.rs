@@ -50,11 +50,16 @@ impl Resolver<'_> {
         slices: &[&SliceView],
         old: Option<&ServiceRoute>,
     ) -> ServiceRoute {
-        let route = |gap, endpoints: Vec<Arc<Endpoint>>| ServiceRoute { backend: backend.clone(), endpoints: endpoints.into(), gap };
-        let Some(service) = service else { return route(Gap::NoService, Vec::new()) };
-        let Some(port_name) = service.port_name(&backend.port) else { return route(Gap::NoPort, Vec::new()) };
-        let known: HashMap<&str, &Arc<Endpoint>> =
-            old.map(|old| old.endpoints.iter().map(|endpoint| (&*endpoint.pod, endpoint)).collect()).unwrap_or_default();
+        let route = |gap, endpoints: Vec<Arc<Endpoint>>| ServiceRoute {
+            backend: backend.clone(),
+            endpoints: endpoints.into(),
+            gap,
+        };
+        let Some(service) = service else { return route(Gap::Service, Vec::new()) };
+        let Some(port_name) = service.port_name(&backend.port) else { return route(Gap::Port, Vec::new()) };
+        let known: HashMap<&str, &Arc<Endpoint>> = old
+            .map(|old| old.endpoints.iter().map(|endpoint| (&*endpoint.pod, endpoint)).collect())
+            .unwrap_or_default();
         let (mut ready, mut draining, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for slice in slices {
             let Some((_, port)) = slice.ports.iter().find(|(name, _)| **name == *port_name) else { continue };
@@ -74,7 +79,7 @@ impl Resolver<'_> {
                 list.push(same.map_or_else(|| Arc::new(made), |same| Arc::clone(same)));
             }
         }
-        route(Gap::NoReadyPod, if ready.is_empty() { draining } else { ready })
+        route(Gap::ReadyPod, if ready.is_empty() { draining } else { ready })
     }
 
     fn target(&self, view: &EndpointView, port: u16) -> Target {
