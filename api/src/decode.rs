@@ -149,3 +149,6 @@ pub fn unfit(api_version: &str, body_kind: &str, kind: &str, error: &str) -> Sta
     let version = api_version.rsplit('/').next().unwrap_or_default();
     status::bad_request(format!("{body_kind} in version {version:?} cannot be handled as a {kind}: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,3 +69,6 @@ fn write_entry(out: &mut Vec<u8>, field: &str, value: &Value) {
 fn write<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("invariant: a JSON value always serialises into memory");
 }
+
+#[cfg(test)]
+mod tests;

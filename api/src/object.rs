@@ -305,3 +305,6 @@ pub fn timestamp(at: Timestamp) -> String {
 pub fn micro_timestamp(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,3 +97,6 @@ fn references(text: &str) -> impl Iterator<Item = &'static str> {
     let names = text.split(REFERENCE).skip(1).filter_map(|rest| rest.split('"').next());
     names.filter_map(schema::definition_name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,6 @@ pub(crate) fn depth(value: &Value) -> usize {
 fn too_deep() -> PatchError {
     PatchError::TooLarge(format!("the patched object is nested deeper than {DEPTH_MAX} levels"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -236,3 +236,6 @@ impl std::str::FromStr for Quantity {
         Quantity::parse(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

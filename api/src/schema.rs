@@ -163,3 +163,6 @@ pub(crate) fn text(name: &str) -> Option<&'static str> {
 pub(crate) fn table_text() -> &'static str {
     TEXT
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,3 +202,6 @@ impl fmt::Display for LabelSelector {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

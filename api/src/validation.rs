@@ -228,3 +228,6 @@ pub fn print_label_selector(selector: &Value) -> BadValue {
     };
     BadValue::Printed(format!("v1.LabelSelector{{MatchLabels:{labels}, MatchExpressions:{expressions}}}"))
 }
+
+#[cfg(test)]
+mod tests;

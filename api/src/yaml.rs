@@ -72,7 +72,12 @@ pub fn parse_all(text: &str) -> Result<Vec<Value>, YamlError> {
 pub(crate) fn parse_one(body: &[u8], tree: &mut Tree) -> Result<Value, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| tree.read(deserializer))
-        .map_err(|error| error.to_string())
+        .map_err(|error| match error {
+            serde_saphyr::Error::MultipleDocuments { location, .. } => {
+                format!("line {}: a second document where one is expected", location.line())
+            }
+            other => other.to_string(),
+        })
 }
 
 fn parse(text: &str) -> Result<Vec<Document>, String> {
@@ -92,3 +97,6 @@ pub fn to_yaml(value: &Value) -> String {
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     serde_saphyr::to_string_with_options(value, options).expect("invariant: every JSON value has a YAML form")
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use super::DEPTH_MAX;
@@ -121,10 +122,17 @@ impl<'de> Visitor<'de> for Node<'_> {
             let noted = self.tree.duplicates.len();
             let value = access.next_value_seed(Node { tree: self.tree, depth })?;
             self.tree.prefix(noted, || key.clone());
-            if fields.contains_key(&key) && self.tree.duplicates.len() < DUPLICATES_MAX {
-                self.tree.duplicates.push(key.clone());
+            match fields.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(mut entry) => {
+                    if self.tree.duplicates.len() < DUPLICATES_MAX {
+                        self.tree.duplicates.push(entry.key().clone());
+                    }
+                    entry.insert(value);
+                }
             }
-            fields.insert(key, value);
         }
         Ok(Value::Object(fields))
     }

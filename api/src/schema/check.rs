@@ -51,6 +51,9 @@ impl fmt::Display for Problem {
         let path = &self.path;
         match &self.kind {
             ProblemKind::Unknown => write!(formatter, "unknown field {path:?}"),
+            ProblemKind::WrongType { expected, found, .. } if path.is_empty() => {
+                write!(formatter, "json: cannot unmarshal {found} into Go value of type {expected}")
+            }
             ProblemKind::WrongType { expected, found, owner } => {
                 write!(
                     formatter,

@@ -116,7 +116,9 @@ fn unescape(text: &str) -> Result<String, SelectorError> {
                 }
             },
             ',' | '=' => {
-                return Err(SelectorError(format!("invalid field selector: unescaped character in value: {character}")));
+                return Err(SelectorError(format!(
+                    "invalid field selector: unescaped character in value: {character}"
+                )));
             }
             other => result.push(other),
         }
