@@ -131,11 +131,14 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
         match read {
             Ok(Outline::Component) => {}
             Ok(Outline::CoreModule) => return Err(InspectError::CoreModule),
-            Err(error) if error.message().starts_with("unexpected end") || error.offset() as usize >= bytes.len() => {
+            Err(error) if error.message().starts_with("unexpected end") || error.offset() >= bytes.len() => {
                 return Err(InspectError::Truncated { bytes: bytes.len() });
             }
             Err(error) => {
-                return Err(InspectError::Invalid { reason: error.message().to_owned(), offset: error.offset() as u64 });
+                return Err(InspectError::Invalid {
+                    reason: error.message().to_owned(),
+                    offset: error.offset() as u64,
+                });
             }
         }
     }
@@ -213,23 +216,44 @@ mod tests {
 
     #[test]
     fn what_is_not_a_component_is_named() {
-        check(b"", expect![[]]);
-        check(b"#!/bin/sh\n", expect![[]]);
-        check(b"\0as", expect![[]]);
-        check(&guest("core-module"), expect![[]]);
+        check(
+            b"",
+            expect![[r#"not a WebAssembly file: it starts with nothing (the file is empty), not with "\0asm""#]],
+        );
+        check(b"#!/bin/sh\n", expect![[r##"not a WebAssembly file: it starts with "#!/bin/s", not with "\0asm""##]]);
+        check(b"\0as", expect![[r#"not a WebAssembly file: it starts with "\x00as", not with "\0asm""#]]);
+        check(
+            &guest("core-module"),
+            expect![
+                "a core module, not a component: build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+            ],
+        );
         let bytes = guest("command-exit-0");
-        check(&bytes[..bytes.len() / 2], expect![[]]);
-        check(&bytes[..8], expect![[]]);
+        check(&bytes[..bytes.len() / 2], expect!["the file is truncated: it ends after 97 bytes, within a section"]);
+        check(&bytes[..8], expect!["component without exports; imports ; exports ; unknown "]);
         let mut damaged = bytes.clone();
-        damaged[8] = 0x7f;
-        check(&damaged, expect![[]]);
+        damaged[4] = 0x7f;
+        check(&damaged, expect!["the file is not a valid component: unknown binary version:    0x1007f (at byte 4)"]);
     }
 
     #[test]
     fn components_say_what_they_are_and_need() {
-        check(&guest("command-exit-0"), expect![[]]);
-        check(&guest("handler-trap"), expect![[]]);
-        check(&guest("unknown-import"), expect![[]]);
+        check(
+            &guest("command-exit-0"),
+            expect!["wasi:cli 0.2 command; imports ; exports wasi:cli/run@0.2.0; unknown "],
+        );
+        check(
+            &guest("handler-traps"),
+            expect![
+                "wasi:http 0.2 handler; imports wasi:http/types@0.2.0; exports wasi:http/incoming-handler@0.2.0; unknown "
+            ],
+        );
+        check(
+            &guest("unknown-import"),
+            expect![
+                "wasi:cli 0.2 command; imports acme:billing/ledger@1.2.0; exports wasi:cli/run@0.2.0; unknown acme:billing/ledger@1.2.0"
+            ],
+        );
     }
 
     #[test]

@@ -208,9 +208,7 @@ pub enum StartError {
     #[error("{0}")]
     Unusable(InspectError),
     /// It is a component, but neither a handler nor a command.
-    #[error(
-        "the component exports neither wasi:http/incoming-handler@0.2 nor wasi:cli/run@0.2; it exports {exports}"
-    )]
+    #[error("the component exports neither wasi:http/incoming-handler@0.2 nor wasi:cli/run@0.2; it exports {exports}")]
     NothingToRun {
         /// What it exports instead.
         exports: String,

@@ -72,6 +72,8 @@ pub struct Options {
     pub compile: Compile,
     /// What one compilation may use.
     pub compile_limits: CompileLimits,
+    /// How long a component may take to start for trial.
+    pub start_max: Duration,
     /// The clock that stamps starts and exits.
     pub clock: Arc<dyn Clock>,
 }
@@ -90,6 +92,7 @@ impl Options {
         Options {
             compile: Compile::InProcess,
             compile_limits: CompileLimits::default(),
+            start_max: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
         }
     }
@@ -180,7 +183,9 @@ impl WasmRuntime {
         let component = prepared.component.clone();
         if component.initial_memory_bytes > spec.memory_bytes_max {
             let (needs, has) = (Bytes(component.initial_memory_bytes), Bytes(spec.memory_bytes_max));
-            return Err(StartError::LimitExceeded { reason: format!("it starts with {needs} of memory and may have {has}") });
+            return Err(StartError::LimitExceeded {
+                reason: format!("it starts with {needs} of memory and may have {has}"),
+            });
         }
         let memory = spec.memory_bytes_max;
         let mut surroundings = Surroundings::new(&spec.name, &spec.args, spec.env.clone(), memory, logs.clone());
@@ -253,7 +258,7 @@ impl RuntimeShared {
     async fn load_link_try(self: &Arc<Self>, digest: &str, artifact: &Path) -> Result<PreparedComponent, StartError> {
         let (component, compile_time) = self.load(digest, artifact).await?;
         let prepared = component::link(&self.wasm, &component, compile_time)?;
-        component::try_once(&self.wasm, self.background.handle().clone(), prepared).await
+        component::try_once(&self.wasm, self.background.handle().clone(), self.options.start_max, prepared).await
     }
 
     /// From the cache, or compiled.

@@ -21,7 +21,7 @@
   (core instance $memory (instantiate $Memory))
   (core func $stdout (canon lower (func $stdout "get-stdout")))
   (core func $print (canon lower (func $streams "[method]output-stream.blocking-write-and-flush")
-    (memory $memory "memory")))
+    (memory (core memory $memory "memory"))))
   (core module $Main
     (import "host" "stdout" (func $stdout (result i32)))
     (import "host" "print" (func $print (param i32 i32 i32 i32)))

@@ -4,9 +4,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -167,4 +168,40 @@ impl Future for Yield {
         context.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Runs a guest to its end, and says how much processor time it took; the same is added to `total_ns` after each poll.
+///
+/// On the serving threads that is the time of the polls; on the background threads, which others interrupt, the thread's own.
+pub(crate) async fn measured<F: Future>(
+    mut guest: Pin<&mut F>,
+    steering: &Steering,
+    total_ns: &AtomicU64,
+) -> (F::Output, Duration) {
+    let mut ns = 0;
+    let output = std::future::poll_fn(|context| {
+        let (wall, cpu) = match steering.is_in_background() {
+            true => (None, thread_cpu_ns()),
+            false => (Some(Instant::now()), 0),
+        };
+        let polled = guest.as_mut().poll(context);
+        let took = match wall {
+            Some(began) => u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            None => thread_cpu_ns().saturating_sub(cpu),
+        };
+        ns += took;
+        total_ns.fetch_add(took, Relaxed);
+        polled
+    })
+    .await;
+    (output, Duration::from_nanos(ns))
+}
+
+fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes to the timespec it is given and nothing else.
+    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
+        return 0;
+    }
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }

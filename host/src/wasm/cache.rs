@@ -40,7 +40,8 @@ impl Cache {
         // Without a seal the code is not used, so a crash between the two leaves nothing to trust.
         let _ = std::fs::remove_file(&seal_file);
         std::fs::rename(&unsealed, &sealed)?;
-        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&seal_file)?;
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&seal_file)?;
         file.write_all(&seal)
     }
 

@@ -11,11 +11,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
-use super::background::Steering;
+use super::background::{Steering, measured};
 use super::engine::Wasm;
 use super::failure::Failure;
 use super::guest::{Guest, Surroundings, new_store};
-use super::handler::measured;
 use crate::runtime::{Clock, Container, Exit, ExitReason, Stats};
 
 /// 128 + SIGTERM.
@@ -71,12 +70,12 @@ async fn run(parts: CommandParts, steering: Arc<Steering>, cpu_ns: Arc<AtomicU64
     let CommandParts { wasm, slots, pre, surroundings, .. } = parts;
     let _ = wasm.slots.acquire(slots, || u32::MAX, u32::MAX).await;
     let _permit = Permit { wasm: &wasm, slots };
-    let mut store = new_store(&wasm.engine, surroundings, steering, None);
+    let mut store = new_store(&wasm.engine, surroundings, steering.clone(), None);
     let guest = std::pin::pin!(async {
         let command = pre.instantiate_async(&mut store).await?;
         command.wasi_cli_run().call_run(&mut store).await
     });
-    match measured(guest, &cpu_ns).await {
+    match measured(guest, &steering, &cpu_ns).await.0 {
         Ok(returned) => Ok(returned.is_ok()),
         Err(error) => Err(Failure::of(&error)),
     }

@@ -54,6 +54,8 @@ pub struct Compiler {
 const EXIT_COMPILE_FAILED: u8 = 10;
 const EXIT_OTHER_ENGINE: u8 = 11;
 const EXIT_INPUT_OUTPUT: u8 = 12;
+/// What a compiler says that ran out of address space: in an allocation, a mapping, or a thread's stack.
+const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", "Resource temporarily unavailable"];
 const STDERR_BYTES_MAX: u64 = 64 << 10;
 
 /// Names everything that compiled code depends on besides the component.
@@ -111,14 +113,14 @@ fn verdict(status: ExitStatus, said: &str, limits: &CompileLimits) -> Result<(),
     let reason = one_line(said);
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     match (code, status.signal()) {
+        _ if OUT_OF_MEMORY.iter().any(|sign| said.contains(sign)) => Err(memory()),
         (Some(EXIT_COMPILE_FAILED), _) => Err(StartError::CompileFailed { reason }),
-        (Some(EXIT_OTHER_ENGINE), _) => {
-            Err(host_error("the compiler on disk is another version than the one that runs: restart the host".to_owned()))
-        }
+        (Some(EXIT_OTHER_ENGINE), _) => Err(host_error(
+            "the compiler on disk is another version than the one that runs: restart the host".to_owned(),
+        )),
         (_, Some(libc::SIGXCPU)) => {
             Err(StartError::CompileLimit { limit: format!("{} s of processor time", limits.cpu_max.as_secs()) })
         }
-        _ if said.contains("memory allocation of") || said.contains("Cannot allocate memory") => Err(memory()),
         (_, Some(libc::SIGKILL)) => Err(memory()),
         (Some(EXIT_INPUT_OUTPUT), _) => Err(host_error(reason)),
         (_, Some(signal)) => {

@@ -18,8 +18,6 @@ use super::guest::{Guest, Surroundings, new_store};
 use crate::inspect::{Kind, is_provided};
 use crate::runtime::{LogSink, StartError, Stream};
 
-/// How long the trial instantiation may take.
-const TRIAL_MAX: Duration = Duration::from_secs(10);
 /// What the trial may use: a container's own limit is checked against what it used.
 const TRIAL_MEMORY_BYTES_MAX: u64 = 4 << 30;
 
@@ -101,6 +99,7 @@ impl LogSink for Nowhere {
 pub(crate) async fn try_once(
     wasm: &Arc<Wasm>,
     background: tokio::runtime::Handle,
+    start_max: Duration,
     prepared: PreparedComponent,
 ) -> Result<PreparedComponent, StartError> {
     let surroundings = Arc::new(Surroundings::new("trial", &[], Vec::new(), TRIAL_MEMORY_BYTES_MAX, Arc::new(Nowhere)));
@@ -112,7 +111,7 @@ pub(crate) async fn try_once(
         let slots = prepared.slots;
         Box::pin(async move {
             let Ok(()) = wasm.slots.acquire(slots, || u32::MAX, u32::MAX).await else { return };
-            let deadline = Instant::now() + TRIAL_MAX;
+            let deadline = Instant::now() + start_max;
             let mut store = new_store(&wasm.engine, surroundings, steering, Some(deadline));
             let result = pre.instantiate_async(&mut store).await;
             drop(store);
@@ -133,7 +132,7 @@ pub(crate) async fn try_once(
     Err(match failure {
         Failure::Memory(reason) => StartError::LimitExceeded { reason },
         Failure::Interrupted => {
-            let reason = format!("it was not done after {} s", TRIAL_MAX.as_secs());
+            let reason = format!("it was not done after {} s", start_max.as_secs_f64());
             StartError::TrapAtStart { reason }
         }
         failure => StartError::TrapAtStart { reason: failure.text() },

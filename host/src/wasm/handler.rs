@@ -6,27 +6,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use coracle_net::{Body, Handler, RequestBody, RequestContext, text_response};
+use coracle_net::{Body, Handler, RequestBody, RequestContext, RequestId, text_response};
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
+use tracing::Instrument;
 use wasmtime_wasi_http::Error as HttpError;
+use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
-use wasmtime_wasi_http::WasiHttpView;
 
 use super::access_log::AccessLog;
-use super::background::{Movable, Steering};
+use super::background::{Execution, Movable, Steering, measured};
 use super::body::{CancelOnDrop, respond};
 use super::component::PreparedComponent;
-use super::engine::Wasm;
-use super::failure::Failure;
-use super::guest::{Surroundings, new_store};
+use super::engine::{TICK, Wasm};
+use super::failure::{Failure, one_line};
+use super::guest::{Guest, Surroundings, new_store};
 use super::slots::Slots;
 use crate::runtime::{Clock, Container, ContainerSpec, Exit, ExitReason, Stats, Stream};
 
@@ -42,7 +42,7 @@ pub(crate) struct HandlerContainer {
     wasm: Arc<Wasm>,
     background: Handle,
     prepared: Arc<PreparedComponent>,
-    pre: ProxyPre<super::guest::Guest>,
+    pre: ProxyPre<Guest>,
     surroundings: Arc<Surroundings>,
     access_log: Arc<AccessLog>,
     clock: Arc<dyn Clock>,
@@ -65,7 +65,6 @@ struct Counts {
     traps: AtomicU64,
     traps_in_a_row: AtomicU32,
     cpu_ns: AtomicU64,
-    last_trap: Mutex<Option<Failure>>,
 }
 
 /// What a handler is made of.
@@ -73,7 +72,7 @@ pub(crate) struct HandlerParts {
     pub(crate) wasm: Arc<Wasm>,
     pub(crate) background: Handle,
     pub(crate) prepared: Arc<PreparedComponent>,
-    pub(crate) pre: ProxyPre<super::guest::Guest>,
+    pub(crate) pre: ProxyPre<Guest>,
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) access_log: Arc<AccessLog>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -137,7 +136,8 @@ impl HandlerContainer {
         let steering = Arc::new(Steering::default());
         let (sender, receiver) = oneshot::channel();
         let request_id = context.request_id.clone();
-        let execution = Box::pin(self.clone().execute(Call { request, context, deadline, permit, sender }, steering.clone()));
+        let call = Call { request, context, deadline, permit, sender };
+        let execution = self.in_span(&request_id, self.clone().execute(call, steering.clone()));
         let task = if self.slowness.load(Relaxed) >= SLOWNESS_MAX {
             steering.starts_in_background();
             self.background.spawn(execution)
@@ -150,10 +150,18 @@ impl HandlerContainer {
         let answered = tokio::time::timeout_at(deadline.into(), receiver).await;
         match answered {
             Ok(Ok(Ok(response))) => respond(response, guard, deadline),
-            Ok(Ok(Err(code))) => bad_gateway(format_args!("the component answered with an error: {}", code_text(&code))),
+            Ok(Ok(Err(code))) => {
+                bad_gateway(format_args!("the component answered with an error: {}", code_text(&code)))
+            }
             Ok(Err(_)) => self.no_response(steering.failure(), &request_id),
             Err(_) => self.timed_out(),
         }
+    }
+
+    /// Boxes an execution, within a span where somebody looks at them.
+    fn in_span(&self, request_id: &RequestId, execution: impl Future<Output = ()> + Send + 'static) -> Execution {
+        let span = tracing::debug_span!("guest", container = self.name, %request_id);
+        if span.is_disabled() { Box::pin(execution) } else { Box::pin(execution.instrument(span)) }
     }
 
     /// Takes a place among the container's requests and a slot of the pool.
@@ -189,30 +197,27 @@ impl HandlerContainer {
     /// The guest's whole life: its store is dropped before its permit.
     async fn execute(self: Arc<Self>, call: Call, steering: Arc<Steering>) {
         let Call { request, context, deadline, permit, sender } = call;
-        let began = Instant::now();
         let mut store = new_store(&self.wasm.engine, self.surroundings.clone(), steering.clone(), Some(deadline));
-        let result = {
+        let (result, cpu) = {
             let guest = std::pin::pin!(self.call_guest(&mut store, request, context, sender));
-            measured(guest, &self.counts.cpu_ns).await
+            measured(guest, &steering, &self.counts.cpu_ns).await
         };
         match result {
-            Ok(()) => self.succeeded(began),
+            Ok(()) => self.succeeded(),
             Err(error) => {
                 let failure = Failure::of(&error);
                 self.note_failure(&failure);
                 steering.failed(failure);
             }
         }
-        if steering.is_in_background() && began.elapsed() >= super::engine::TICK {
-            self.slowness.fetch_update(Relaxed, Relaxed, |slowness| Some((slowness + 2).min(SLOWNESS_MAX * 2))).ok();
-        }
+        self.note_slowness(cpu >= TICK);
         drop(store);
         drop(permit);
     }
 
     async fn call_guest(
         &self,
-        store: &mut wasmtime::Store<super::guest::Guest>,
+        store: &mut wasmtime::Store<Guest>,
         request: Request<RequestBody>,
         context: RequestContext,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
@@ -229,12 +234,18 @@ impl HandlerContainer {
         proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
     }
 
-    fn succeeded(&self, began: Instant) {
+    fn succeeded(&self) {
         if self.counts.traps_in_a_row.load(Relaxed) > 0 {
             self.counts.traps_in_a_row.store(0, Relaxed);
         }
-        if self.slowness.load(Relaxed) > 0 && began.elapsed() < super::engine::TICK {
-            self.slowness.fetch_update(Relaxed, Relaxed, |slowness| slowness.checked_sub(1)).ok();
+    }
+
+    /// Keeps score of how often a whole epoch tick was not enough.
+    fn note_slowness(&self, was_slow: bool) {
+        let before = self.slowness.load(Relaxed);
+        let after = if was_slow { (before + 2).min(2 * SLOWNESS_MAX) } else { before.saturating_sub(1) };
+        if after != before {
+            self.slowness.store(after, Relaxed);
         }
     }
 
@@ -243,7 +254,6 @@ impl HandlerContainer {
             return;
         }
         self.counts.traps.fetch_add(1, Relaxed);
-        *self.counts.last_trap.lock() = Some(failure.clone());
         let line = format!("the component failed: {}", failure.text());
         self.surroundings.logs.write(Stream::Stderr, line.as_bytes());
         let in_a_row = self.counts.traps_in_a_row.fetch_add(1, Relaxed) + 1;
@@ -267,7 +277,7 @@ impl HandlerContainer {
         });
     }
 
-    fn no_response(&self, failure: Option<&Failure>, request_id: &coracle_net::RequestId) -> Response<Body> {
+    fn no_response(&self, failure: Option<&Failure>, request_id: &RequestId) -> Response<Body> {
         match failure {
             None => bad_gateway(format_args!("the component returned without a response")),
             Some(Failure::Interrupted) => self.timed_out(),
@@ -310,17 +320,6 @@ impl Drop for Permit {
     }
 }
 
-/// Adds the time spent polling to a counter.
-pub(crate) async fn measured<F: Future>(mut future: std::pin::Pin<&mut F>, ns: &AtomicU64) -> F::Output {
-    std::future::poll_fn(|context| {
-        let began = Instant::now();
-        let result = future.as_mut().poll(context);
-        ns.fetch_add(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
-        result
-    })
-    .await
-}
-
 fn bad_gateway(reason: std::fmt::Arguments<'_>) -> Response<Body> {
     text_response(StatusCode::BAD_GATEWAY, reason)
 }
@@ -333,8 +332,8 @@ fn unavailable(reason: &str) -> Response<Body> {
 
 fn code_text(code: &ErrorCode) -> String {
     match code {
-        ErrorCode::InternalError(Some(reason)) => super::failure::one_line(reason),
-        code => super::failure::one_line(&format!("{code:?}")),
+        ErrorCode::InternalError(Some(reason)) => one_line(reason),
+        code => one_line(format!("{code:?}").trim_start_matches("ErrorCode::")),
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) struct Slots {
     used: AtomicU32,
     waiting: AtomicU32,
     freed: Notify,
+    draining: AtomicBool,
+    emptied: Notify,
     ticker: OnceLock<Thread>,
     ticker_parked: AtomicBool,
 }
@@ -29,6 +31,8 @@ impl Slots {
             used: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
             freed: Notify::new(),
+            draining: AtomicBool::new(false),
+            emptied: Notify::new(),
             ticker: OnceLock::new(),
             ticker_parked: AtomicBool::new(false),
         }
@@ -43,8 +47,10 @@ impl Slots {
     pub(crate) fn try_acquire(&self, count: u32, limit: u32) -> bool {
         let limit = limit.min(self.max);
         let count_capped = count.min(limit);
-        let taken =
-            self.used.fetch_update(SeqCst, SeqCst, |used| (used + count_capped <= limit).then_some(used + count)).is_ok();
+        let taken = self
+            .used
+            .fetch_update(SeqCst, SeqCst, |used| (used + count_capped <= limit).then_some(used + count))
+            .is_ok();
         if taken && self.ticker_parked.load(SeqCst) && self.ticker_parked.swap(false, SeqCst) {
             self.ticker.get().inspect(|thread| thread.unpark());
         }
@@ -74,19 +80,22 @@ impl Slots {
         if self.waiting.load(SeqCst) > 0 {
             self.freed.notify_one();
         }
+        if self.draining.load(SeqCst) {
+            self.emptied.notify_waiters();
+        }
     }
 
-    /// Waits until nothing is in use.
+    /// Waits until nothing is in use and nobody waits.
     pub(crate) async fn drained(&self) {
-        let Ok(_place) = Place::take(self, u32::MAX) else { return };
+        self.draining.store(true, SeqCst);
         loop {
-            let freed = self.freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
-            if self.used() == 0 {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            if self.used() == 0 && self.waiting.load(SeqCst) == 0 {
                 return;
             }
-            freed.await;
+            emptied.await;
         }
     }
 
@@ -123,6 +132,9 @@ impl Place<'_> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, SeqCst);
+        if self.0.draining.load(SeqCst) {
+            self.0.emptied.notify_waiters();
+        }
     }
 }
 
@@ -166,6 +178,22 @@ mod tests {
         assert!(!slots.try_acquire(1, 2));
         slots.release(5);
         assert_eq!(slots.used(), 0);
+    }
+
+    #[test]
+    fn drained_waits_for_those_who_wait_too() {
+        let slots = Slots::new(1);
+        assert!(slots.try_acquire(1, 1));
+        let mut waiter = Box::pin(slots.acquire(1, || 1, 5));
+        let mut drained = Box::pin(slots.drained());
+        assert!((&mut waiter).now_or_never().is_none());
+        assert!((&mut drained).now_or_never().is_none());
+        slots.release(1);
+        assert!((&mut drained).now_or_never().is_none());
+        assert_eq!((&mut waiter).now_or_never(), Some(Ok(())));
+        assert!((&mut drained).now_or_never().is_none());
+        slots.release(1);
+        assert_eq!((&mut drained).now_or_never(), Some(()));
     }
 
     #[test]

@@ -278,7 +278,7 @@ fn check_refused(bytes: &[u8], change: impl FnOnce(&mut ContainerSpec), expected
     let text = runtime.block_on(async {
         let host = Host::with(|_| {
             let compile_limits = CompileLimits { component_bytes_max: 1 << 20, ..CompileLimits::default() };
-            Options { compile_limits, ..Options::in_process() }
+            Options { compile_limits, start_max: Duration::from_millis(100), ..Options::in_process() }
         });
         let mut spec = host.spec_of(bytes);
         change(&mut spec);
@@ -290,14 +290,57 @@ fn check_refused(bytes: &[u8], change: impl FnOnce(&mut ContainerSpec), expected
 
 #[test]
 fn what_cannot_run_is_refused_with_the_reason() {
-    check_refused(b"#!/bin/sh", |_| {}, expect![[]]);
-    check_refused(&guest_bytes("core-module"), |_| {}, expect![[]]);
-    check_refused(&guest_bytes("hello")[..500], |_| {}, expect![[]]);
-    check_refused(&guest_bytes("unknown-import"), |_| {}, expect![[]]);
-    check_refused(&guest_bytes("library"), |_| {}, expect![[]]);
-    check_refused(&guest_bytes("start-traps"), |_| {}, expect![[]]);
-    check_refused(&guest_bytes("much-memory"), |_| {}, expect![[]]);
-    check_refused(&[0; (1 << 20) + 1], |_| {}, expect![[]]);
+    check_refused(
+        b"#!/bin/sh",
+        |_| {},
+        expect![[r##"InvalidImage: not a WebAssembly file: it starts with "#!/bin/s", not with "\0asm""##]],
+    );
+    check_refused(
+        &guest_bytes("core-module"),
+        |_| {},
+        expect![
+            "InvalidImage: a core module, not a component: build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+        ],
+    );
+    check_refused(
+        &guest_bytes("hello")[..500],
+        |_| {},
+        expect!["InvalidImage: the file is truncated: it ends after 500 bytes, within a section"],
+    );
+    check_refused(
+        &guest_bytes("unknown-import"),
+        |_| {},
+        expect!["CreateContainerError: the component imports acme:billing/ledger@1.2.0, which nothing here provides"],
+    );
+    check_refused(
+        &guest_bytes("library"),
+        |_| {},
+        expect![
+            "InvalidImage: the component exports neither wasi:http/incoming-handler@0.2 nor wasi:cli/run@0.2; it exports acme:billing/ledger@1.2.0"
+        ],
+    );
+    check_refused(
+        &guest_bytes("start-traps"),
+        |_| {},
+        expect!["RunContainerError: the component trapped while starting: wasm `unreachable` instruction executed"],
+    );
+    check_refused(
+        &guest_bytes("start-loops"),
+        |_| {},
+        expect!["RunContainerError: the component trapped while starting: it was not done after 0.1 s"],
+    );
+    check_refused(
+        &guest_bytes("much-memory"),
+        |_| {},
+        expect![
+            "RunContainerError: the component does not fit its limits: it starts with 256Mi of memory and may have 128Mi"
+        ],
+    );
+    check_refused(
+        &[0; (1 << 20) + 1],
+        |_| {},
+        expect!["InvalidImage: the component is 1048577 bytes; this host compiles at most 1048576"],
+    );
     let other = |spec: &mut ContainerSpec| spec.digest = format!("sha256:{}", "0".repeat(64));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -388,7 +431,10 @@ async fn compilation_is_limited() {
         format!("(func (local {})) ", "i64 ".repeat(20_000)).repeat(100)
     ));
     let error = host.runtime.prepare(&host.spec_of(&bomb.unwrap())).await.err().unwrap();
-    assert!(matches!(error, StartError::CompileLimit { .. } | StartError::CompileFailed { .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "compiling the component took more than the limit of 64Mi of memory; split it or build it with optimisation"
+    );
 
     let quick = CompileLimits { wall_max: Duration::ZERO, ..CompileLimits::default() };
     let host = Host::with(|dir| child_options(dir, quick));
