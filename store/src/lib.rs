@@ -1,1 +1,32 @@
-//! Replicated, revisioned, watchable keys.
+//! Replicated, revisioned, watchable keys: what etcd is to Kubernetes.
+//!
+//! Writes go through Raft and are acknowledged once a quorum has them on disk; reads and watches are served from memory. The store knows
+//! no kind of object: a value is JSON bytes with a place to splice its revision into, and opaque tags to watch by. No type of the
+//! consensus library leaves this crate.
+
+mod batcher;
+mod cache;
+mod checkpoint;
+mod disk;
+mod error;
+mod hub;
+mod log;
+mod machine;
+mod options;
+mod raft;
+mod record;
+mod snapshot;
+mod store;
+#[cfg(any(test, feature = "test-disk"))]
+pub mod testing;
+mod watch;
+mod write;
+
+pub use disk::{Disk, DiskFile, RealDisk};
+pub use error::{OpenError, ReadError, ShutdownError, WriteError};
+pub use options::Options;
+pub use record::{Record, Revision, Tag};
+pub use snapshot::Snapshot;
+pub use store::{Status, Store};
+pub use watch::{Change, Event, TooOld, Watch, WatchError, WatchRequest};
+pub use write::{Operation, Outcome, Precondition, Write};

@@ -1,0 +1,183 @@
+//! The state that everyone sees: the current snapshot, the latest events, the watchers. Changed only by `commit`, under one lock, a batch
+//! at a time; read without any lock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, watch};
+
+use crate::hub::{Hub, Watcher};
+use crate::record::{Record, Revision};
+use crate::snapshot::Snapshot;
+use crate::watch::{Change, Event, TooOld, Watch, WatchRequest};
+use crate::write::{Operation, Outcome, Write};
+
+/// The watch cache.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    current: RwLock<Snapshot>,
+    feed: Mutex<Feed>,
+    drafting: Arc<AsyncMutex<()>>,
+    revision: watch::Sender<Revision>,
+    limits: Limits,
+}
+
+/// What is kept for watches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) events_max: usize,
+    pub(crate) bytes_max: usize,
+    pub(crate) queue_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Feed {
+    events: VecDeque<Arc<Event>>,
+    bytes: usize,
+    /// No event after this revision is missing from `events`.
+    complete_after: Revision,
+    hub: Hub,
+    is_closed: bool,
+}
+
+/// Changes to the snapshot that nobody sees yet.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    snapshot: Snapshot,
+    events: Vec<Arc<Event>>,
+    /// There is one draft at a time.
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Cache {
+    /// A cache that begins with `snapshot`; what came before can't be watched.
+    pub(crate) fn new(snapshot: Snapshot, limits: Limits) -> Cache {
+        let feed = Feed { complete_after: snapshot.revision, ..Feed::default() };
+        let (revision, _) = watch::channel(snapshot.revision);
+        Cache { current: RwLock::new(snapshot), feed: Mutex::new(feed), drafting: Arc::default(), revision, limits }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.current.read().clone()
+    }
+
+    /// Tells when the revision changes.
+    pub(crate) fn revisions(&self) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
+    }
+
+    /// Begins changes; waits for the end of other changes under way.
+    pub(crate) async fn draft(&self) -> Draft {
+        let turn = self.drafting.clone().lock_owned().await;
+        Draft { snapshot: self.snapshot(), events: Vec::new(), _turn: turn }
+    }
+
+    /// Makes a draft visible and tells the watchers.
+    pub(crate) fn commit(&self, draft: Draft) {
+        let Draft { snapshot, events, _turn } = draft;
+        let revision = snapshot.revision;
+        let mut feed = self.feed.lock();
+        *self.current.write() = snapshot;
+        for event in events {
+            feed.hub.send(&event);
+            feed.bytes += event.record.weight();
+            feed.events.push_back(event);
+        }
+        while feed.events.len() > self.limits.events_max || feed.bytes > self.limits.bytes_max {
+            let Some(event) = feed.events.pop_front() else { break };
+            feed.bytes -= event.record.weight();
+            feed.complete_after = event.record.revision;
+        }
+        drop(feed);
+        self.revision.send_replace(revision);
+    }
+
+    /// Replaces everything, as an installed snapshot does; all watches end.
+    pub(crate) fn reset(&self, snapshot: Snapshot) {
+        let revision = snapshot.revision;
+        let mut feed = self.feed.lock();
+        *self.current.write() = snapshot;
+        *feed = Feed { complete_after: revision, ..Feed::default() };
+        drop(feed);
+        self.revision.send_replace(revision);
+    }
+
+    pub(crate) fn watch(&self, request: WatchRequest) -> Result<Watch, TooOld> {
+        let mut feed = self.feed.lock();
+        if request.after < feed.complete_after {
+            return Err(TooOld { requested: request.after, oldest: feed.complete_after });
+        }
+        let first = feed.events.partition_point(|event| event.record.revision <= request.after);
+        let backlog = feed.events.range(first..).filter(|event| is_asked_for(event, &request)).cloned().collect();
+        let (sender, events) = mpsc::channel(self.limits.queue_max);
+        let lagged = Arc::new(AtomicBool::new(false));
+        if !feed.is_closed {
+            feed.hub.add(&request.prefix, request.tag, Watcher { events: sender, lagged: lagged.clone() });
+        }
+        Ok(Watch { backlog, events, lagged })
+    }
+
+    /// Ends every watch, now and in future.
+    pub(crate) fn close(&self) {
+        let mut feed = self.feed.lock();
+        feed.is_closed = true;
+        feed.hub.close();
+    }
+}
+
+fn is_asked_for(event: &Event, request: &WatchRequest) -> bool {
+    let key = &event.record.key;
+    let by_key = if request.prefix.is_empty() || request.prefix.ends_with('/') {
+        key.starts_with(&request.prefix)
+    } else {
+        **key == *request.prefix
+    };
+    by_key
+        && request.tag.as_ref().is_none_or(|tag| {
+            event.record.tags.contains(tag) || event.previous.as_ref().is_some_and(|record| record.tags.contains(tag))
+        })
+}
+
+impl Draft {
+    /// The next revision is greater than `floor`.
+    pub(crate) fn raise(&mut self, floor: Revision) {
+        self.snapshot.revision = self.snapshot.revision.max(floor);
+    }
+
+    pub(crate) fn revision(&self) -> Revision {
+        self.snapshot.revision
+    }
+
+    /// Decides and does one write. A pure function of the draft and the write, so that every member decides alike.
+    pub(crate) fn write(&mut self, write: Write) -> Outcome {
+        let current = self.snapshot.records.get(write.key.as_str()).cloned();
+        if !write.precondition.holds(current.as_deref()) {
+            return Outcome::Conflict { current };
+        }
+        match write.operation {
+            Operation::Put { json, splice_offset, tags } => {
+                self.snapshot.revision += 1;
+                let key = current.as_ref().map_or_else(|| Arc::from(write.key), |record| record.key.clone());
+                let record = Arc::new(Record { key, json, splice_offset, tags: tags.into(), revision: self.snapshot.revision });
+                self.snapshot.records.insert(record.key.clone(), record.clone());
+                self.events.push(Arc::new(Event { change: Change::Put, record: record.clone(), previous: current }));
+                Outcome::Written(record)
+            }
+            Operation::Delete => {
+                let Some(last) = current else { return Outcome::Conflict { current: None } };
+                self.snapshot.revision += 1;
+                let revision = self.snapshot.revision;
+                self.snapshot.records.remove(&*last.key);
+                let record = Arc::new(Record { revision, ..(*last).clone() });
+                self.events.push(Arc::new(Event { change: Change::Delete, record, previous: Some(last.clone()) }));
+                Outcome::Deleted { last, revision }
+            }
+        }
+    }
+
+    pub(crate) fn events(&self) -> &[Arc<Event>] {
+        &self.events
+    }
+}

@@ -1,0 +1,118 @@
+//! The durable copy of the state, in redb: written about once a second in one two-phase commit, read whole at the next start.
+//!
+//! The log covers what happened since. A thread of its own does the writing; it sleeps while nothing changes.
+
+mod database;
+mod worker;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::disk::Disk;
+use crate::error::OpenError;
+use crate::raft::{LogId, StoredMembership};
+use crate::record::{Record, Revision};
+use crate::snapshot::Snapshot;
+use crate::watch::{Change, Event};
+
+/// How far the log has been applied.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    pub(crate) log_id: Option<LogId>,
+    pub(crate) membership: StoredMembership,
+    pub(crate) revision: Revision,
+}
+
+/// Handle of the checkpoint's thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoint {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Condvar,
+    is_ephemeral: fn(&str) -> bool,
+}
+
+/// What the next commit is to write.
+#[derive(Debug, Default)]
+struct Pending {
+    changes: HashMap<Arc<str>, Option<Arc<Record>>>,
+    applied: Option<Applied>,
+    /// Everything older is to go first.
+    is_replacement: bool,
+    /// Who waits for the commit; with someone waiting it is made at once.
+    waiting: Vec<oneshot::Sender<io::Result<()>>>,
+    is_stopping: bool,
+}
+
+impl Checkpoint {
+    /// Opens the database, reads all of it, and starts the thread.
+    pub(crate) fn open(
+        path: &Path,
+        disk: &Arc<dyn Disk>,
+        interval: Duration,
+        is_ephemeral: fn(&str) -> bool,
+    ) -> Result<(Checkpoint, Snapshot, Applied), OpenError> {
+        let database = database::Database::open(path, disk.clone())?;
+        let (snapshot, applied) = database.load()?;
+        let shared = Arc::new(Shared { pending: Mutex::default(), wake: Condvar::new(), is_ephemeral });
+        worker::start(shared.clone(), database, interval);
+        Ok((Checkpoint { shared }, snapshot, applied))
+    }
+
+    /// Notes what was applied; returns at once.
+    pub(crate) fn note(&self, events: &[Arc<Event>], applied: &Applied) {
+        let mut pending = self.shared.pending.lock();
+        for event in events.iter().filter(|event| !(self.shared.is_ephemeral)(&event.record.key)) {
+            let value = (event.change == Change::Put).then(|| event.record.clone());
+            pending.changes.insert(event.record.key.clone(), value);
+        }
+        pending.applied = Some(applied.clone());
+        self.shared.wake.notify_one();
+    }
+
+    /// Replaces everything; returns when that is durable.
+    pub(crate) async fn replace(&self, snapshot: &Snapshot, applied: &Applied) -> io::Result<()> {
+        {
+            let mut pending = self.shared.pending.lock();
+            pending.is_replacement = true;
+            pending.changes = snapshot.records.iter().map(|(key, record)| (key.clone(), Some(record.clone()))).collect();
+            pending.applied = Some(applied.clone());
+        }
+        self.flush().await
+    }
+
+    /// Returns when everything noted is durable.
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        self.ask(false).await
+    }
+
+    /// Flushes, and ends the thread.
+    pub(crate) async fn stop(&self) -> io::Result<()> {
+        self.ask(true).await
+    }
+
+    async fn ask(&self, is_stopping: bool) -> io::Result<()> {
+        let (sender, done) = oneshot::channel();
+        {
+            let mut pending = self.shared.pending.lock();
+            if pending.is_stopping {
+                return Err(io::Error::other("the checkpoint has stopped"));
+            }
+            pending.waiting.push(sender);
+            pending.is_stopping = is_stopping;
+        }
+        self.shared.wake.notify_one();
+        done.await.unwrap_or_else(|_| Err(io::Error::other("the checkpoint has stopped")))
+    }
+}

@@ -1,0 +1,72 @@
+//! The checkpoint's thread: waits for changes, lets them gather for an interval, commits them.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::database::Database;
+use super::{Pending, Shared};
+
+pub(super) fn start(shared: Arc<Shared>, database: Database, interval: Duration) {
+    thread::Builder::new()
+        .name("checkpoint".to_owned())
+        .spawn(move || run(&shared, database, interval))
+        .expect("the system starts a thread");
+}
+
+fn run(shared: &Shared, mut database: Database, interval: Duration) {
+    loop {
+        let mut work = gather(shared, interval);
+        let result = match &work.applied {
+            Some(applied) => database.commit(&work.changes, applied, work.is_replacement),
+            None => Ok(()),
+        };
+        if let Err(error) = &result {
+            tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
+            give_back(shared, &mut work);
+        }
+        let is_stopping = work.is_stopping;
+        for waiting in work.waiting {
+            let answer = result.as_ref().map(|()| ()).map_err(|error| std::io::Error::new(error.kind(), error.to_string()));
+            let _ = waiting.send(answer);
+        }
+        if is_stopping {
+            return;
+        }
+    }
+}
+
+/// Waits until there is something to do, and then, unless someone waits for it, for an interval.
+fn gather(shared: &Shared, interval: Duration) -> Pending {
+    let mut pending = shared.pending.lock();
+    while pending.applied.is_none() && pending.waiting.is_empty() {
+        shared.wake.wait(&mut pending);
+    }
+    let mut rest = interval;
+    while pending.waiting.is_empty() && !rest.is_zero() {
+        let before = std::time::Instant::now();
+        if shared.wake.wait_for(&mut pending, rest).timed_out() {
+            break;
+        }
+        rest = rest.saturating_sub(before.elapsed());
+    }
+    let is_stopping = pending.is_stopping;
+    let work = std::mem::take(&mut *pending);
+    pending.is_stopping = is_stopping;
+    work
+}
+
+/// Puts back what could not be written, under what has been noted since.
+fn give_back(shared: &Shared, work: &mut Pending) {
+    let mut pending = shared.pending.lock();
+    if pending.is_replacement {
+        return;
+    }
+    for (key, value) in work.changes.drain() {
+        pending.changes.entry(key).or_insert(value);
+    }
+    pending.is_replacement = work.is_replacement;
+    if pending.applied.is_none() {
+        pending.applied = work.applied.take();
+    }
+}

@@ -1,0 +1,81 @@
+//! Why an operation of the store failed; one type an operation.
+
+use std::path::PathBuf;
+
+/// Why a store can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the store in {} is in use by another process: stop it, or use another directory", .0.display())]
+    Locked(PathBuf),
+    /// A file can't be read or written.
+    #[error("the store's file {} can't be used: {cause}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// A file holds something else than what was written to it.
+    #[error("the store's file {} is damaged: {reason}. Restore the directory from a backup, or move it away to start an empty cluster", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file was written by another version.
+    #[error("the store's file {} has format {found}; this version reads format {expected}", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format it has.
+        found: u32,
+        /// The format expected.
+        expected: u32,
+    },
+    /// Consensus did not start.
+    #[error("the store did not start: {0}")]
+    Consensus(String),
+}
+
+/// Why a write was not acknowledged.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The disk is full; nothing was written. It clears by itself when there is space again.
+    #[error("no space is left on the disk of the store: writes are refused until there is; deletions of files elsewhere on it help")]
+    NoSpace,
+    /// The writes are larger than one proposal may be.
+    #[error("a write of {bytes} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Their size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Another member leads.
+    #[error("this member does not lead{}", .leader.map(|id| format!(", member {id} does")).unwrap_or_default())]
+    NotLeader {
+        /// The leader, if known.
+        leader: Option<u64>,
+    },
+    /// The disk failed, or the store is shut down. Whether the write happened is not known.
+    #[error("the store has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Why a read was not answered.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// No quorum confirmed that this member still leads.
+    #[error("the read could not be confirmed by a quorum: {0}")]
+    NoQuorum(String),
+    /// The store is shut down.
+    #[error("the store has stopped")]
+    Stopped,
+}
+
+/// Why a shutdown was not clean. Nothing acknowledged is lost; the next start replays the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the store did not shut down cleanly: {0}")]
+pub struct ShutdownError(pub(crate) String);

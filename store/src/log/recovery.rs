@@ -1,0 +1,85 @@
+//! What a crash leaves: reads all segments, drops a frame that was being written, and tells damage from a torn end.
+
+use std::path::{Path, PathBuf};
+
+use super::frame;
+use super::segment::{self, Segment};
+use super::{Contents, Item};
+use crate::disk::Disk;
+use crate::error::OpenError;
+
+pub(super) struct Recovered {
+    pub(super) contents: Contents,
+    pub(super) segments: Vec<Segment>,
+    pub(super) next_sequence: u64,
+}
+
+pub(super) fn recover(dir: &Path, disk: &dyn Disk) -> Result<Recovered, OpenError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |cause| OpenError::File { path, cause }
+    };
+    disk.create_dir_all(dir).map_err(failed(dir))?;
+    let mut numbers: Vec<u64> = disk.list(dir).map_err(failed(dir))?.iter().filter_map(|name| segment::number(name)).collect();
+    numbers.sort_unstable();
+    let mut recovered = Recovered { contents: Contents::default(), segments: Vec::new(), next_sequence: 0 };
+    let last = numbers.last().copied();
+    for number in numbers {
+        let path = segment::path(dir, number);
+        let file = disk.open(&path, false).map_err(failed(&path))?;
+        let length = file.len().map_err(failed(&path))?;
+        let mut bytes = vec![0; usize::try_from(length).expect("a segment fits in memory")];
+        file.read_at(&mut bytes, 0).map_err(failed(&path))?;
+        let is_last = Some(number) == last;
+        match segment::format(&bytes) {
+            Some(segment::FORMAT) => {}
+            Some(found) => return Err(OpenError::Format { path, found, expected: segment::FORMAT }),
+            // A crash between making the file and its first sync.
+            None if is_last && bytes.iter().all(|byte| *byte == 0) => segment::write_header(file.as_ref()).map_err(failed(&path))?,
+            None => return Err(damaged(path, "it does not begin as a segment of the log does")),
+        }
+        let (end, last_index) = read_frames(&bytes, &path, is_last, &mut recovered)?;
+        if is_last && bytes[end..].iter().any(|byte| *byte != 0) {
+            // What was being written was acknowledged to nobody. Its rest must not be mistaken for a frame later.
+            let rest = bytes[end..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            file.write_at(&vec![0; rest], end as u64).and_then(|()| file.sync()).map_err(failed(&path))?;
+        }
+        recovered.segments.push(Segment { number, file, end: end as u64, length, last_index });
+    }
+    Ok(recovered)
+}
+
+/// Applies a segment's frames; gives where they end and the greatest index of their entries.
+fn read_frames(bytes: &[u8], path: &Path, is_last: bool, recovered: &mut Recovered) -> Result<(usize, Option<u64>), OpenError> {
+    let mut end = segment::HEADER_BYTES as usize;
+    let mut last_index = None;
+    while let Some(found) = bytes.get(end..).and_then(frame::decode) {
+        // The first frame of the oldest segment sets the sequence: those before it are purged.
+        let is_first = recovered.segments.is_empty() && end == segment::HEADER_BYTES as usize;
+        if !is_first && found.sequence != recovered.next_sequence {
+            return Err(damaged(path.to_owned(), &format!("frame {} follows where {} should", found.sequence, recovered.next_sequence)));
+        }
+        recovered.next_sequence = found.sequence + 1;
+        end += found.bytes;
+        for item in found.items {
+            if let Item::Entry(entry) = &item {
+                last_index = last_index.max(Some(entry.log_id.index));
+            }
+            recovered.contents.apply(item);
+        }
+    }
+    let rest = bytes.get(end..).unwrap_or_default();
+    let later = (8..rest.len()).step_by(8).filter_map(|at| frame::decode(&rest[at..])).find(|found| found.sequence >= recovered.next_sequence);
+    if let Some(found) = later {
+        // Each frame is synced before the next is written, so a whole one after a broken one means damage.
+        return Err(damaged(path.to_owned(), &format!("byte {end} should begin frame {}, and frame {} follows", recovered.next_sequence, found.sequence)));
+    }
+    if !is_last && rest.iter().any(|byte| *byte != 0) {
+        return Err(damaged(path.to_owned(), &format!("no frame begins at byte {end}, and later segments exist")));
+    }
+    Ok((end, last_index))
+}
+
+fn damaged(path: PathBuf, reason: &str) -> OpenError {
+    OpenError::Damaged { path, reason: reason.to_owned() }
+}

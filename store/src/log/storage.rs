@@ -1,0 +1,68 @@
+//! The log as the consensus library asks for it.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+use openraft::OptionalSend;
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+
+use super::{Done, Item, Job, Log};
+use crate::raft::{Entry, Group, LogId, Vote};
+
+impl RaftLogReader<Group> for Log {
+    async fn try_get_log_entries<Range>(&mut self, range: Range) -> Result<Vec<Entry>, io::Error>
+    where
+        Range: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        Ok(self.contents.lock().entries.range(range).map(|(_, entry)| Entry::clone(entry)).collect())
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
+        Ok(self.contents.lock().vote)
+    }
+}
+
+impl RaftLogStorage<Group> for Log {
+    type LogReader = Log;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Group>, io::Error> {
+        let contents = self.contents.lock();
+        Ok(LogState { last_purged_log_id: contents.purged, last_log_id: contents.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> Log {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        self.write(vec![Item::Vote(*vote)]).await?;
+        self.contents.lock().apply(Item::Vote(*vote));
+        Ok(())
+    }
+
+    async fn append<Entries>(&mut self, entries: Entries, callback: IOFlushed<Group>) -> Result<(), io::Error>
+    where
+        Entries: IntoIterator<Item = Entry> + OptionalSend,
+        Entries::IntoIter: OptionalSend,
+    {
+        let items: Vec<Item> = entries.into_iter().map(|entry| Item::Entry(Arc::new(entry))).collect();
+        {
+            let mut contents = self.contents.lock();
+            items.iter().cloned().for_each(|item| contents.apply(item));
+        }
+        self.send(Job::Write(items, Done::Raft(callback)))
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
+        let item = Item::TruncateAfter(last.map(|log_id| log_id.index));
+        self.contents.lock().apply(item.clone());
+        self.write(vec![item]).await
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> Result<(), io::Error> {
+        self.contents.lock().apply(Item::Purge(log_id));
+        self.write(vec![Item::Purge(log_id)]).await
+    }
+}

@@ -1,0 +1,131 @@
+//! The replicated state machine: applies committed proposals to the cache, and tells the checkpoint what has changed.
+//!
+//! Applying is deterministic: it reads the proposal and the durable keys, nothing else.
+
+use std::io;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt as _};
+use openraft::entry::RaftPayload as _;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend};
+
+use crate::cache::Cache;
+use crate::checkpoint::{Applied, Checkpoint};
+use crate::raft::{Answer, Group, LogId, RaftSnapshot, SnapshotMeta, StoredMembership};
+use crate::snapshot::Snapshot;
+
+/// All durable keys after the log up to an entry: what a member that is far behind is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    pub(crate) snapshot: Snapshot,
+}
+
+#[derive(Debug)]
+pub(crate) struct Machine {
+    cache: Arc<Cache>,
+    checkpoint: Checkpoint,
+    is_ephemeral: fn(&str) -> bool,
+    applied: Applied,
+    latest: Option<(SnapshotMeta, Image)>,
+}
+
+impl Machine {
+    /// A machine that goes on from what the checkpoint holds; the cache holds the same.
+    pub(crate) fn new(cache: Arc<Cache>, checkpoint: Checkpoint, is_ephemeral: fn(&str) -> bool, applied: Applied) -> Machine {
+        let mut machine = Machine { cache, checkpoint, is_ephemeral, applied, latest: None };
+        machine.latest = machine.applied.log_id.is_some().then(|| (machine.meta(), machine.image()));
+        machine
+    }
+
+    fn meta(&self) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: self.applied.log_id, last_membership: self.applied.membership.clone() }
+    }
+
+    fn image(&self) -> Image {
+        let mut snapshot = self.cache.snapshot();
+        let ephemeral: Vec<_> = snapshot.records.keys().filter(|key| (self.is_ephemeral)(key)).cloned().collect();
+        for key in ephemeral {
+            snapshot.records.remove(&key);
+        }
+        Image { snapshot }
+    }
+}
+
+impl RaftStateMachine<Group> for Machine {
+    type SnapshotData = Image;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied.log_id, self.applied.membership.clone()))
+    }
+
+    async fn apply<Entries>(&mut self, mut entries: Entries) -> Result<(), io::Error>
+    where
+        Entries: Stream<Item = Result<EntryResponder<Group>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut draft = self.cache.draft().await;
+        let mut answers = Vec::new();
+        while let Some(next) = entries.next().await {
+            let (entry, responder) = next?;
+            self.applied.log_id = Some(entry.log_id);
+            if let Some(membership) = entry.payload.get_membership() {
+                self.applied.membership = StoredMembership::new(self.applied.log_id, membership);
+            }
+            let answer = match entry.payload {
+                EntryPayload::Normal(command) => {
+                    draft.raise(command.revision_floor);
+                    Answer(command.writes.into_iter().map(|write| draft.write(write)).collect())
+                }
+                EntryPayload::Blank | EntryPayload::Membership(_) => Answer::default(),
+            };
+            if let Some(responder) = responder {
+                answers.push((responder, answer));
+            }
+        }
+        self.applied.revision = draft.revision();
+        self.checkpoint.note(draft.events(), &self.applied);
+        // Who is answered must find what it wrote.
+        self.cache.commit(draft);
+        for (responder, answer) in answers {
+            responder.send(answer);
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let (meta, image) = (self.meta(), self.image());
+        self.latest = Some((meta.clone(), image.clone()));
+        Builder { meta, image, checkpoint: self.checkpoint.clone() }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, image: Image) -> Result<(), io::Error> {
+        self.applied =
+            Applied { log_id: meta.last_log_id, membership: meta.last_membership.clone(), revision: image.snapshot.revision };
+        self.checkpoint.replace(&image.snapshot, &self.applied).await?;
+        self.cache.reset(image.snapshot.clone());
+        self.latest = Some((meta.clone(), image));
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>, io::Error> {
+        Ok(self.latest.clone().map(|(meta, snapshot)| RaftSnapshot { meta, snapshot }))
+    }
+}
+
+/// Finishes a snapshot once the checkpoint has all of it: the log before it may go then, and not earlier.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    meta: SnapshotMeta,
+    image: Image,
+    checkpoint: Checkpoint,
+}
+
+impl RaftSnapshotBuilder<Group> for Builder {
+    type SnapshotData = Image;
+
+    async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
+        self.checkpoint.flush().await?;
+        Ok(RaftSnapshot { meta: self.meta.clone(), snapshot: self.image.clone() })
+    }
+}

@@ -1,0 +1,228 @@
+//! The store's handle: opens, writes, reads, watches, shuts down.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::raft::ReadPolicy;
+use openraft::{Config, SnapshotPolicy};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::batcher::{Batcher, PROPOSAL_BYTES_MAX, Request};
+use crate::cache::{Cache, Limits};
+use crate::checkpoint::Checkpoint;
+use crate::disk::Disk;
+use crate::error::{OpenError, ReadError, ShutdownError, WriteError};
+use crate::log::Log;
+use crate::machine::Machine;
+use crate::options::Options;
+use crate::raft::{NoPeers, Raft};
+use crate::record::Revision;
+use crate::snapshot::Snapshot;
+use crate::watch::{TooOld, Watch, WatchRequest};
+use crate::write::{Outcome, Write};
+
+/// By how much a member that begins to lead raises the revision: more than the ephemeral revisions its predecessor may have given.
+const LEADER_REVISION_STEP: Revision = 1 << 20;
+/// Callers' requests that may wait for the batcher.
+const REQUESTS_MAX: usize = 4_096;
+/// Longest wait for a group of one to lead itself.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Replicated, revisioned, watchable keys. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    member_id: u64,
+    raft: Raft,
+    log: Log,
+    cache: Arc<Cache>,
+    checkpoint: Checkpoint,
+    requests: mpsc::Sender<Request>,
+    /// Held as long as the store is open.
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// How a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This member.
+    pub member_id: u64,
+    /// Who leads, as far as this member knows.
+    pub leader: Option<u64>,
+    /// The Raft term.
+    pub term: u64,
+    /// The revision that readers see.
+    pub revision: Revision,
+    /// Bytes of the Raft log on the disk.
+    pub log_bytes: u64,
+    /// Keys, durable and ephemeral.
+    pub keys: usize,
+}
+
+impl Store {
+    /// Opens the store in `options.dir`, as a group of one if it is new.
+    pub async fn open(options: Options, disk: Arc<dyn Disk>) -> Result<Store, OpenError> {
+        let dir = &options.dir;
+        disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
+        let lock = lock(dir, disk.as_ref())?;
+        let interval = Duration::from_millis(options.checkpoint_interval_ms);
+        let (checkpoint, snapshot, applied) = Checkpoint::open(&dir.join("checkpoint.redb"), &disk, interval, options.is_ephemeral)?;
+        let log = Log::open(dir.join("log"), disk, options.segment_bytes)?;
+        let limits = Limits {
+            events_max: options.history_events_max,
+            bytes_max: options.history_bytes_max,
+            queue_max: options.watch_queue_events_max,
+        };
+        let cache = Arc::new(Cache::new(snapshot, limits));
+        let machine = Machine::new(cache.clone(), checkpoint.clone(), options.is_ephemeral, applied);
+        let raft = start(&options, log.clone(), machine).await?;
+        lead(&raft, &cache).await?;
+        let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
+        let batcher = Batcher {
+            raft: raft.clone(),
+            log: log.clone(),
+            cache: cache.clone(),
+            is_ephemeral: options.is_ephemeral,
+            requests: receiver,
+            durable_revision: cache.snapshot().revision,
+        };
+        tokio::spawn(batcher.run());
+        let shared = Shared { member_id: options.member_id, raft, log, cache, checkpoint, requests, _lock: lock };
+        Ok(Store { shared: Arc::new(shared) })
+    }
+
+    /// Does the writes, each decided by itself and in order, and returns what became of each once a quorum has them on disk. If it fails
+    /// with `Stopped`, whether they happened is not known; with any other error those of the failed proposal did not.
+    pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
+        if let Some(bytes) = writes.iter().map(Write::weight).find(|bytes| *bytes > PROPOSAL_BYTES_MAX) {
+            return Err(WriteError::TooLarge { bytes, limit: PROPOSAL_BYTES_MAX });
+        }
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for part in parts(writes) {
+            let (answer, outcome) = oneshot::channel();
+            let stopped = || WriteError::Stopped("it is shut down".to_owned());
+            self.shared.requests.send(Request { writes: part, answer }).await.map_err(|_| stopped())?;
+            outcomes.extend(outcome.await.map_err(|_| stopped())??);
+        }
+        Ok(outcomes)
+    }
+
+    /// All keys as this member knows them.
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.cache.snapshot()
+    }
+
+    /// All keys, at least as new as anything acknowledged before the call (ReadIndex).
+    pub async fn read(&self) -> Result<Snapshot, ReadError> {
+        self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(|error| ReadError::NoQuorum(error.to_string()))?;
+        Ok(self.snapshot())
+    }
+
+    /// All keys at `revision` or later; waits until this member has them.
+    pub async fn wait_for(&self, revision: Revision) -> Result<Snapshot, ReadError> {
+        let mut revisions = self.shared.cache.revisions();
+        revisions.wait_for(|current| *current >= revision).await.map_err(|_| ReadError::Stopped)?;
+        Ok(self.snapshot())
+    }
+
+    /// Every change asked for, in order, from `request.after` on.
+    pub fn watch(&self, request: WatchRequest) -> Result<Watch, TooOld> {
+        self.shared.cache.watch(request)
+    }
+
+    /// How the store is.
+    pub fn status(&self) -> Status {
+        let metrics = self.shared.raft.metrics();
+        let (leader, term) = {
+            let metrics = openraft::async_runtime::watch::WatchReceiver::borrow_watched(&metrics);
+            (metrics.current_leader, metrics.current_term)
+        };
+        let snapshot = self.snapshot();
+        Status {
+            member_id: self.shared.member_id,
+            leader,
+            term,
+            revision: snapshot.revision,
+            log_bytes: self.shared.log.size_bytes(),
+            keys: snapshot.count(""),
+        }
+    }
+
+    /// Ends all watches, writes a checkpoint and stops. The other handles fail from then on.
+    pub async fn shutdown(&self) -> Result<(), ShutdownError> {
+        self.shared.cache.close();
+        self.shared.raft.shutdown().await.map_err(|error| ShutdownError(error.to_string()))?;
+        self.shared.checkpoint.stop().await.map_err(|error| ShutdownError(error.to_string()))?;
+        self.shared.log.stop().await.map_err(|error| ShutdownError(error.to_string()))
+    }
+}
+
+fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, OpenError> {
+    let path = dir.join("lock");
+    disk.lock(&path).map_err(|cause| match cause.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_owned()),
+        _ => OpenError::File { path, cause },
+    })
+}
+
+async fn start(options: &Options, log: Log, machine: Machine) -> Result<Raft, OpenError> {
+    let config = Config {
+        cluster_name: "coracle".to_owned(),
+        heartbeat_interval: 100,
+        election_timeout_min: 500,
+        election_timeout_max: 1_000,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.log_entries_max),
+        max_in_snapshot_log_to_keep: options.log_entries_max / 10,
+        purge_batch_size: 1,
+        enable_pre_vote: Some(true),
+        ..Config::default()
+    };
+    let failed = |error: &dyn std::fmt::Display| OpenError::Consensus(error.to_string());
+    let config = Arc::new(config.validate().map_err(|error| failed(&error))?);
+    let raft = Raft::new(options.member_id, config, NoPeers, log, machine).await.map_err(|error| failed(&error))?;
+    if !raft.is_initialized().await.map_err(|error| failed(&error))? {
+        let members = BTreeMap::from([(options.member_id, openraft::impls::BasicNode::default())]);
+        raft.initialize(members).await.map_err(|error| failed(&error))?;
+    } else if !raft.is_leader() {
+        // A group of one need not wait for anybody's silence.
+        raft.trigger().elect(true).await.map_err(|error| failed(&error))?;
+    }
+    Ok(raft)
+}
+
+/// Waits until this member leads and has applied its whole log, then begins a range of revisions that nobody has used.
+async fn lead(raft: &Raft, cache: &Cache) -> Result<(), OpenError> {
+    let failed = |error: String| OpenError::Consensus(error);
+    let waiting = raft.wait(Some(START_TIMEOUT));
+    waiting
+        .metrics(|metrics| metrics.current_leader == Some(metrics.id), "this member leads")
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(|error| failed(error.to_string()))?;
+    let mut snapshot = cache.snapshot();
+    snapshot.revision += LEADER_REVISION_STEP;
+    cache.reset(snapshot);
+    Ok(())
+}
+
+/// Cuts a caller's writes so that each part fits into a proposal.
+fn parts(writes: Vec<Write>) -> Vec<Vec<Write>> {
+    let mut parts = Vec::new();
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for write in writes {
+        bytes += write.weight();
+        if bytes > PROPOSAL_BYTES_MAX && !part.is_empty() {
+            parts.push(std::mem::take(&mut part));
+            bytes = write.weight();
+        }
+        part.push(write);
+    }
+    parts.push(part);
+    parts
+}

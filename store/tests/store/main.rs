@@ -1,0 +1,31 @@
+//! The store as its users see it: on a real disk, and on one that loses what was not synced.
+
+mod basics;
+mod crashes;
+mod watches;
+
+use std::sync::Arc;
+
+use coracle_store::{Operation, Options, Outcome, Precondition, RealDisk, Store, Tag, Write};
+
+/// A put of a small object.
+fn put(key: &str, value: &str, precondition: Precondition) -> Write {
+    let json = format!(r#"{{"metadata":{{"name":"{value}"}}}}"#).into();
+    Write { key: key.to_owned(), operation: Operation::Put { json, splice_offset: 13, tags: vec![Tag::new(value)] }, precondition }
+}
+
+fn delete(key: &str, precondition: Precondition) -> Write {
+    Write { key: key.to_owned(), operation: Operation::Delete, precondition }
+}
+
+fn options(dir: &std::path::Path) -> Options {
+    Options { is_ephemeral: |key| key.starts_with("leases/"), segment_bytes: 1 << 20, ..Options::new(dir) }
+}
+
+async fn open(dir: &std::path::Path) -> Store {
+    Store::open(options(dir), Arc::new(RealDisk)).await.unwrap()
+}
+
+async fn write(store: &Store, write: Write) -> Outcome {
+    store.write(vec![write]).await.unwrap().remove(0)
+}
