@@ -1,0 +1,214 @@
+//! Which keys must be looked at again after a change.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use coracle_api::kinds;
+
+use super::view::{Deployment, Object, View};
+use super::world::{NODE_LEASES, World, is_pending};
+use crate::controllers::Key;
+use crate::controllers::bootstrap::NAMESPACES;
+use crate::controllers::endpoint_slice::SERVICE_NAME;
+
+/// The keys to look at again.
+pub type Dirty = BTreeSet<Key>;
+
+/// Marks what a change concerns. `world` has taken the change in already.
+pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
+    let Some(object) = new.or(old) else { return };
+    match &object.view {
+        View::Pod(_) => mark_pod(world, old, new, dirty),
+        View::Node(_) => mark_node(world, old, new, dirty),
+        View::ReplicaSet(_) => {
+            dirty.insert(Key::ReplicaSet(object.key.clone()));
+            mark_deployments(world, object, dirty);
+        }
+        View::Deployment(_) => {
+            dirty.insert(Key::Deployment(object.key.clone()));
+        }
+        View::Service(_) => {
+            dirty.insert(Key::Endpoints(object.key.clone()));
+        }
+        View::Lease(_) if &*object.meta.namespace == NODE_LEASES => mark_lease(world, object, dirty),
+        View::Event(_) if old.is_none() && world.events_by_age().nth(1).is_none() => {
+            dirty.insert(Key::EventExpiry);
+        }
+        _ => mark_other(object, new, dirty),
+    }
+    mark_garbage(world, old, new, dirty);
+    if !object.meta.namespace.is_empty() {
+        let namespace = world.find(&kinds::NAMESPACE, "", &object.meta.namespace);
+        if namespace.is_some_and(|namespace| namespace.meta.deleting.is_some()) {
+            dirty.insert(Key::Namespace(object.meta.namespace.clone()));
+        }
+    }
+}
+
+fn mark_other(object: &Object, new: Option<&Object>, dirty: &mut Dirty) {
+    let meta = &object.meta;
+    match object.kind.kind {
+        "Namespace" => {
+            dirty.insert(Key::Namespace(meta.name.clone()));
+            if new.is_none() && NAMESPACES.contains(&&*meta.name) {
+                dirty.insert(Key::Bootstrap);
+            }
+        }
+        "ServiceAccount" | "ConfigMap" if matches!(&*meta.name, "default" | "kube-root-ca.crt") => {
+            dirty.insert(Key::Namespace(meta.namespace.clone()));
+        }
+        "EndpointSlice" => {
+            if let Some(service) = meta.labels.get(SERVICE_NAME) {
+                dirty.insert(Key::Endpoints(kinds::SERVICE.key(Some(&meta.namespace), service).into()));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn mark_pod(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
+    for object in old.into_iter().chain(new) {
+        mark_owner(world, object, dirty);
+    }
+    if let Some(new) = new.filter(|new| new.meta.controller().is_none() && new.meta.deleting.is_none()) {
+        mark_adopters(world, new, dirty);
+    }
+    let gone = (new.is_none()).then_some(old).flatten();
+    if let Some(set) = gone.and_then(|gone| world.by_uid(&gone.meta.controller()?.uid)) {
+        // A deployment that replaces all pods at once waits for the last old one to be gone.
+        mark_deployments(world, set, dirty);
+    }
+    mark_endpoints(world, old, new, dirty);
+    let seat = |object: Option<&Object>| object.and_then(|object| object.pod()?.node.clone().filter(|_| !is_over(object)));
+    if new.is_some_and(is_pending) && !old.is_some_and(is_pending) {
+        dirty.insert(Key::Scheduling);
+    }
+    if let Some(node) = seat(old)
+        && seat(new).as_ref() != Some(&node)
+        && world.has_pending()
+    {
+        dirty.insert(Key::Scheduling);
+    }
+    if let Some(node) = seat(new)
+        && world.is_lost(&node)
+    {
+        dirty.insert(Key::Node(node));
+    }
+}
+
+fn is_over(object: &Object) -> bool {
+    object.pod().is_some_and(|pod| pod.is_over())
+}
+
+fn mark_owner(world: &World, object: &Object, dirty: &mut Dirty) {
+    let owner = object.meta.controller().and_then(|owner| world.by_uid(&owner.uid));
+    if let Some(owner) = owner.filter(|owner| owner.replica_set().is_some()) {
+        dirty.insert(Key::ReplicaSet(owner.key.clone()));
+    }
+}
+
+/// Replica sets that a pod without a controller would suit.
+fn mark_adopters(world: &World, pod: &Object, dirty: &mut Dirty) {
+    for set in world.range(&kinds::REPLICA_SET.prefix(Some(&pod.meta.namespace))) {
+        if set.replica_set().is_some_and(|view| pod.matches(&view.selector)) {
+            dirty.insert(Key::ReplicaSet(set.key.clone()));
+        }
+    }
+}
+
+/// The deployment that a replica set belongs to, or those it would suit.
+fn mark_deployments(world: &World, set: &Object, dirty: &mut Dirty) {
+    if let Some(owner) = set.meta.controller() {
+        if let Some(owner) = world.by_uid(&owner.uid).filter(|owner| owner.deployment().is_some()) {
+            dirty.insert(Key::Deployment(owner.key.clone()));
+        }
+        return;
+    }
+    for deployment in world.range(&kinds::DEPLOYMENT.prefix(Some(&set.meta.namespace))) {
+        let suits = |view: &Deployment| set.matches(&view.selector);
+        if deployment.deployment().is_some_and(suits) {
+            dirty.insert(Key::Deployment(deployment.key.clone()));
+        }
+    }
+}
+
+/// Services whose endpoints the change concerns.
+fn mark_endpoints(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
+    let facts = |object: &Object| {
+        let pod = object.pod()?;
+        pod.ip.as_ref()?;
+        let (meta, ready) = (&object.meta, world.is_ready(object));
+        Some((pod.ip.clone(), ready, pod.is_over(), pod.node.clone(), meta.deleting.is_some(), meta.labels.clone(), meta.uid.clone()))
+    };
+    if old.and_then(facts) == new.and_then(facts) {
+        return;
+    }
+    for object in old.into_iter().chain(new) {
+        dirty.extend(world.services_selecting(object).into_iter().map(Key::Endpoints));
+    }
+}
+
+fn mark_node(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
+    let Some(name) = new.or(old).map(|object| object.meta.name.clone()) else { return };
+    dirty.insert(Key::Node(name.clone()));
+    let (before, after) = (old.and_then(Object::node), new.and_then(Object::node));
+    let info = |node: Option<&super::view::Node>| node.map(|node| node.info.clone());
+    if info(before) != info(after) && world.has_pending() {
+        dirty.insert(Key::Scheduling);
+    }
+    let is_lost = |node: Option<&super::view::Node>| node.is_none_or(|node| node.ready == "Unknown");
+    if is_lost(before) != is_lost(after) {
+        for pod in world.seats(&name).into_iter().flat_map(|seats| seats.pods.values()) {
+            mark_owner(world, pod, dirty);
+            dirty.extend(world.services_selecting(pod).into_iter().map(Key::Endpoints));
+        }
+    }
+}
+
+/// A sign of life is news only from a node that was silent; otherwise the timer that is set finds it in time.
+fn mark_lease(world: &World, lease: &Object, dirty: &mut Dirty) {
+    if world.is_lost(&lease.meta.name) {
+        dirty.insert(Key::Node(lease.meta.name.clone()));
+    }
+}
+
+fn mark_garbage(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
+    let dependents = |object: &Object| {
+        let members = world.dependents(&object.meta.uid).map(|dependents| dependents.members.clone());
+        members.into_iter().flatten().map(|(key, _)| Key::Garbage(key)).collect::<Vec<Key>>()
+    };
+    match new {
+        Some(new) if new.meta.deleting.is_some() && !new.meta.finalizers.is_empty() => {
+            dirty.insert(Key::Garbage(new.key.clone()));
+        }
+        Some(new) if new.meta.deleting.is_none() && !new.meta.owners.is_empty() => {
+            if old.is_none_or(|old| old.meta.owners != new.meta.owners) {
+                dirty.insert(Key::Garbage(new.key.clone()));
+            }
+        }
+        _ => {}
+    }
+    if let Some(old) = old.filter(|old| new.is_none_or(|new| new.meta.uid != old.meta.uid)) {
+        dirty.extend(dependents(old));
+    }
+    // Owners that wait for the object to go, or to stop being theirs.
+    let owners: Vec<&Arc<str>> = old.into_iter().flat_map(|old| old.meta.owners.iter().map(|owner| &owner.uid)).collect();
+    if new.is_none_or(|new| old.is_some_and(|old| old.meta.owners != new.meta.owners)) {
+        for owner in owners.into_iter().filter_map(|uid| world.by_uid(uid)) {
+            if owner.meta.deleting.is_some() {
+                dirty.insert(Key::Garbage(owner.key.clone()));
+            }
+        }
+    }
+}
+
+/// Everything there is to look at, after a start.
+pub fn mark_all(world: &World, dirty: &mut Dirty) {
+    dirty.extend([Key::Bootstrap, Key::Scheduling, Key::EventExpiry]);
+    for object in world.range("") {
+        mark(world, None, Some(object), dirty);
+        if let Some(node) = object.pod().and_then(|pod| pod.node.clone()).filter(|node| world.is_lost(node)) {
+            dirty.insert(Key::Node(node));
+        }
+    }
+}
