@@ -1,1 +1,41 @@
-//! The checks and additions every write passes, as a chain of pure functions.
+//! What every create and update passes besides its kind's own rules: a chain of pure functions, one a file.
+//!
+//! Deliberately absent: webhooks, and anything that depends on who is asking (that is the authorizer's).
+
+use coracle_api::kind::Kind;
+use coracle_api::status::Status;
+use coracle_store::Snapshot;
+use serde_json::Value;
+
+mod namespace_lifecycle;
+mod pod_fields;
+mod service_account;
+
+/// What a step may know besides the object.
+pub(crate) struct Attributes<'a> {
+    pub(crate) kind: &'static Kind,
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) name: &'a str,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) trusted: bool,
+}
+
+type CreateStep = fn(&Attributes<'_>, &mut Value, &mut Vec<String>) -> Result<(), Status>;
+type UpdateStep = fn(&Attributes<'_>, &Value, &mut Value) -> Result<(), Status>;
+
+const CREATE: &[CreateStep] = &[namespace_lifecycle::admit, service_account::admit, pod_fields::admit];
+const UPDATE: &[UpdateStep] = &[pod_fields::admit_update];
+
+/// Passes a new, defaulted object through the chain.
+pub(crate) fn admit_create(
+    attributes: &Attributes<'_>,
+    object: &mut Value,
+    warnings: &mut Vec<String>,
+) -> Result<(), Status> {
+    CREATE.iter().try_for_each(|step| step(attributes, object, warnings))
+}
+
+/// Passes a changed object through the chain.
+pub(crate) fn admit_update(attributes: &Attributes<'_>, old: &Value, new: &mut Value) -> Result<(), Status> {
+    UPDATE.iter().try_for_each(|step| step(attributes, old, new))
+}

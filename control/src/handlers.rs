@@ -1,1 +1,296 @@
-//! The answers, one verb a file.
+//! From a request to its answer: who asks, whether they may, and the verb that does it, one verb a file.
+//!
+//! Deliberately absent: deciding anything about objects, which is `objects`' business.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use coracle_api::decode::{self, ContentType};
+use coracle_api::kind::{Kind, Subresource};
+use coracle_api::selector::FieldSelector;
+use coracle_api::status::{self, Status};
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::Objects;
+use crate::authentication::User;
+use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
+use crate::metrics::Metrics;
+use crate::objects::{FieldValidation, WriteOptions};
+use crate::request::{self, Address, Query, Target, Virtual};
+use crate::respond;
+use crate::snapshots::Snapshots;
+
+mod access_review;
+mod batch;
+mod binding;
+mod create;
+mod delete;
+mod discovery;
+mod get;
+mod health;
+mod list;
+mod log;
+mod openapi;
+mod patch;
+mod selection;
+mod update;
+mod watch;
+
+/// The longest body.
+pub(crate) const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) objects: Objects,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) hosts: reqwest::Client,
+    pub(crate) metrics: Metrics,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) frames: watch::Frames,
+    pub(crate) shutdown: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(
+        objects: Objects,
+        authorizer: Arc<dyn Authorizer>,
+        hosts: reqwest::Client,
+        shutdown: CancellationToken,
+    ) -> App {
+        App {
+            objects,
+            authorizer,
+            hosts,
+            metrics: Metrics::new(),
+            snapshots: Snapshots::default(),
+            frames: watch::Frames::default(),
+            shutdown,
+        }
+    }
+
+    /// Refuses what the user may not do.
+    fn authorize(&self, attributes: &Attributes<'_>, kind: Option<&Kind>) -> Result<(), Status> {
+        let snapshot = self.objects.store().snapshot();
+        if self.authorizer.allows(attributes, &snapshot) { Ok(()) } else { Err(refusal(attributes, kind)) }
+    }
+
+    /// Refuses what the user may not do to an object, a part of one, or a collection.
+    fn authorize_address(
+        &self,
+        user: &User,
+        verb: &str,
+        address: &Address,
+        fields: Option<&FieldSelector>,
+    ) -> Result<(), Status> {
+        let subject = Subject::Resource {
+            group: address.kind.group,
+            resource: address.kind.plural,
+            subresource: address.subresource.as_deref(),
+            namespace: address.namespace(),
+            name: address.name.as_deref(),
+            fields,
+        };
+        self.authorize(&Attributes { user, verb, subject }, Some(address.kind))
+    }
+}
+
+/// A request, its head read.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) user: User,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+}
+
+/// The verb and resource a request is counted under.
+pub(crate) struct Labels {
+    pub(crate) verb: &'static str,
+    pub(crate) resource: String,
+}
+
+impl Call {
+    /// What the path names, and how the request is counted.
+    pub(crate) fn target(&self) -> (Target, Labels) {
+        let target = request::parse_path(&self.path);
+        let labels = match &target {
+            Target::Objects(address) => {
+                let verb = request::verb(&self.method, address, &self.query).unwrap_or("other");
+                let resource = match address.subresource.as_deref() {
+                    Some(sub @ ("status" | "scale" | "log" | "binding" | "eviction" | "finalize")) => {
+                        format!("{}/{sub}", address.kind.resource())
+                    }
+                    _ => address.kind.resource(),
+                };
+                Labels { verb, resource }
+            }
+            Target::Virtual(found) => Labels { verb: "create", resource: found.names().2.to_owned() },
+            _ => Labels { verb: "path", resource: String::new() },
+        };
+        (target, labels)
+    }
+
+    /// Answers the request.
+    pub(crate) async fn answer(&self, target: Target, body: Body) -> Response {
+        let result = match target {
+            Target::Objects(address) => self.objects(&address, body).await,
+            Target::Virtual(found) => self.virtual_resource(found, body).await,
+            other => self.path(&other).await,
+        };
+        result.unwrap_or_else(|status| respond::failure(&status))
+    }
+
+    async fn path(&self, target: &Target) -> Result<Response, Status> {
+        let verb = match self.method {
+            Method::GET | Method::HEAD => "get".to_owned(),
+            ref other => other.as_str().to_ascii_lowercase(),
+        };
+        self.app.authorize(&Attributes { user: &self.user, verb: &verb, subject: Subject::Path(&self.path) }, None)?;
+        if verb != "get" {
+            return Err(status::method_not_allowed());
+        }
+        match target {
+            Target::Root => Ok(discovery::root()),
+            Target::Version => Ok(health::version()),
+            Target::Health => health::health(&self.app, &self.path).await,
+            Target::Metrics => Ok(health::metrics(&self.app)),
+            Target::CoreVersions => discovery::core_versions(&self.headers),
+            Target::Groups => discovery::groups(&self.headers),
+            Target::Group(group) => discovery::group(group),
+            Target::Resources { group, version } => discovery::resources(group, version),
+            Target::OpenApiIndex => Ok(openapi::index()),
+            Target::OpenApi { group, version } => openapi::group(group, version, &self.headers),
+            Target::Unknown | Target::Virtual(_) | Target::Objects(_) => Err(status::unknown_resource()),
+        }
+    }
+
+    async fn virtual_resource(&self, found: Virtual, body: Body) -> Result<Response, Status> {
+        let (group, _, resource, kind) = found.names();
+        let subject =
+            Subject::Resource { group, resource, subresource: None, namespace: None, name: None, fields: None };
+        self.app.authorize(&Attributes { user: &self.user, verb: "create", subject }, None)?;
+        if self.method != Method::POST {
+            return Err(status::method_not_allowed());
+        }
+        let body = self.read(body).await?;
+        match found {
+            Virtual::Batch => batch::run(self, self.decode(&body, kind)?.0).await,
+            Virtual::SelfSubjectAccessReview => access_review::access(self, self.decode(&body, kind)?.0),
+            Virtual::SelfSubjectRulesReview => access_review::rules(self, self.decode(&body, kind)?.0),
+        }
+    }
+
+    async fn objects(&self, address: &Address, body: Body) -> Result<Response, Status> {
+        let verb = request::verb(&self.method, address, &self.query).ok_or_else(status::method_not_allowed)?;
+        let fields = match verb {
+            "list" | "watch" | "deletecollection" => Some(self.query.fields(address.kind)?),
+            _ => None,
+        };
+        self.app.authorize_address(&self.user, verb, address, fields.as_ref())?;
+        if address.subresource.is_some() {
+            return self.subresource(verb, address, body).await;
+        }
+        match verb {
+            "get" => get::object(self, address).await,
+            "list" => list::list(self, address).await,
+            "watch" => watch::watch(self, address).await,
+            "create" => create::create(self, address, self.read(body).await?).await,
+            "update" => update::update(self, address, self.read(body).await?).await,
+            "patch" => patch::patch(self, address, self.read(body).await?).await,
+            "delete" => delete::delete(self, address, self.read(body).await?).await,
+            "deletecollection" => delete::collection(self, address, self.read(body).await?).await,
+            _ => Err(status::method_not_allowed()),
+        }
+    }
+
+    async fn subresource(&self, verb: &str, address: &Address, body: Body) -> Result<Response, Status> {
+        let is_namespace_finalize =
+            address.kind.kind == "Namespace" && address.subresource.as_deref() == Some("finalize");
+        if address.is_at(Subresource::Status) || address.is_at(Subresource::Scale) || is_namespace_finalize {
+            return match verb {
+                "get" if address.is_at(Subresource::Scale) => get::scale(self, address).await,
+                "get" => get::object(self, address).await,
+                "update" => update::update(self, address, self.read(body).await?).await,
+                "patch" => patch::patch(self, address, self.read(body).await?).await,
+                _ => Err(status::method_not_allowed()),
+            };
+        }
+        if address.is_at(Subresource::Log) {
+            return if verb == "get" { log::log(self, address).await } else { Err(status::method_not_allowed()) };
+        }
+        if address.is_at(Subresource::Binding) || address.is_at(Subresource::Eviction) {
+            if verb != "create" {
+                return Err(status::method_not_allowed());
+            }
+            let body = self.read(body).await?;
+            return match address.is_at(Subresource::Binding) {
+                true => binding::bind(self, address, &body).await,
+                false => binding::evict(self, address, &body).await,
+            };
+        }
+        Err(status::unknown_resource())
+    }
+
+    /// The body, as far as it's short enough.
+    async fn read(&self, body: Body) -> Result<Bytes, Status> {
+        match Limited::new(body, BODY_BYTES_MAX).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(status::too_large(BODY_BYTES_MAX)),
+            Err(error) => Err(status::bad_request(format!("the body could not be read: {error}"))),
+        }
+    }
+
+    fn content_type(&self) -> &str {
+        self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The object in a body, and the fields that are there twice.
+    fn decode(&self, body: &[u8], kind: &str) -> Result<(Value, Vec<String>), Status> {
+        let content_type =
+            ContentType::parse(self.content_type()).ok_or_else(|| status::unsupported_media_type(decode::ACCEPTED))?;
+        let decoded = decode::decode(body, content_type).map_err(|error| error.to_status(kind, body))?;
+        Ok((decoded.value, decoded.duplicates))
+    }
+
+    /// The object in a body, duplicate fields refused or warned of as the request wants it.
+    fn decode_object(&self, body: &[u8], kind: &Kind, options: &WriteOptions) -> Result<(Value, Vec<String>), Status> {
+        let (object, duplicates) = self.decode(body, kind.kind)?;
+        match options.field_validation {
+            FieldValidation::Ignore => Ok((object, Vec::new())),
+            FieldValidation::Warn => Ok((object, decode::complaints(&[], &duplicates))),
+            FieldValidation::Strict => match decode::strict_error(&[], &duplicates) {
+                None => Ok((object, Vec::new())),
+                Some(error) => Err(decode::unfit(&kind.api_version(), kind.kind, kind.kind, &error)),
+            },
+        }
+    }
+
+    /// The answer to a write: the object, and what its writer should know.
+    fn written(
+        &self,
+        code: StatusCode,
+        kind: &Kind,
+        written: &crate::objects::Written,
+        duplicates: &[String],
+    ) -> Result<Response, Status> {
+        let accepted = respond::negotiate(&self.headers)?;
+        let now = self.app.objects.clock().now();
+        let include = self.include()?;
+        let mut response = respond::object(code, accepted, kind, &written.record, include, now);
+        respond::warn(&mut response, duplicates);
+        respond::warn(&mut response, &written.warnings);
+        Ok(response)
+    }
+
+    fn include(&self) -> Result<coracle_api::table::Include, Status> {
+        let text = self.query.get("includeObject").unwrap_or_default();
+        coracle_api::table::Include::parse(text)
+            .ok_or_else(|| status::bad_request(format!("unrecognized includeObject value: {text:?}")))
+    }
+}

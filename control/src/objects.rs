@@ -4,15 +4,32 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use coracle_api::kind::Kind;
-use coracle_api::status::Status;
+use coracle_api::kinds::POD;
+use coracle_api::object;
+use coracle_api::patch::PatchKind;
+use coracle_api::status::{self, Status};
 use coracle_store::{Record, Revision, Store};
 use serde_json::Value;
 
 use crate::Clock;
+use prepare::{Action, Request};
 
+mod bind;
+mod deletion;
+mod engine;
+mod modify;
 pub mod options;
-pub use options::{DeleteOptions, FieldValidation, Part, PatchKind, Propagation, WriteOptions};
+mod prepare;
+mod scale;
+mod schema;
+mod stamp;
+
+pub(crate) use engine::read_failed;
+pub use options::{DeleteOptions, FieldValidation, Part, Propagation, WriteOptions};
+pub(crate) use prepare::{decode_record, stated_revision};
+pub use scale::scale_of;
 
 /// Reads and writes objects, with everything the API promises about a write.
 #[derive(Clone)]
@@ -113,7 +130,11 @@ impl Objects {
     }
 
     /// A service whose uids and generated name suffixes come from `uids`.
-    pub fn with_uids(store: Store, clock: Arc<dyn Clock>, uids: impl Fn() -> String + Send + Sync + 'static) -> Objects {
+    pub fn with_uids(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        uids: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Objects {
         Objects { inner: Arc::new(Inner { store, clock, uids: Box::new(uids) }) }
     }
 
@@ -127,9 +148,10 @@ impl Objects {
         &self.inner.clock
     }
 
-    /// The object, as of now or later than every acknowledged write.
+    /// The object, at least as new as every write acknowledged before the call.
     pub async fn get(&self, kind: &'static Kind, namespace: Option<&str>, name: &str) -> Result<Arc<Record>, Status> {
-        todo!()
+        let snapshot = self.inner.store.read().await.map_err(engine::read_failed)?;
+        snapshot.get(&kind.key(namespace, name)).ok_or_else(|| status::not_found(kind, name))
     }
 
     /// Creates an object.
@@ -140,7 +162,8 @@ impl Objects {
         object: Value,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
-        todo!()
+        let name = object::name(&object).to_owned();
+        self.run_one(Request::new(kind, namespace, name, Action::Create { object }, options)).await
     }
 
     /// Replaces an object, or one part of it. A `metadata.resourceVersion` in the object must match.
@@ -153,7 +176,9 @@ impl Objects {
         object: Value,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
-        todo!()
+        let revision = stated_revision(&object)?;
+        let action = Action::Update { part, object, revision };
+        self.run_one(Request::new(kind, namespace, name.to_owned(), action, options)).await
     }
 
     /// Applies a patch to an object, or one part of it.
@@ -165,10 +190,11 @@ impl Objects {
         name: &str,
         part: Part,
         patch_kind: PatchKind,
-        body: &[u8],
+        body: Bytes,
         options: &WriteOptions,
     ) -> Result<Written, Status> {
-        todo!()
+        let action = Action::Patch { part, patch_kind, body };
+        self.run_one(Request::new(kind, namespace, name.to_owned(), action, options)).await
     }
 
     /// Deletes an object, or marks it for deletion.
@@ -179,13 +205,81 @@ impl Objects {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Written, Status> {
-        todo!()
+        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
+        let action = Action::Delete(options.clone());
+        self.run_one(Request::new(kind, namespace, name.to_owned(), action, &write_options)).await
     }
 
-    /// Carries out a batch as one proposal; each write succeeds or fails by itself.
-    pub async fn write_all(&self, writes: Vec<ObjectWrite>) -> Result<Vec<Result<Arc<Record>, Status>>, Status> {
-        todo!()
+    /// Assigns a pod to a node; an empty uid matches any pod of that name.
+    pub async fn bind(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        node: &str,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let action = Action::Bind { uid: uid.to_owned(), node: node.to_owned() };
+        self.run_one(Request::new(&POD, Some(namespace), name.to_owned(), action, options)).await
     }
+
+    /// Carries out a controller's batch as one proposal; each write succeeds or fails by itself.
+    pub async fn write_all(&self, writes: Vec<ObjectWrite>) -> Result<Vec<Result<Arc<Record>, Status>>, Status> {
+        let requests = writes.into_iter().map(|write| write.into_request(&WriteOptions::trusted())).collect();
+        let results = self.run(requests).await?;
+        Ok(results.into_iter().map(|result| result.map(|written| written.record)).collect())
+    }
+
+    /// Carries out a client's batch as one proposal. Each deletion comes with its own options.
+    pub(crate) async fn write_batch(
+        &self,
+        writes: Vec<(ObjectWrite, Option<DeleteOptions>)>,
+        options: &WriteOptions,
+    ) -> Result<Vec<Result<Written, Status>>, Status> {
+        let requests = writes.into_iter().map(|(write, deletion)| {
+            let mut request = write.into_request(options);
+            if let (Action::Delete(asked), Some(deletion)) = (&mut request.action, deletion) {
+                *asked = DeleteOptions { uid: asked.uid.take(), revision: asked.revision, ..deletion };
+            }
+            request
+        });
+        self.run(requests.collect()).await
+    }
+
+    async fn run_one(&self, request: Request) -> Result<Written, Status> {
+        let mut results = self.run(vec![request]).await?;
+        results.pop().expect("invariant: one result for each request")
+    }
+}
+
+impl ObjectWrite {
+    fn into_request(self, options: &WriteOptions) -> Request {
+        let (kind, namespace, name, action) = match self {
+            ObjectWrite::Create { kind, object } => {
+                let (namespace, name) = address(&object);
+                (kind, namespace, name, Action::Create { object })
+            }
+            ObjectWrite::Update { kind, object, revision } => {
+                let (namespace, name) = address(&object);
+                (kind, namespace, name, Action::Update { part: Part::Main, object, revision })
+            }
+            ObjectWrite::UpdateStatus { kind, object, revision } => {
+                let (namespace, name) = address(&object);
+                (kind, namespace, name, Action::Update { part: Part::Status, object, revision })
+            }
+            ObjectWrite::Bind { namespace, name, uid, node } => {
+                (&POD, Some(namespace), name, Action::Bind { uid, node })
+            }
+            ObjectWrite::Delete { kind, namespace, name, uid, revision } => {
+                (kind, namespace, name, Action::Delete(DeleteOptions { uid, revision, ..DeleteOptions::default() }))
+            }
+        };
+        Request::new(kind, namespace.as_deref(), name, action, options)
+    }
+}
+
+fn address(object: &Value) -> (Option<String>, String) {
+    (object::namespace(object).map(str::to_owned), object::name(object).to_owned())
 }
 
 /// Whether objects under this key live in the leader's memory only: heartbeats, which a new leader asks for anew.

@@ -1,1 +1,181 @@
-//! What a request asks for, read off its method, path and query.
+//! What a request asks for, read off its method, path and query: pure, before anything is looked up.
+
+use coracle_api::kind::{Kind, Subresource};
+use coracle_api::kinds;
+use coracle_api::status::{self, Status};
+use http::{Method, Uri};
+use percent_encoding::percent_decode_str;
+
+mod query;
+
+pub(crate) use query::{Query, propagation};
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// `/`: the list of paths.
+    Root,
+    /// `/version`
+    Version,
+    /// `/healthz`, `/livez`, `/readyz`
+    Health,
+    /// `/metrics`
+    Metrics,
+    /// `/api`
+    CoreVersions,
+    /// `/apis`
+    Groups,
+    /// `/apis/GROUP`
+    Group(String),
+    /// `/api/v1`, `/apis/GROUP/VERSION`
+    Resources { group: String, version: String },
+    /// `/openapi/v3`
+    OpenApiIndex,
+    /// `/openapi/v3/…`
+    OpenApi { group: String, version: String },
+    /// A question or an order that is stored nowhere.
+    Virtual(Virtual),
+    /// Stored objects.
+    Objects(Address),
+    /// None of these.
+    Unknown,
+}
+
+/// Resources that only take a POST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Virtual {
+    /// Many writes in one request.
+    Batch,
+    /// "May I?"
+    SelfSubjectAccessReview,
+    /// "What may I?"
+    SelfSubjectRulesReview,
+}
+
+impl Virtual {
+    pub(crate) const ALL: &[Virtual] =
+        &[Virtual::Batch, Virtual::SelfSubjectAccessReview, Virtual::SelfSubjectRulesReview];
+
+    /// Group, version, plural, kind.
+    pub(crate) fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        match self {
+            Virtual::Batch => ("coracle.dev", "v1", "batches", "Batch"),
+            Virtual::SelfSubjectAccessReview => {
+                ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
+            }
+            Virtual::SelfSubjectRulesReview => {
+                ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview")
+            }
+        }
+    }
+}
+
+/// One object, one part of one, or a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) kind: &'static Kind,
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) subresource: Option<String>,
+}
+
+impl Address {
+    /// The object's name; a request that needs one and has none names no resource.
+    pub(crate) fn name(&self) -> Result<&str, Status> {
+        self.name.as_deref().ok_or_else(status::unknown_resource)
+    }
+
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Whether the path ends in this subresource, and the kind serves it.
+    pub(crate) fn is_at(&self, subresource: Subresource) -> bool {
+        self.subresource.as_deref() == Some(subresource.as_str()) && self.kind.has(subresource)
+    }
+}
+
+/// Reads a path.
+pub(crate) fn parse_path(path: &str) -> Target {
+    let decode = |segment: &str| percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned());
+    let Some(segments) = path.trim_matches('/').split('/').map(decode).collect::<Option<Vec<String>>>() else {
+        return Target::Unknown;
+    };
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        [""] => Target::Root,
+        ["version"] => Target::Version,
+        ["healthz" | "livez" | "readyz", ..] => Target::Health,
+        ["metrics"] => Target::Metrics,
+        ["api"] => Target::CoreVersions,
+        ["apis"] => Target::Groups,
+        ["apis", group] => Target::Group((*group).to_owned()),
+        ["api", version] => Target::Resources { group: String::new(), version: (*version).to_owned() },
+        ["apis", group, version] => Target::Resources { group: (*group).to_owned(), version: (*version).to_owned() },
+        ["openapi", "v3"] => Target::OpenApiIndex,
+        ["openapi", "v3", "api", version] => Target::OpenApi { group: String::new(), version: (*version).to_owned() },
+        ["openapi", "v3", "apis", group, version] => {
+            Target::OpenApi { group: (*group).to_owned(), version: (*version).to_owned() }
+        }
+        ["api", version, rest @ ..] => parse_resource("", version, rest),
+        ["apis", group, version, rest @ ..] => parse_resource(group, version, rest),
+        _ => Target::Unknown,
+    }
+}
+
+fn parse_resource(group: &str, version: &str, rest: &[&str]) -> Target {
+    let (namespace, rest) = match rest {
+        ["namespaces", namespace, plural, rest @ ..]
+            if !(group.is_empty() && matches!(*plural, "status" | "finalize")) =>
+        {
+            (Some(*namespace), [&[*plural], rest].concat())
+        }
+        rest => (None, rest.to_vec()),
+    };
+    let (plural, name, subresource) = match rest.as_slice() {
+        [plural] => (*plural, None, None),
+        [plural, name] => (*plural, Some(*name), None),
+        [plural, name, subresource] => (*plural, Some(*name), Some(*subresource)),
+        _ => return Target::Unknown,
+    };
+    if let Some(found) = Virtual::ALL.iter().find(|found| {
+        let (its_group, its_version, its_plural, _) = found.names();
+        (its_group, its_version, its_plural) == (group, version, plural)
+    }) {
+        return if name.is_none() && namespace.is_none() { Target::Virtual(*found) } else { Target::Unknown };
+    }
+    let Some(kind) = kinds::by_resource(group, version, plural) else { return Target::Unknown };
+    let is_misplaced = if kind.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };
+    if is_misplaced || name == Some("") || namespace == Some("") {
+        return Target::Unknown;
+    }
+    Target::Objects(Address {
+        kind,
+        namespace: namespace.map(str::to_owned),
+        name: name.map(str::to_owned),
+        subresource: subresource.map(str::to_owned),
+    })
+}
+
+/// The verb, in the words authorizers and metrics use; `None` for a method that has none.
+pub(crate) fn verb(method: &Method, address: &Address, query: &Query) -> Option<&'static str> {
+    Some(match (method, &address.name) {
+        (&Method::GET | &Method::HEAD, Some(_)) if !query.is_watch() => "get",
+        (&Method::GET | &Method::HEAD, _) if query.is_watch() => "watch",
+        (&Method::GET | &Method::HEAD, _) => "list",
+        (&Method::POST, _) => "create",
+        (&Method::PUT, _) => "update",
+        (&Method::PATCH, _) => "patch",
+        (&Method::DELETE, Some(_)) => "delete",
+        (&Method::DELETE, None) => "deletecollection",
+        _ => return None,
+    })
+}
+
+/// The query of a URI; one that can't be read has no parameters.
+pub(crate) fn query(uri: &Uri) -> Query {
+    Query::parse(uri)
+}
+
+#[cfg(test)]
+mod tests;

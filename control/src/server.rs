@@ -1,1 +1,183 @@
-//! The TLS listener.
+//! The API server: TLS, HTTP/1.1 and HTTP/2, a request id and a log line for each request, a graceful end.
+//!
+//! Deliberately absent: plain HTTP.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::response::Response;
+use coracle_api::status;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use crate::Objects;
+use crate::authentication::User;
+use crate::authorizer::Authorizer;
+use crate::handlers::{App, Call};
+use crate::request::{self, Target};
+use crate::respond;
+
+/// How long a handshake, and the head of a request, may take.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may take to begin.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long requests may take to end once the server shuts down.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait when the system has no more sockets.
+const ACCEPT_DELAY: Duration = Duration::from_millis(100);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// What the server needs.
+pub struct ServerConfig {
+    /// Where it listens.
+    pub listener: TcpListener,
+    /// Its certificate, and whose client certificates it takes.
+    pub tls: rustls::ServerConfig,
+    /// The object service.
+    pub objects: Objects,
+    /// Decides who may do what.
+    pub authorizer: Arc<dyn Authorizer>,
+    /// The identity shown to hosts when a log is fetched from them.
+    pub host_tls: rustls::ClientConfig,
+    /// Ends the server.
+    pub shutdown: CancellationToken,
+}
+
+/// Serves until `shutdown`, then lets requests end.
+pub async fn serve(config: ServerConfig) -> io::Result<()> {
+    let ServerConfig { listener, mut tls, objects, authorizer, host_tls, shutdown } = config;
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let hosts = reqwest::Client::builder().tls_backend_preconfigured(host_tls).connect_timeout(Duration::from_secs(5));
+    let hosts = hosts.build().map_err(io::Error::other)?;
+    let app = Arc::new(App::new(objects, authorizer, hosts, shutdown.clone()));
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(connection(Arc::clone(&app), acceptor.clone(), stream));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_DELAY).await;
+            }
+        }
+    }
+    connections.close();
+    // Each connection ends by itself within the time-out.
+    connections.wait().await;
+    Ok(())
+}
+
+async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
+    // Watches are small frames that must not wait for each other.
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => return tracing::debug!("a TLS handshake took too long"),
+    };
+    let certificates = stream.get_ref().1.peer_certificates();
+    let user = certificates.and_then(<[_]>::first).map_or_else(User::anonymous, User::from_certificate);
+    let shutdown = app.shutdown.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (app, user) = (Arc::clone(&app), user.clone());
+        async move { Ok::<_, std::convert::Infallible>(handle(app, user, request.map(Body::new)).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .adaptive_window(true)
+        .max_concurrent_streams(1024)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection ended badly");
+    }
+}
+
+/// Answers one request of a user.
+pub(crate) async fn handle(app: Arc<App>, user: User, request: Request<Body>) -> Response {
+    let (head, body) = request.into_parts();
+    let id = request_id(&head.headers);
+    let span = tracing::info_span!("api", request_id = %id);
+    let call = Call {
+        app,
+        user,
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: request::query(&head.uri),
+        headers: head.headers,
+    };
+    let mut response = answer(&call, body).instrument(span).await;
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(AUDIT_ID, id.clone());
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+async fn answer(call: &Call, body: Body) -> Response {
+    let started = Instant::now();
+    let (target, labels) = call.target();
+    let is_write = matches!(target, Target::Objects(_) | Target::Virtual(_))
+        && !matches!(labels.verb, "get" | "list" | "watch" | "other");
+    let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(target, body)).await;
+    let response = answered.unwrap_or_else(|_| {
+        let message = format_args!("request did not complete within {} s", ANSWER_TIMEOUT.as_secs());
+        respond::failure(&status::timeout(message))
+    });
+    let (code, took) = (response.status().as_u16(), started.elapsed());
+    call.app.metrics.observe(labels.verb, &labels.resource, code, took);
+    let (user, method, path) = (call.user.name.as_str(), call.method.as_str(), call.path.as_str());
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    if code >= 500 {
+        tracing::warn!(user, method, path, code, micros, "request failed");
+    } else if is_write {
+        tracing::info!(user, verb = labels.verb, method, path, code, micros, "write");
+    } else {
+        tracing::debug!(user, verb = labels.verb, method, path, code, micros, "request");
+    }
+    response
+}
+
+/// The client's request id if it's fit to be logged, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let stated = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let is_fit = |id: &&str| {
+        !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    stated.filter(is_fit).map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

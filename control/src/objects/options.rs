@@ -58,17 +58,6 @@ pub struct DeleteOptions {
     pub revision: Option<Revision>,
 }
 
-/// The kinds of patch the server applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatchKind {
-    /// `application/json-patch+json`
-    Json,
-    /// `application/merge-patch+json`
-    Merge,
-    /// `application/strategic-merge-patch+json`
-    Strategic,
-}
-
 /// The part of an object that an update or patch addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Part {

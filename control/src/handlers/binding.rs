@@ -1,0 +1,43 @@
+//! POST to a pod's `binding` and `eviction`.
+
+use axum::response::Response;
+use coracle_api::object;
+use coracle_api::status::{self, Status};
+use http::StatusCode;
+use serde_json::json;
+
+use super::Call;
+use super::delete::with_body;
+use crate::objects::DeleteOptions;
+use crate::request::Address;
+use crate::respond;
+
+pub(super) async fn bind(call: &Call, address: &Address, body: &[u8]) -> Result<Response, Status> {
+    let (binding, _) = call.decode(body, "Binding")?;
+    let name = address.name()?;
+    let node = object::str_at(&binding, &["target", "name"]).unwrap_or_default();
+    if object::str_at(&binding, &["target", "kind"]).is_some_and(|kind| !kind.is_empty() && kind != "Node") {
+        return Err(status::bad_request("target.kind: a pod can be bound to a Node only"));
+    }
+    let namespace = address.namespace().unwrap_or_default();
+    let options = call.query.write_options()?;
+    call.app.objects.bind(namespace, name, object::uid(&binding), node, &options).await?;
+    Ok(success(StatusCode::CREATED))
+}
+
+/// Deletes a pod. Nothing here can forbid an eviction.
+pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result<Response, Status> {
+    let (eviction, _) = call.decode(body, "Eviction")?;
+    let mut options = DeleteOptions { dry_run: call.query.write_options()?.dry_run, ..DeleteOptions::default() };
+    if let Some(asked) = eviction.get("deleteOptions") {
+        options = with_body(options, asked)?;
+    }
+    call.app.objects.delete(address.kind, address.namespace(), address.name()?, &options).await?;
+    Ok(success(StatusCode::CREATED))
+}
+
+fn success(code: StatusCode) -> Response {
+    let body =
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16() });
+    respond::value(code, &body)
+}

@@ -1,0 +1,99 @@
+//! DELETE of an object or of a collection.
+
+use axum::response::Response;
+use bytes::Bytes;
+use coracle_api::decode::{self, ContentType};
+use coracle_api::object;
+use coracle_api::status::{self, Status};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::selection::Selection;
+use super::{Call, list};
+use crate::objects::{DeleteOptions, Effect, ObjectWrite, WriteOptions, decode_record};
+use crate::request::{Address, propagation};
+use crate::respond;
+
+/// Kinds whose deletion is answered with the object, not with a Status.
+const ANSWERED_WITH_OBJECT: &[&str] = &["Pod", "Service", "ServiceAccount"];
+
+pub(super) async fn delete(call: &Call, address: &Address, body: Bytes) -> Result<Response, Status> {
+    let options = options(call, &body)?;
+    let (kind, name) = (address.kind, address.name()?);
+    let written = call.app.objects.delete(kind, address.namespace(), name, &options).await?;
+    if written.effect == Effect::Deleted && !ANSWERED_WITH_OBJECT.contains(&kind.kind) {
+        let uid = object::uid(&decode_record(&written.record)).to_owned();
+        let accepted = respond::negotiate(&call.headers)?;
+        let body = serde_json::to_value(status::deleted(kind, name, &uid)).expect("invariant: a Status is JSON");
+        return Ok(respond::encoded(StatusCode::OK, accepted.encoding, &body));
+    }
+    call.written(StatusCode::OK, kind, &written, &[])
+}
+
+pub(super) async fn collection(call: &Call, address: &Address, body: Bytes) -> Result<Response, Status> {
+    let options = options(call, &body)?;
+    let kind = address.kind;
+    if kind.kind == "Namespace" || (kind.namespaced && address.namespace.is_none()) {
+        return Err(status::method_not_allowed());
+    }
+    let selection = Selection::new(kind, call.query.labels()?, call.query.fields(kind)?);
+    let store = call.app.objects.store();
+    let snapshot = store.read().await.map_err(crate::objects::read_failed)?;
+    let prefix = kind.prefix(address.namespace());
+    let selected: Vec<_> = snapshot.range(&prefix, None).filter(|record| selection.matches(record)).cloned().collect();
+    let writes = selected.iter().map(|record| {
+        let object = decode_record(record);
+        let write = ObjectWrite::Delete {
+            kind,
+            namespace: object::namespace(&object).map(str::to_owned),
+            name: object::name(&object).to_owned(),
+            uid: Some(object::uid(&object).to_owned()),
+            revision: None,
+        };
+        (write, Some(options.clone()))
+    });
+    let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
+    let results = call.app.objects.write_batch(writes.collect(), &write_options).await?;
+    // Someone else may have deleted an object in between: that is what was asked for.
+    if let Some(failure) = results.into_iter().filter_map(Result::err).find(|failure| !failure.is("NotFound")) {
+        return Err(failure);
+    }
+    let accepted = respond::negotiate(&call.headers)?;
+    list::answer(call, kind, accepted, snapshot.revision(), &selected, None)
+}
+
+/// The options in the query and in the body; the body wins.
+fn options(call: &Call, body: &[u8]) -> Result<DeleteOptions, Status> {
+    let options = call.query.delete_options()?;
+    if body.is_empty() {
+        return Ok(options);
+    }
+    let content_type =
+        ContentType::parse(call.content_type()).ok_or_else(|| status::unsupported_media_type(decode::ACCEPTED))?;
+    let decoded = decode::decode(body, content_type).map_err(|error| error.to_status("DeleteOptions", body))?;
+    with_body(options, &decoded.value)
+}
+
+/// Options completed from a `DeleteOptions` object.
+pub(super) fn with_body(mut options: DeleteOptions, body: &Value) -> Result<DeleteOptions, Status> {
+    let text = |path: &[&str]| object::str_at(body, path).filter(|text| !text.is_empty());
+    if let Some(seconds) = body.get("gracePeriodSeconds").filter(|value| !value.is_null()) {
+        let seconds = seconds.as_i64().ok_or_else(|| {
+            status::bad_request(format!("gracePeriodSeconds: expected a whole number, found {seconds}"))
+        })?;
+        options.grace_period_seconds = Some(seconds);
+    }
+    let orphan = object::bool_at(body, &["orphanDependents"]).map(|orphan| orphan.to_string());
+    options.propagation = propagation(text(&["propagationPolicy"]), orphan.as_deref())?.or(options.propagation);
+    if let Some(dry_run) = body.get("dryRun").and_then(Value::as_array) {
+        options.dry_run |= dry_run.iter().any(|value| value == "All");
+    }
+    if let Some(uid) = text(&["preconditions", "uid"]) {
+        options.uid = Some(uid.to_owned());
+    }
+    if let Some(revision) = text(&["preconditions", "resourceVersion"]) {
+        let invalid = |_| status::bad_request(format!("preconditions.resourceVersion: invalid value {revision:?}"));
+        options.revision = Some(revision.parse().map_err(invalid)?);
+    }
+    Ok(options)
+}

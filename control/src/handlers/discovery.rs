@@ -1,0 +1,242 @@
+//! What is served, in the old form (a document for each group version) and the aggregated one.
+
+use axum::response::Response;
+use coracle_api::kind::{Kind, Subresource};
+use coracle_api::kinds;
+use coracle_api::status::{self, Status};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::request::Virtual;
+use crate::respond;
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// A resource, as both forms describe it.
+struct Resource {
+    plural: &'static str,
+    singular: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+    verbs: &'static [&'static str],
+    short_names: &'static [&'static str],
+    categories: &'static [&'static str],
+    subresources: Vec<Sub>,
+}
+
+struct Sub {
+    name: &'static str,
+    /// Group and version, where they are others than the resource's.
+    group_version: Option<(&'static str, &'static str)>,
+    kind: &'static str,
+    verbs: &'static [&'static str],
+}
+
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+const PART_VERBS: &[&str] = &["get", "patch", "update"];
+
+/// The groups served with their versions, the core group first.
+fn group_versions() -> Vec<(&'static str, &'static str)> {
+    let stored = kinds::ALL.iter().map(|kind| (kind.group, kind.version));
+    let all = stored.chain(Virtual::ALL.iter().map(|found| (found.names().0, found.names().1)));
+    let mut groups: Vec<(&str, &str)> = Vec::new();
+    for group in all {
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+fn resources_of(group: &str, version: &str) -> Vec<Resource> {
+    let stored =
+        kinds::ALL.iter().filter(|kind| (kind.group, kind.version) == (group, version)).map(|kind| of_kind(kind));
+    let virtuals = Virtual::ALL.iter().map(|found| found.names());
+    let virtuals =
+        virtuals.filter(|names| (names.0, names.1) == (group, version)).map(|(_, _, plural, kind)| Resource {
+            plural,
+            singular: "",
+            kind,
+            namespaced: false,
+            verbs: &["create"],
+            short_names: &[],
+            categories: &[],
+            subresources: Vec::new(),
+        });
+    stored.chain(virtuals).collect()
+}
+
+fn of_kind(kind: &Kind) -> Resource {
+    let sub = |subresource: &Subresource| {
+        let name = subresource.as_str();
+        match subresource {
+            Subresource::Status => Sub { name, group_version: None, kind: kind.kind, verbs: PART_VERBS },
+            Subresource::Scale => {
+                Sub { name, group_version: Some(("autoscaling", "v1")), kind: "Scale", verbs: PART_VERBS }
+            }
+            Subresource::Log => Sub { name, group_version: None, kind: kind.kind, verbs: &["get"] },
+            Subresource::Binding => Sub { name, group_version: None, kind: "Binding", verbs: &["create"] },
+            Subresource::Eviction => {
+                Sub { name, group_version: Some(("policy", "v1")), kind: "Eviction", verbs: &["create"] }
+            }
+        }
+    };
+    let mut subresources: Vec<Sub> = kind.subresources.iter().map(sub).collect();
+    let is_namespace = kind.kind == "Namespace";
+    if is_namespace {
+        subresources.push(Sub { name: "finalize", group_version: None, kind: kind.kind, verbs: &["update"] });
+    }
+    subresources.sort_by_key(|sub| sub.name);
+    Resource {
+        plural: kind.plural,
+        singular: kind.singular,
+        kind: kind.kind,
+        namespaced: kind.namespaced,
+        verbs: if is_namespace { NAMESPACE_VERBS } else { VERBS },
+        short_names: kind.short_names,
+        categories: kind.categories,
+        subresources,
+    }
+}
+
+pub(super) fn root() -> Response {
+    let groups = group_versions().into_iter().map(|(group, version)| match group {
+        "" => format!("/api/{version}"),
+        group => format!("/apis/{group}/{version}"),
+    });
+    let fixed = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"];
+    let mut paths: Vec<String> = fixed.iter().map(|path| (*path).to_owned()).chain(groups).collect();
+    paths.sort();
+    respond::value(StatusCode::OK, &json!({ "paths": paths }))
+}
+
+pub(super) fn core_versions(headers: &HeaderMap) -> Result<Response, Status> {
+    if wants_aggregated(headers) {
+        return Ok(aggregated(|group| group.is_empty()));
+    }
+    respond::negotiate(headers)?;
+    let body = json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] });
+    Ok(respond::value(StatusCode::OK, &body))
+}
+
+pub(super) fn groups(headers: &HeaderMap) -> Result<Response, Status> {
+    if wants_aggregated(headers) {
+        return Ok(aggregated(|group| !group.is_empty()));
+    }
+    respond::negotiate(headers)?;
+    let groups: Vec<Value> =
+        group_versions().into_iter().filter(|(group, _)| !group.is_empty()).map(of_group).collect();
+    Ok(respond::value(StatusCode::OK, &json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })))
+}
+
+pub(super) fn group(group: &str) -> Result<Response, Status> {
+    let found = group_versions().into_iter().find(|(name, _)| *name == group && !name.is_empty());
+    let mut body = of_group(found.ok_or_else(status::unknown_resource)?);
+    body["kind"] = "APIGroup".into();
+    body["apiVersion"] = "v1".into();
+    Ok(respond::value(StatusCode::OK, &body))
+}
+
+fn of_group((group, version): (&str, &str)) -> Value {
+    let version = json!({ "groupVersion": format!("{group}/{version}"), "version": version });
+    json!({ "name": group, "versions": [version], "preferredVersion": version })
+}
+
+pub(super) fn resources(group: &str, version: &str) -> Result<Response, Status> {
+    let resources = resources_of(group, version);
+    if resources.is_empty() {
+        return Err(status::unknown_resource());
+    }
+    let mut listed = Vec::new();
+    for resource in &resources {
+        let mut entry = json!({
+            "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
+            "kind": resource.kind, "verbs": resource.verbs,
+        });
+        set_names(&mut entry, resource);
+        listed.push(entry);
+        for sub in &resource.subresources {
+            let mut entry = json!({
+                "name": format!("{}/{}", resource.plural, sub.name), "singularName": "",
+                "namespaced": resource.namespaced, "kind": sub.kind, "verbs": sub.verbs,
+            });
+            if let Some((group, version)) = sub.group_version {
+                entry["group"] = group.into();
+                entry["version"] = version.into();
+            }
+            listed.push(entry);
+        }
+    }
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let mut body = json!({ "kind": "APIResourceList", "groupVersion": group_version, "resources": listed });
+    if !group.is_empty() {
+        body["apiVersion"] = "v1".into();
+    }
+    Ok(respond::value(StatusCode::OK, &body))
+}
+
+fn set_names(entry: &mut Value, resource: &Resource) {
+    if !resource.short_names.is_empty() {
+        entry["shortNames"] = resource.short_names.into();
+    }
+    if !resource.categories.is_empty() {
+        entry["categories"] = resource.categories.into();
+    }
+}
+
+fn wants_aggregated(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|clause| {
+        let parts: Vec<&str> = clause.split(';').map(str::trim).collect();
+        parts[0] == "application/json"
+            && ["g=apidiscovery.k8s.io", "v=v2", "as=APIGroupDiscoveryList"].iter().all(|wanted| parts.contains(wanted))
+    })
+}
+
+fn aggregated(is_included: fn(&str) -> bool) -> Response {
+    let groups = group_versions().into_iter().filter(|(group, _)| is_included(group));
+    let items: Vec<Value> = groups
+        .map(|(group, version)| {
+            let resources: Vec<Value> = resources_of(group, version)
+                .iter()
+                .map(|resource| aggregated_resource(group, version, resource))
+                .collect();
+            json!({
+                "metadata": { "name": group, "creationTimestamp": null },
+                "versions": [{ "version": version, "resources": resources, "freshness": "Current" }],
+            })
+        })
+        .collect();
+    let body = json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
+    });
+    let mut response = respond::value(StatusCode::OK, &body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+fn aggregated_resource(group: &str, version: &str, resource: &Resource) -> Value {
+    let kind = |group: &str, version: &str, kind: &str| json!({ "group": group, "version": version, "kind": kind });
+    let subresources: Vec<Value> = resource
+        .subresources
+        .iter()
+        .map(|sub| {
+            let (group, version) = sub.group_version.unwrap_or((group, version));
+            json!({ "subresource": sub.name, "responseKind": kind(group, version, sub.kind), "verbs": sub.verbs })
+        })
+        .collect();
+    let mut entry = json!({
+        "resource": resource.plural,
+        "responseKind": kind(group, version, resource.kind),
+        "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": resource.singular,
+        "verbs": resource.verbs,
+    });
+    set_names(&mut entry, resource);
+    if !subresources.is_empty() {
+        entry["subresources"] = subresources.into();
+    }
+    entry
+}

@@ -1,0 +1,213 @@
+//! GET of a collection: the stored bytes one after the other, at one revision, page by page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use coracle_api::kind::Kind;
+use coracle_api::status::{self, Status};
+use coracle_api::table;
+use coracle_api::validation::FieldError;
+use coracle_store::{Record, Revision, Snapshot};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Call;
+use super::selection::Selection;
+use crate::objects::{decode_record, read_failed};
+use crate::request::Address;
+use crate::respond::{self, Accepted, Encoding, Shape};
+
+/// How long a request waits for a revision that is not there yet.
+const REVISION_TIMEOUT: Duration = Duration::from_secs(3);
+const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+
+/// Where the next page starts.
+#[derive(Debug, Serialize, Deserialize)]
+struct Token {
+    v: String,
+    /// The revision of all pages; -1 for the newest, whatever it is.
+    rv: i64,
+    /// The last key of the page before, without its prefix, and a NUL.
+    start: String,
+}
+
+/// What a page says about the pages after it.
+pub(super) struct More {
+    token: String,
+    remaining: Option<usize>,
+}
+
+pub(super) async fn list(call: &Call, address: &Address) -> Result<Response, Status> {
+    let accepted = respond::negotiate(&call.headers)?;
+    let (kind, query) = (address.kind, &call.query);
+    let selection = Selection::new(kind, query.labels()?, query.fields(kind)?);
+    let limit = usize::try_from(query.number("limit")?.unwrap_or(0)).unwrap_or(0);
+    let prefix = kind.prefix(address.namespace());
+    let (snapshot, start_after) = match query.get("continue") {
+        Some(token) => resume(call, &prefix, token)?,
+        None => (snapshot(call).await?, None),
+    };
+    if let Some(name) = selection.name().filter(|_| !kind.namespaced || address.namespace.is_some()) {
+        let found = snapshot.get(&format!("{prefix}{name}"));
+        let found: Vec<_> = found.filter(|record| selection.matches(record)).into_iter().collect();
+        return answer(call, kind, accepted, snapshot.revision(), &found, None);
+    }
+    let mut selected =
+        snapshot.range(&prefix, start_after.as_deref()).filter(|record| selection.matches(record)).peekable();
+    let page: Vec<Arc<Record>> = match limit {
+        0 => selected.by_ref().cloned().collect(),
+        limit => {
+            let mut page = Vec::new();
+            while page.len() < limit
+                && let Some(record) = selected.next()
+            {
+                page.push(Arc::clone(record));
+            }
+            page
+        }
+    };
+    let more = match (page.last(), selected.peek().is_some()) {
+        (Some(last), true) if limit > 0 => {
+            call.app.snapshots.keep(&snapshot);
+            let token = token(snapshot.revision(), &last.key[prefix.len()..]);
+            let remaining = selection.is_everything().then(|| snapshot.range(&prefix, Some(&last.key)).count());
+            Some(More { token, remaining })
+        }
+        _ => None,
+    };
+    answer(call, kind, accepted, snapshot.revision(), &page, more)
+}
+
+/// The objects as they were, or are, at the revision the request asks for.
+async fn snapshot(call: &Call) -> Result<Snapshot, Status> {
+    let (query, store) = (&call.query, call.app.objects.store());
+    let is_exact = match query.get("resourceVersionMatch") {
+        None | Some("NotOlderThan") => false,
+        Some("Exact") => true,
+        Some(other) => {
+            let error = FieldError::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan"]);
+            return Err(status::invalid_options("meta.k8s.io", "ListOptions", "", &[error]));
+        }
+    };
+    match query.revision()? {
+        None if query.get("resourceVersionMatch").is_some() => {
+            let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            let error = FieldError::forbidden("resourceVersionMatch", detail);
+            Err(status::invalid_options("meta.k8s.io", "ListOptions", "", &[error]))
+        }
+        None => store.read().await.map_err(read_failed),
+        Some(0) => Ok(store.snapshot()),
+        Some(revision) => {
+            let snapshot = at_least(call, revision).await?;
+            if !is_exact || snapshot.revision() == revision {
+                return Ok(snapshot);
+            }
+            let current = snapshot.revision();
+            let kept = call.app.snapshots.get(revision);
+            kept.ok_or_else(|| status::expired(format!("too old resource version: {revision} ({current})")))
+        }
+    }
+}
+
+/// The objects at a revision or later.
+pub(super) async fn at_least(call: &Call, revision: Revision) -> Result<Snapshot, Status> {
+    let store = call.app.objects.store();
+    match tokio::time::timeout(REVISION_TIMEOUT, store.wait_for(revision)).await {
+        Ok(snapshot) => snapshot.map_err(read_failed),
+        Err(_) => Err(status::too_large_resource_version(revision, store.snapshot().revision())),
+    }
+}
+
+fn token(revision: Revision, last: &str) -> String {
+    let rv = i64::try_from(revision).unwrap_or(i64::MAX);
+    let token = Token { v: TOKEN_VERSION.to_owned(), rv, start: format!("{last}\0") };
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("invariant: a token is JSON"))
+}
+
+/// The snapshot and the key a token continues from.
+fn resume(call: &Call, prefix: &str, text: &str) -> Result<(Snapshot, Option<String>), Status> {
+    let invalid = |cause: String| status::bad_request(format!("invalid continue token: {cause}"));
+    let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text));
+    let bytes = bytes.map_err(|error| invalid(format!("continue key is not valid: {error}")))?;
+    let token: Token =
+        serde_json::from_slice(&bytes).map_err(|error| invalid(format!("continue key is not valid: {error}")))?;
+    if token.v != TOKEN_VERSION {
+        return Err(invalid(format!("server does not recognize this encoded version: {}", token.v)));
+    }
+    if call.query.revision()?.is_some_and(|revision| revision > 0) {
+        return Err(status::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    let last = token.start.strip_suffix('\0').ok_or_else(|| invalid("continue key is not valid".to_owned()))?;
+    let start_after = Some(format!("{prefix}{last}"));
+    let Ok(revision) = Revision::try_from(token.rv) else {
+        return Ok((call.app.objects.store().snapshot(), start_after));
+    };
+    match call.app.snapshots.get(revision) {
+        Some(snapshot) => Ok((snapshot, start_after)),
+        None => {
+            let token = Token { v: TOKEN_VERSION.to_owned(), rv: -1, start: token.start };
+            let token = serde_json::to_vec(&token).expect("invariant: a token is JSON");
+            Err(status::expired_continue(&URL_SAFE_NO_PAD.encode(token)))
+        }
+    }
+}
+
+/// The answer to a list, in the shape asked for.
+pub(super) fn answer(
+    call: &Call,
+    kind: &Kind,
+    accepted: Accepted,
+    revision: Revision,
+    records: &[Arc<Record>],
+    more: Option<More>,
+) -> Result<Response, Status> {
+    let mut metadata = json!({ "resourceVersion": revision.to_string() });
+    if let Some(more) = more {
+        metadata["continue"] = more.token.into();
+        if let Some(remaining) = more.remaining {
+            metadata["remainingItemCount"] = remaining.into();
+        }
+    }
+    if accepted == (Accepted { encoding: Encoding::Json, shape: Shape::Object }) {
+        return Ok(respond::json(StatusCode::OK, concatenate(kind, &metadata, records)));
+    }
+    let objects: Vec<Value> = records.iter().map(|record| decode_record(record)).collect();
+    let body = match accepted.shape {
+        Shape::Object => json!({
+            "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata, "items": objects,
+        }),
+        Shape::Metadata => {
+            let items: Vec<Value> = objects.iter().map(table::partial_object_metadata).collect();
+            json!({
+                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items,
+            })
+        }
+        Shape::Table => {
+            let now = call.app.objects.clock().now();
+            let mut body = table::render(kind, &objects, call.include()?, now);
+            body["metadata"] = metadata;
+            body
+        }
+    };
+    Ok(respond::encoded(StatusCode::OK, accepted.encoding, &body))
+}
+
+fn concatenate(kind: &Kind, metadata: &Value, records: &[Arc<Record>]) -> Vec<u8> {
+    let size: usize = records.iter().map(|record| record.json.len() + 40).sum();
+    let mut out = Vec::with_capacity(size + 256);
+    let (name, version) = (kind.kind, kind.api_version());
+    let head = format!("{{\"kind\":\"{name}List\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[");
+    out.extend_from_slice(head.as_bytes());
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        record.append_json(&mut out);
+    }
+    out.extend_from_slice(b"]}");
+    out
+}

@@ -1,0 +1,105 @@
+//! GET of a pod's log: passed through from the host that runs it.
+
+use axum::body::Body;
+use axum::response::Response;
+use coracle_api::kinds::NODE;
+use coracle_api::object;
+use coracle_api::status::{self, Status};
+use http::StatusCode;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::Call;
+use crate::objects::decode_record;
+use crate::request::Address;
+use crate::respond;
+
+/// The parameters that concern the host.
+const PASSED: &[&str] =
+    &["follow", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "previous", "limitBytes", "stream"];
+/// How much of a host's complaint is passed on.
+const COMPLAINT_BYTES_MAX: usize = 2048;
+
+pub(super) async fn log(call: &Call, address: &Address) -> Result<Response, Status> {
+    let name = address.name()?;
+    let record = call.app.objects.get(address.kind, address.namespace(), name).await?;
+    let pod = decode_record(&record);
+    let container = container(call, &pod, name)?;
+    let node = object::str_at(&pod, &["spec", "nodeName"]).filter(|node| !node.is_empty());
+    let node = node.ok_or_else(|| status::bad_request(format!("pod {name} does not have a host assigned")))?;
+    let base = log_endpoint(call, node).await?;
+    let encode = |segment: &str| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string();
+    let namespace = address.namespace().unwrap_or_default();
+    let query: Vec<String> = call.query.only(PASSED).map(|(key, value)| format!("{key}={}", encode(value))).collect();
+    let path = format!("{}/{}/{}", encode(namespace), encode(name), encode(&container));
+    let url = format!("{base}/logs/{path}?{}", query.join("&"));
+    let unreachable = |error: reqwest::Error| {
+        status::service_unavailable(format!(
+            "the host {node} of pod {name} does not answer at {base}: {}",
+            chain(&error)
+        ))
+    };
+    let answer = call.app.hosts.get(&url).send().await.map_err(unreachable)?;
+    let code = answer.status();
+    if code == StatusCode::OK {
+        return Ok(respond::respond(StatusCode::OK, "text/plain", Body::from_stream(answer.bytes_stream())));
+    }
+    let text = answer.text().await.unwrap_or_default();
+    if let Ok(found) = serde_json::from_str::<Status>(&text)
+        && found.kind == "Status"
+    {
+        return Err(found);
+    }
+    let text: String = text.trim().chars().take(COMPLAINT_BYTES_MAX).collect();
+    match code {
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Err(status::bad_request(text)),
+        _ => Err(status::internal(format!("the host {node} answered {code}: {text}"))),
+    }
+}
+
+/// The container whose log is meant; with several, the request must say.
+fn container(call: &Call, pod: &Value, name: &str) -> Result<String, Status> {
+    let names: Vec<&str> = object::list_at(pod, &["spec", "containers"])
+        .iter()
+        .filter_map(|container| object::str_at(container, &["name"]))
+        .collect();
+    match (call.query.get("container"), names.as_slice()) {
+        (Some(asked), names) if names.contains(&asked) => Ok(asked.to_owned()),
+        (Some(asked), _) => Err(status::bad_request(format!("container {asked} is not valid for pod {name}"))),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, names) => {
+            let names = names.join(" ");
+            let message = format!("a container name must be specified for pod {name}, choose one of: [{names}]");
+            Err(status::bad_request(message))
+        }
+    }
+}
+
+/// Where a host serves its logs.
+async fn log_endpoint(call: &Call, node: &str) -> Result<String, Status> {
+    let found = call.app.objects.get(&NODE, None, node).await;
+    let record =
+        found.map_err(|_| status::service_unavailable(format!("the pod's host {node} is not known any more")))?;
+    let node_object = decode_record(&record);
+    let addresses = object::list_at(&node_object, &["status", "addresses"]);
+    let address = addresses.iter().find(|address| object::str_at(address, &["type"]) == Some("InternalIP"));
+    let ip = address.and_then(|address| object::str_at(address, &["address"]));
+    let port = object::i64_at(&node_object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"]);
+    match (ip, port) {
+        (Some(ip), Some(port)) if ip.contains(':') => Ok(format!("https://[{ip}]:{port}")),
+        (Some(ip), Some(port)) => Ok(format!("https://{ip}:{port}")),
+        _ => Err(status::service_unavailable(format!("the pod's host {node} does not say where it serves logs"))),
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

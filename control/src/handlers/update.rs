@@ -1,0 +1,52 @@
+//! PUT of an object or one part of it.
+
+use axum::response::Response;
+use bytes::Bytes;
+use coracle_api::kind::Subresource;
+use coracle_api::status::Status;
+use http::StatusCode;
+
+use super::Call;
+use crate::objects::{Part, decode_record, scale_of};
+use crate::request::Address;
+use crate::respond;
+
+pub(super) async fn update(call: &Call, address: &Address, body: Bytes) -> Result<Response, Status> {
+    let options = call.query.write_options()?;
+    let part = part(address);
+    let (object, duplicates) = match part {
+        Part::Scale => call.decode(&body, "Scale")?,
+        _ => call.decode_object(&body, address.kind, &options)?,
+    };
+    let (kind, namespace, name) = (address.kind, address.namespace(), address.name()?);
+    let written = call.app.objects.update(kind, namespace, name, part, object, &options).await?;
+    answer(call, address, part, &written, &duplicates)
+}
+
+/// The part of the object a path names.
+pub(super) fn part(address: &Address) -> Part {
+    if address.is_at(Subresource::Status) {
+        Part::Status
+    } else if address.is_at(Subresource::Scale) {
+        Part::Scale
+    } else if address.subresource.is_some() {
+        Part::Finalize
+    } else {
+        Part::Main
+    }
+}
+
+pub(super) fn answer(
+    call: &Call,
+    address: &Address,
+    part: Part,
+    written: &crate::objects::Written,
+    duplicates: &[String],
+) -> Result<Response, Status> {
+    if part == Part::Scale {
+        let accepted = respond::negotiate(&call.headers)?;
+        let scale = scale_of(&decode_record(&written.record));
+        return Ok(respond::encoded(StatusCode::OK, accepted.encoding, &scale));
+    }
+    call.written(StatusCode::OK, address.kind, written, duplicates)
+}

@@ -1,0 +1,92 @@
+//! Carries out prepared requests against the store: one proposal a round, conflicts decided again on what won.
+
+use std::sync::Arc;
+
+use coracle_api::status::{self, Status};
+use coracle_store::{Outcome, ReadError, Record, Snapshot, WriteError};
+
+use super::prepare::{Context, Failure, Prepared, Request, prepare};
+use super::{Effect, Objects, Written};
+
+/// How often a write that nobody tied to a revision is decided anew before its caller hears of the conflict.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What a request was last seen to act on: nothing seen so far, no object, or an object.
+type Seen = Option<Option<Arc<Record>>>;
+
+impl Objects {
+    pub(super) async fn run(&self, mut requests: Vec<Request>) -> Result<Vec<Result<Written, Status>>, Status> {
+        let mut results: Vec<Option<Result<Written, Status>>> = requests.iter().map(|_| None).collect();
+        let mut seen: Vec<Seen> = vec![None; requests.len()];
+        let mut pending: Vec<usize> = (0..requests.len()).collect();
+        let mut snapshot = self.snapshot_for(&requests).await?;
+        for attempt in 1..=ATTEMPTS_MAX {
+            let mut writes = Vec::with_capacity(pending.len());
+            let mut submitted = Vec::with_capacity(pending.len());
+            for index in pending.drain(..) {
+                let context = Context { snapshot: &snapshot, now: self.inner.clock.now(), uids: &*self.inner.uids };
+                match prepare(&mut requests[index], seen[index].take(), &context) {
+                    Err(status) => results[index] = Some(Err(status)),
+                    Ok(Prepared { write: None, record, effect, warnings, .. }) => {
+                        results[index] = Some(Ok(Written { record, effect, warnings }));
+                    }
+                    Ok(Prepared { write: Some(write), effect, warnings, on_conflict, .. }) => {
+                        writes.push(write);
+                        submitted.push((index, effect, warnings, on_conflict));
+                    }
+                }
+            }
+            if writes.is_empty() {
+                break;
+            }
+            let outcomes = self.inner.store.write(writes).await.map_err(write_failed)?;
+            for ((index, effect, warnings, on_conflict), outcome) in submitted.into_iter().zip(outcomes) {
+                results[index] = match (outcome, on_conflict) {
+                    (Outcome::Written(record), _) => Some(Ok(Written { record, effect, warnings })),
+                    (Outcome::Deleted { last, revision }, _) => {
+                        Some(Ok(Written { record: at(&last, revision), effect, warnings }))
+                    }
+                    (Outcome::Conflict { current }, Failure::Retry(_)) if attempt < ATTEMPTS_MAX => {
+                        // A generated name is taken: what took it does not matter, another name will be made.
+                        seen[index] = (effect != Effect::Created).then_some(current);
+                        pending.push(index);
+                        None
+                    }
+                    (Outcome::Conflict { .. }, Failure::Retry(status) | Failure::Final(status)) => Some(Err(status)),
+                };
+            }
+            if pending.is_empty() {
+                break;
+            }
+            snapshot = self.inner.store.snapshot();
+        }
+        Ok(results.into_iter().map(|result| result.expect("invariant: every request ends in a result")).collect())
+    }
+
+    /// The watch cache, or a linearizable read where the cache lacks what the requests speak of.
+    async fn snapshot_for(&self, requests: &[Request]) -> Result<Snapshot, Status> {
+        let snapshot = self.inner.store.snapshot();
+        if requests.iter().all(|request| request.is_covered_by(&snapshot)) {
+            return Ok(snapshot);
+        }
+        self.inner.store.read().await.map_err(read_failed)
+    }
+}
+
+fn at(record: &Arc<Record>, revision: u64) -> Arc<Record> {
+    Arc::new(Record {
+        key: Arc::clone(&record.key),
+        json: record.json.clone(),
+        splice_offset: record.splice_offset,
+        tags: Arc::clone(&record.tags),
+        revision,
+    })
+}
+
+pub(crate) fn read_failed(error: ReadError) -> Status {
+    status::service_unavailable(format!("the store cannot be read: {error}"))
+}
+
+fn write_failed(error: WriteError) -> Status {
+    status::service_unavailable(format!("the store did not take the write: {error}"))
+}

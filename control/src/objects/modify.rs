@@ -1,0 +1,137 @@
+//! The object that a PUT or PATCH asks for, before defaulting and validation.
+
+use coracle_api::patch::{self as patches, PatchError, PatchKind};
+use coracle_api::status::{self, Status};
+use coracle_api::validation::FieldError;
+use coracle_api::{decode, object};
+use serde_json::Value;
+
+use super::options::Part;
+use super::prepare::Request;
+use super::scale::{rescaled, scale_of};
+use super::{FieldValidation, prepare, schema, stamp};
+
+/// The object with one part of it replaced by a body.
+pub(super) fn replace(
+    request: &Request,
+    part: Part,
+    old: &Value,
+    mut body: Value,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    if part == Part::Scale {
+        return rescaled(old, &body);
+    }
+    stamp::check_type(request.kind, &mut body)?;
+    stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut body)?;
+    stamp::check_name(&request.name, &mut body)?;
+    warnings.extend(schema::check(request.kind, &body, &request.options)?);
+    stamp::check_uid(request.kind, &body, old)?;
+    Ok(merge_part(request, part, old, body))
+}
+
+/// The object with one part of it patched.
+pub(super) fn patch(
+    request: &Request,
+    part: Part,
+    patch_kind: PatchKind,
+    old: &Value,
+    body: &[u8],
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    if part == Part::Scale {
+        let scale = apply(request, part, patch_kind, &scale_of(old), body, warnings)?;
+        check_revision(request, old, &scale)?;
+        return rescaled(old, &scale);
+    }
+    let mut new = apply(request, part, patch_kind, old, body, warnings)?;
+    check_revision(request, old, &new)?;
+    stamp::check_type(request.kind, &mut new)?;
+    stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut new)?;
+    stamp::check_name(&request.name, &mut new)?;
+    warnings.extend(schema::check_patched(request.kind, old, &new, body, &request.options)?);
+    stamp::check_uid(request.kind, &new, old)?;
+    Ok(merge_part(request, part, old, new))
+}
+
+fn check_revision(request: &Request, old: &Value, new: &Value) -> Result<(), Status> {
+    match prepare::stated_revision(new)? {
+        Some(revision) if object::resource_version(old) != Some(revision) => {
+            Err(status::conflict(request.kind, &request.name))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn apply(
+    request: &Request,
+    part: Part,
+    patch_kind: PatchKind,
+    old: &Value,
+    body: &[u8],
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    let refused = |error: PatchError| error.to_status();
+    if patch_kind == PatchKind::Json {
+        let mut new = old.clone();
+        patches::json_patch(&mut new, body).map_err(refused)?;
+        return Ok(new);
+    }
+    let decoded = patches::parse(body).map_err(refused)?;
+    match request.options.field_validation {
+        FieldValidation::Ignore => {}
+        FieldValidation::Warn => warnings.extend(decode::complaints(&[], &decoded.duplicates)),
+        FieldValidation::Strict => {
+            if let Some(error) = decode::strict_error(&[], &decoded.duplicates) {
+                return Err(unfit_patch(body, error));
+            }
+        }
+    }
+    if patch_kind == PatchKind::Strategic && part != Part::Scale {
+        return patches::strategic_merge(old, &decoded.value, schema::definition(request.kind)).map_err(refused);
+    }
+    let mut new = old.clone();
+    patches::merge_patch(&mut new, &decoded.value);
+    Ok(new)
+}
+
+/// The 422 for a patch whose result is no valid object.
+pub(super) fn unfit_patch(body: &[u8], error: String) -> Status {
+    let text = String::from_utf8_lossy(body).into_owned();
+    status::invalid_options("", "", "", &[FieldError::invalid("patch", text, error)])
+}
+
+/// What is kept of the old object: all but the part addressed.
+fn merge_part(request: &Request, part: Part, old: &Value, mut body: Value) -> Value {
+    match part {
+        Part::Main | Part::Scale => {
+            stamp::on_update(&mut body, old);
+            if request.kind.has(coracle_api::kind::Subresource::Status) {
+                copy(&mut body, old, "status");
+            }
+            // A Namespace's own finalizers change through `/finalize` only, or by its controller.
+            if request.kind.kind == "Namespace" && !request.options.trusted {
+                copy(&mut body, old, "spec");
+            }
+            body
+        }
+        Part::Status => {
+            let mut new = old.clone();
+            copy(&mut new, &body, "status");
+            new
+        }
+        Part::Finalize => {
+            let mut new = old.clone();
+            copy(&mut new, &body, "spec");
+            new
+        }
+    }
+}
+
+fn copy(to: &mut Value, from: &Value, field: &str) {
+    let Some(fields) = to.as_object_mut() else { return };
+    match from.get(field) {
+        Some(value) => fields.insert(field.to_owned(), value.clone()),
+        None => fields.remove(field),
+    };
+}

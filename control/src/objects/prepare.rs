@@ -1,0 +1,294 @@
+//! From a request and the object it acts on to the write it asks of the store: decode, default, admit, validate, stamp, encode.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use coracle_api::kind::Kind;
+use coracle_api::patch::PatchKind;
+use coracle_api::status::{self, Status};
+use coracle_api::validation::FieldError;
+use coracle_api::{encode, names, object};
+use coracle_store::{Operation, Precondition, Record, Revision, Snapshot, Tag, Write};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::options::{DeleteOptions, Part, WriteOptions};
+use super::{Effect, bind, deletion, modify, schema, stamp};
+use crate::admission;
+
+/// A write, addressed.
+pub(super) struct Request {
+    pub(super) kind: &'static Kind,
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+    pub(super) action: Action,
+    pub(super) options: WriteOptions,
+}
+
+/// What to do with the object.
+pub(super) enum Action {
+    Create { object: Value },
+    Update { part: Part, object: Value, revision: Option<Revision> },
+    Patch { part: Part, patch_kind: PatchKind, body: Bytes },
+    Bind { uid: String, node: String },
+    Delete(DeleteOptions),
+}
+
+/// What a decision may know besides the request and the object.
+pub(super) struct Context<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) now: Timestamp,
+    pub(super) uids: &'a (dyn Fn() -> String + Send + Sync),
+}
+
+/// What happens when the object changed since the decision.
+pub(super) enum Failure {
+    /// Decide again; the status when that keeps happening.
+    Retry(Status),
+    /// The caller wanted exactly that object.
+    Final(Status),
+}
+
+/// A decision.
+pub(super) struct Prepared {
+    /// What to write; `None` when there is nothing to do.
+    pub(super) write: Option<Write>,
+    /// The object as it would be: the answer when nothing is written.
+    pub(super) record: Arc<Record>,
+    pub(super) effect: Effect,
+    pub(super) warnings: Vec<String>,
+    pub(super) on_conflict: Failure,
+}
+
+impl Request {
+    pub(super) fn new(
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: String,
+        action: Action,
+        options: &WriteOptions,
+    ) -> Request {
+        let namespace = namespace.filter(|_| kind.namespaced).map(str::to_owned);
+        Request { kind, namespace, name, action, options: options.clone() }
+    }
+
+    pub(super) fn key(&self) -> String {
+        self.kind.key(self.namespace.as_deref(), &self.name)
+    }
+
+    /// The revision the caller ties the write to.
+    fn revision(&self) -> Option<Revision> {
+        match &self.action {
+            Action::Update { revision, .. } => *revision,
+            Action::Delete(options) => options.revision,
+            Action::Create { .. } | Action::Patch { .. } | Action::Bind { .. } => None,
+        }
+    }
+
+    /// Whether a snapshot is new enough to decide on.
+    pub(super) fn is_covered_by(&self, snapshot: &Snapshot) -> bool {
+        let is_create = matches!(self.action, Action::Create { .. });
+        (is_create || snapshot.get(&self.key()).is_some())
+            && self.revision().is_none_or(|revision| revision <= snapshot.revision())
+    }
+
+    /// The body; kept for another attempt only where there may be one.
+    fn take_object(object: &mut Value, is_retried: bool) -> Value {
+        if is_retried { object.clone() } else { object.take() }
+    }
+
+    fn failure(&self) -> Failure {
+        let status = status::conflict(self.kind, &self.name);
+        if self.revision().is_some() { Failure::Final(status) } else { Failure::Retry(status) }
+    }
+}
+
+/// Decides on a request. `seen` is the object that beat an earlier attempt, where there was one.
+pub(super) fn prepare(
+    request: &mut Request,
+    seen: Option<Option<Arc<Record>>>,
+    context: &Context<'_>,
+) -> Result<Prepared, Status> {
+    if let Action::Create { .. } = request.action {
+        return create(request, context);
+    }
+    let current = seen.unwrap_or_else(|| context.snapshot.get(&request.key()));
+    let current = current.ok_or_else(|| status::not_found(request.kind, &request.name))?;
+    if request.revision().is_some_and(|revision| revision != current.revision) {
+        return Err(status::conflict(request.kind, &request.name));
+    }
+    let old = decode_record(&current);
+    let mut warnings = Vec::new();
+    let (kind, trusted) = (request.kind, request.options.trusted);
+    let failure = request.failure();
+    let change = match &mut request.action {
+        Action::Create { .. } => unreachable!("handled above"),
+        Action::Update { part, object, revision } => {
+            let body = Request::take_object(object, revision.is_none());
+            let part = *part;
+            let new = modify::replace(request, part, &old, body, &mut warnings)?;
+            finish_update(request, part, old, new, context)?
+        }
+        Action::Patch { part, patch_kind, body } => {
+            let (part, patch_kind, body) = (*part, *patch_kind, body.clone());
+            let new = modify::patch(request, part, patch_kind, &old, &body, &mut warnings)?;
+            finish_update(request, part, old, new, context)?
+        }
+        Action::Bind { uid, node } => Change::Put(bind::assign(kind, &old, uid, node, context.now)?),
+        Action::Delete(options) => deletion::decide(kind, &old, options, trusted, context.now)?,
+    };
+    Ok(conclude(request, &current, change, warnings, failure))
+}
+
+/// What becomes of an existing object.
+pub(super) enum Change {
+    /// It becomes this.
+    Put(Value),
+    /// It becomes this, on its way out.
+    Mark(Value),
+    /// It goes.
+    Remove,
+    /// Nothing changes.
+    Nothing,
+}
+
+fn create(request: &mut Request, context: &Context<'_>) -> Result<Prepared, Status> {
+    let Action::Create { object } = &mut request.action else { unreachable!("only called for creates") };
+    let prefix = object::generate_name(object).filter(|_| object::name(object).is_empty()).map(str::to_owned);
+    let mut object = Request::take_object(object, prefix.is_some());
+    let (kind, options) = (request.kind, &request.options);
+    stamp::check_type(kind, &mut object)?;
+    stamp::check_namespace(kind, request.namespace.as_deref(), &mut object)?;
+    let mut warnings = schema::check(kind, &object, options)?;
+    if stated_revision(&object)?.is_some() {
+        return Err(status::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    let uid = (context.uids)();
+    if let Some(prefix) = &prefix {
+        request.name = names::seeded_name(prefix, seed(&uid));
+        object::set_name(&mut object, request.name.as_str());
+    }
+    stamp::on_create(&mut object, uid, context.now);
+    kind.prepare(&mut object);
+    let attributes = admission::Attributes {
+        kind,
+        namespace: request.namespace.as_deref(),
+        name: &request.name,
+        snapshot: context.snapshot,
+        trusted: options.trusted,
+    };
+    admission::admit_create(&attributes, &mut object, &mut warnings)?;
+    let mut errors = Vec::new();
+    kind.validate(&object, &mut errors);
+    refuse_invalid(kind, &request.name, &errors)?;
+    let key = request.key();
+    let taken = status::already_exists(kind, &request.name);
+    if prefix.is_none() && context.snapshot.get(&key).is_some() {
+        return Err(taken);
+    }
+    let record = encode_record(kind, &key, &object, 0);
+    let on_conflict = if prefix.is_some() { Failure::Retry(taken) } else { Failure::Final(taken) };
+    let write = (!options.dry_run).then(|| put(&record, Precondition::Absent));
+    Ok(Prepared { write, record, effect: Effect::Created, warnings, on_conflict })
+}
+
+fn finish_update(
+    request: &Request,
+    part: Part,
+    old: Value,
+    mut new: Value,
+    context: &Context<'_>,
+) -> Result<Change, Status> {
+    let kind = request.kind;
+    let mut errors = Vec::new();
+    match part {
+        Part::Status | Part::Finalize => kind.validate_status_update(&new, &old, &mut errors),
+        Part::Main | Part::Scale => {
+            let attributes = admission::Attributes {
+                kind,
+                namespace: request.namespace.as_deref(),
+                name: &request.name,
+                snapshot: context.snapshot,
+                trusted: request.options.trusted,
+            };
+            admission::admit_update(&attributes, &old, &mut new)?;
+            kind.default(&mut new);
+            stamp::bump_generation(&mut new, &old);
+            stamp::check_finalizers(&new, &old, &mut errors);
+            kind.validate_update(&new, &old, &mut errors);
+        }
+    }
+    refuse_invalid(kind, &request.name, &errors)?;
+    if deletion::is_complete(&new) {
+        return Ok(Change::Remove);
+    }
+    Ok(Change::Put(new))
+}
+
+fn conclude(
+    request: &Request,
+    current: &Arc<Record>,
+    change: Change,
+    warnings: Vec<String>,
+    on_conflict: Failure,
+) -> Prepared {
+    let precondition = Precondition::Revision(current.revision);
+    let dry_run = request.options.dry_run;
+    let (new, effect) = match change {
+        Change::Put(new) => (new, Effect::Updated),
+        Change::Mark(new) => (new, Effect::Deleting),
+        Change::Remove => {
+            let write = Write { key: current.key.to_string(), operation: Operation::Delete, precondition };
+            let write = (!dry_run).then_some(write);
+            return Prepared { write, record: Arc::clone(current), effect: Effect::Deleted, warnings, on_conflict };
+        }
+        Change::Nothing => {
+            let record = Arc::clone(current);
+            return Prepared { write: None, record, effect: Effect::Deleting, warnings, on_conflict };
+        }
+    };
+    let record = encode_record(request.kind, &current.key, &new, current.revision);
+    if record.json == current.json {
+        let effect = if effect == Effect::Updated { Effect::Unchanged } else { effect };
+        return Prepared { write: None, record: Arc::clone(current), effect, warnings, on_conflict };
+    }
+    let write = (!dry_run).then(|| put(&record, precondition));
+    Prepared { write, record, effect, warnings, on_conflict }
+}
+
+fn refuse_invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {
+    if errors.is_empty() { Ok(()) } else { Err(status::invalid(kind, name, errors)) }
+}
+
+fn put(record: &Record, precondition: Precondition) -> Write {
+    let operation =
+        Operation::Put { json: record.json.clone(), splice_offset: record.splice_offset, tags: record.tags.to_vec() };
+    Write { key: record.key.to_string(), operation, precondition }
+}
+
+fn encode_record(kind: &Kind, key: &str, object: &Value, revision: Revision) -> Arc<Record> {
+    let encoded = encode::encode(object);
+    let tags = (kind.tags)(object).iter().map(|tag| Tag::new(tag)).collect();
+    Arc::new(Record { key: key.into(), json: encoded.json, splice_offset: encoded.splice_offset, tags, revision })
+}
+
+/// A stored object as a value, with its revision.
+pub(crate) fn decode_record(record: &Record) -> Value {
+    let mut value: Value = serde_json::from_slice(&record.json).expect("invariant: only encoded objects are stored");
+    object::set_resource_version(&mut value, record.revision);
+    value
+}
+
+/// The `metadata.resourceVersion` of a body; empty means none.
+pub(crate) fn stated_revision(object: &Value) -> Result<Option<Revision>, Status> {
+    match object::str_at(object, &["metadata", "resourceVersion"]) {
+        None | Some("" | "0") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            status::bad_request(format!("metadata.resourceVersion: invalid value {text:?}: not a number"))
+        }),
+    }
+}
+
+fn seed(uid: &str) -> u64 {
+    uid.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,146 @@
+//! The metadata the server owns: stamped on create, kept on update, whatever the client sends.
+
+use coracle_api::kind::Kind;
+use coracle_api::object;
+use coracle_api::status::{self, Status};
+use coracle_api::validation::FieldError;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Metadata that only the server writes.
+const OWNED: &[&str] =
+    &["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"];
+
+/// Checks that a body is of the kind its path says; a body that doesn't say gets it filled in.
+pub(super) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
+    let version = kind.api_version();
+    match object::api_version(body) {
+        "" => body["apiVersion"] = version.into(),
+        found if found == version => {}
+        found => {
+            return Err(status::bad_request(format!(
+                "the API version in the data ({found}) does not match the expected API version ({version})"
+            )));
+        }
+    }
+    match object::kind(body) {
+        "" => body["kind"] = kind.kind.into(),
+        found if found == kind.kind => {}
+        found => {
+            return Err(status::bad_request(format!(
+                "the kind in the data ({found}) does not match the expected kind ({})",
+                kind.kind
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a body's namespace against its path's, and fills it in.
+pub(super) fn check_namespace(kind: &Kind, namespace: Option<&str>, body: &mut Value) -> Result<(), Status> {
+    let found = object::namespace(body).unwrap_or_default();
+    match namespace {
+        Some(namespace) if found.is_empty() => {
+            object::set_namespace(body, namespace);
+            Ok(())
+        }
+        Some(namespace) if found == namespace => Ok(()),
+        None if !kind.namespaced => {
+            object::metadata_mut(body).remove("namespace");
+            Ok(())
+        }
+        _ => Err(status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        )),
+    }
+}
+
+/// Checks a body's name against its path's, and fills it in.
+pub(super) fn check_name(name: &str, body: &mut Value) -> Result<(), Status> {
+    match object::name(body) {
+        "" => object::set_name(body, name),
+        found if found == name => {}
+        found => {
+            return Err(status::bad_request(format!(
+                "the name of the object ({found}) does not match the name on the URL ({name})"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Checks a body's uid, where it has one, against the stored object's.
+pub(super) fn check_uid(kind: &Kind, body: &Value, old: &Value) -> Result<(), Status> {
+    let (asked, found) = (object::uid(body), object::uid(old));
+    if asked.is_empty() || asked == found {
+        return Ok(());
+    }
+    let cause = format!("Precondition failed: UID in precondition: {asked}, UID in object meta: {found}");
+    Err(status::conflict_because(kind, object::name(old), &cause))
+}
+
+/// Stamps a new object.
+pub(super) fn on_create(body: &mut Value, uid: String, now: Timestamp) {
+    let has_spec = body.get("spec").is_some();
+    let metadata = object::metadata_mut(body);
+    for field in OWNED {
+        metadata.remove(*field);
+    }
+    metadata.remove("managedFields");
+    object::set_uid(body, uid);
+    object::set_creation_timestamp(body, now);
+    if has_spec {
+        object::set_generation(body, 1);
+    }
+}
+
+/// Keeps what the server owns as it was.
+pub(super) fn on_update(body: &mut Value, old: &Value) {
+    let old = object::metadata(old);
+    let metadata = object::metadata_mut(body);
+    for field in OWNED {
+        match old.and_then(|old| old.get(*field)) {
+            Some(value) => metadata.insert((*field).to_owned(), value.clone()),
+            None => metadata.remove(*field),
+        };
+    }
+    metadata.remove("managedFields");
+    if let Some(value) = old.and_then(|old| old.get("generateName")) {
+        metadata.insert("generateName".to_owned(), value.clone());
+    }
+}
+
+/// Counts a change of what is wanted: anything besides metadata and status.
+pub(super) fn bump_generation(new: &mut Value, old: &Value) {
+    let generation = object::generation(old);
+    let wanted = |object: &Value| -> Vec<(String, Value)> {
+        let fields = object.as_object().into_iter().flatten();
+        let fields =
+            fields.filter(|(field, _)| !matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+        fields.map(|(field, value)| (field.clone(), value.clone())).collect()
+    };
+    if generation > 0 && wanted(new) != wanted(old) {
+        object::set_generation(new, generation + 1);
+    }
+}
+
+/// An object on its way out takes no new finalizers.
+pub(super) fn check_finalizers(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    if !object::is_deleting(old) {
+        return;
+    }
+    let known: Vec<&str> = object::finalizers(old).collect();
+    let added: Vec<String> = object::finalizers(new)
+        .filter(|finalizer| !known.contains(finalizer))
+        .map(|name| format!("{name:?}"))
+        .collect();
+    if !added.is_empty() {
+        errors.push(FieldError::forbidden(
+            "metadata.finalizers",
+            format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
+            ),
+        ));
+    }
+}

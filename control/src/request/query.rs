@@ -1,0 +1,124 @@
+//! Query parameters. Unknown ones are ignored, as in Kubernetes.
+
+use axum::extract;
+use coracle_api::kind::Kind;
+use coracle_api::selector::{FieldSelector, LabelSelector};
+use coracle_api::status::{self, Status};
+use coracle_api::validation::FieldError;
+use coracle_store::Revision;
+use http::Uri;
+
+use crate::objects::{DeleteOptions, FieldValidation, Propagation, WriteOptions};
+
+/// The query parameters of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Query {
+    pairs: Vec<(String, String)>,
+}
+
+impl Query {
+    pub(crate) fn parse(uri: &Uri) -> Query {
+        let pairs = extract::Query::try_from_uri(uri).map(|extract::Query(pairs)| pairs).unwrap_or_default();
+        Query { pairs }
+    }
+
+    /// A parameter; given twice, the first counts, and an empty one counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let value = self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// A flag; present without a value counts as set.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, value)| key == name && !matches!(value.as_str(), "false" | "0"))
+    }
+
+    /// The parameters of these names, in their order.
+    pub(crate) fn only<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pairs = self.pairs.iter().filter(|(key, _)| names.contains(&key.as_str()));
+        pairs.map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn is_watch(&self) -> bool {
+        self.flag("watch")
+    }
+
+    /// A whole number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Status> {
+        let parse = |text: &str| {
+            text.parse()
+                .map_err(|_| status::bad_request(format!("invalid value {text:?} for {name}: not a whole number")))
+        };
+        self.get(name).map(parse).transpose()
+    }
+
+    /// `resourceVersion`; `None` when absent.
+    pub(crate) fn revision(&self) -> Result<Option<Revision>, Status> {
+        let parse = |text: &str| {
+            let invalid = FieldError::invalid("resourceVersion", text, "must be a whole number");
+            text.parse().map_err(|_| status::invalid_options("meta.k8s.io", "ListOptions", "", &[invalid]))
+        };
+        self.get("resourceVersion").map(parse).transpose()
+    }
+
+    pub(crate) fn labels(&self) -> Result<LabelSelector, Status> {
+        LabelSelector::parse(self.get("labelSelector").unwrap_or_default())
+            .map_err(|error| status::bad_request(error.to_string()))
+    }
+
+    pub(crate) fn fields(&self, kind: &Kind) -> Result<FieldSelector, Status> {
+        let text = self.get("fieldSelector").unwrap_or_default();
+        let parsed = FieldSelector::parse(text).and_then(|selector| selector.check(kind.fields).map(|()| selector));
+        parsed.map_err(|error| status::bad_request(error.to_string()))
+    }
+
+    fn dry_run(&self) -> Result<bool, Status> {
+        match self.get("dryRun") {
+            None => Ok(false),
+            Some("All") => Ok(true),
+            Some(other) => {
+                let error = FieldError::not_supported("dryRun", other, &["All"]);
+                Err(status::invalid_options("meta.k8s.io", "CreateOptions", "", &[error]))
+            }
+        }
+    }
+
+    pub(crate) fn write_options(&self) -> Result<WriteOptions, Status> {
+        let field_validation = match self.get("fieldValidation") {
+            None | Some("Warn") => FieldValidation::Warn,
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                let error = FieldError::not_supported("fieldValidation", other, &["Ignore", "Strict", "Warn"]);
+                return Err(status::invalid_options("meta.k8s.io", "CreateOptions", "", &[error]));
+            }
+        };
+        Ok(WriteOptions { dry_run: self.dry_run()?, field_validation, trusted: false })
+    }
+
+    /// The options of a deletion, as far as the query states them.
+    pub(crate) fn delete_options(&self) -> Result<DeleteOptions, Status> {
+        Ok(DeleteOptions {
+            dry_run: self.dry_run()?,
+            grace_period_seconds: self.number("gracePeriodSeconds")?,
+            propagation: propagation(self.get("propagationPolicy"), self.get("orphanDependents"))?,
+            uid: None,
+            revision: None,
+        })
+    }
+}
+
+/// A propagation policy, or its older form.
+pub(crate) fn propagation(policy: Option<&str>, orphan: Option<&str>) -> Result<Option<Propagation>, Status> {
+    match (policy, orphan) {
+        (Some("Background"), _) | (None, Some("false")) => Ok(Some(Propagation::Background)),
+        (Some("Foreground"), _) => Ok(Some(Propagation::Foreground)),
+        (Some("Orphan"), _) | (None, Some("true")) => Ok(Some(Propagation::Orphan)),
+        (None, _) => Ok(None),
+        (Some(other), _) => {
+            let known = ["Background", "Foreground", "Orphan"];
+            let error = FieldError::not_supported("propagationPolicy", other, &known);
+            Err(status::invalid_options("meta.k8s.io", "DeleteOptions", "", &[error]))
+        }
+    }
+}
