@@ -28,8 +28,8 @@ mod files;
 mod uploads;
 
 use files::Files;
-pub(crate) use uploads::{Upload, UploadId};
 use uploads::Uploads;
+pub(crate) use uploads::{Upload, UploadId};
 
 /// What may be stored.
 #[derive(Clone, Debug)]
@@ -262,7 +262,8 @@ impl BlobStore {
     /// The manifest of a tag or digest.
     pub(crate) fn manifest(&self, repository: &str, key: &Key) -> Result<StoredManifest, StoreError> {
         let digest = self.manifest_digest(repository, key)?;
-        let media_type = self.files.read_text(&manifest_link(repository, digest))?.ok_or(StoreError::ManifestUnknown)?;
+        let media_type =
+            self.files.read_text(&manifest_link(repository, digest))?.ok_or(StoreError::ManifestUnknown)?;
         let path = blob_path(digest);
         let bytes = self.files.read(&path)?.ok_or(StoreError::ManifestUnknown)?;
         if Digest::of(&bytes) != digest {
@@ -405,7 +406,8 @@ impl FromStr for Key {
 
 fn media_type(document: &Document, content_type: Option<&str>) -> Result<String, StoreError> {
     let invalid = |text: String| Err(StoreError::ManifestInvalid(text));
-    let content_type = content_type.and_then(|value| value.split(';').next()).map(str::trim).filter(|text| !text.is_empty());
+    let content_type =
+        content_type.and_then(|value| value.split(';').next()).map(str::trim).filter(|text| !text.is_empty());
     if document.config.is_none() && document.manifests.is_none() {
         return invalid("it has neither `config` nor `manifests`".to_owned());
     }

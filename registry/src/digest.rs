@@ -32,7 +32,8 @@ impl FromStr for Digest {
     type Err = DigestError;
 
     fn from_str(text: &str) -> Result<Digest, DigestError> {
-        let digits = text.strip_prefix("sha256:").filter(|digits| !digits.bytes().any(|byte| byte.is_ascii_uppercase()));
+        let digits =
+            text.strip_prefix("sha256:").filter(|digits| !digits.bytes().any(|byte| byte.is_ascii_uppercase()));
         let mut bytes = [0; 32];
         match digits.map(|digits| hex::decode_to_slice(digits, &mut bytes)) {
             Some(Ok(())) => Ok(Digest(bytes)),

@@ -6,6 +6,8 @@
 mod blob_store;
 mod digest;
 mod manifest;
+#[cfg(test)]
+mod peers;
 mod pull;
 mod push;
 mod reference;

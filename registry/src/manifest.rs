@@ -16,7 +16,8 @@ pub(crate) const WASM_LAYER: &str = "application/wasm";
 const OLD_WASM_LAYERS: [&str; 2] =
     ["application/vnd.wasm.content.layer.v1+wasm", "application/vnd.module.wasm.content.layer.v1+wasm"];
 const SPIN_CONFIG: &str = "application/vnd.fermyon.spin.application.v1+config";
-const CONTAINER_LAYER_PREFIXES: [&str; 2] = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
+const CONTAINER_LAYER_PREFIXES: [&str; 2] =
+    ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
 
 /// A piece of content named by a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -87,7 +88,9 @@ pub enum ArtifactKind {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAComponent {
     /// It is a Linux image.
-    #[error("it is a Linux container image (layer {layer}), and this host runs WebAssembly components only: push a component, such as with `wasmctl push FILE.wasm NAME`")]
+    #[error(
+        "it is a Linux container image (layer {layer}), and this host runs WebAssembly components only: push a component, such as with `wasmctl push FILE.wasm NAME`"
+    )]
     Container {
         /// The media type of its first layer.
         layer: String,
@@ -96,7 +99,9 @@ pub enum NotAComponent {
     #[error("its manifest has no layer, so there is nothing to run")]
     NoLayer,
     /// It has several layers, so which to run isn't clear.
-    #[error("its manifest has {count} layers ({layers}), and a component is exactly one: compose the parts first, or push them one by one")]
+    #[error(
+        "its manifest has {count} layers ({layers}), and a component is exactly one: compose the parts first, or push them one by one"
+    )]
     ManyLayers {
         /// How many.
         count: usize,
@@ -110,7 +115,9 @@ pub enum NotAComponent {
         layer: String,
     },
     /// An index none of whose manifests is for WebAssembly.
-    #[error("it is an index for {platforms}, and none of these is `wasm`: add a manifest with architecture wasm, or name one by its digest")]
+    #[error(
+        "it is an index for {platforms}, and none of these is `wasm`: add a manifest with architecture wasm, or name one by its digest"
+    )]
     NoWasmPlatform {
         /// What it has.
         platforms: String,
@@ -138,7 +145,8 @@ impl Document {
             }
             _ => None,
         };
-        let best = manifests.iter().filter_map(|descriptor| Some((rank(&descriptor)?, descriptor))).min_by_key(|best| best.0);
+        let best =
+            manifests.iter().filter_map(|descriptor| Some((rank(&descriptor)?, descriptor))).min_by_key(|best| best.0);
         let platforms = || {
             let name = |descriptor: &Descriptor| match &descriptor.platform {
                 Some(platform) => format!("{}/{}", platform.os, platform.architecture),
@@ -153,7 +161,8 @@ impl Document {
     /// The layer that is the component.
     pub(crate) fn component_layer(&self) -> Result<&Descriptor, NotAComponent> {
         let config = self.config.as_ref().ok_or(NotAComponent::NoImage)?;
-        let is_wasm = |layer: &&Descriptor| layer.media_type == WASM_LAYER || OLD_WASM_LAYERS.contains(&&*layer.media_type);
+        let is_wasm =
+            |layer: &&Descriptor| layer.media_type == WASM_LAYER || OLD_WASM_LAYERS.contains(&&*layer.media_type);
         if let Some(layer) = self.layers.iter().find(|layer| is_container_layer(layer)) {
             return Err(NotAComponent::Container { layer: layer.media_type.clone() });
         }

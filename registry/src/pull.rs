@@ -13,7 +13,8 @@ mod download;
 
 use crate::digest::Digest;
 use crate::manifest::{
-    ArtifactKind, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, IMAGE_INDEX, IMAGE_MANIFEST, Manifest, NotAComponent,
+    ArtifactKind, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, IMAGE_INDEX, IMAGE_MANIFEST, Manifest,
+    NotAComponent,
 };
 use crate::reference::Reference;
 use crate::transport::{Ask, Credentials, Session, Timeouts, Transport, TransportError, is_loopback};
@@ -80,7 +81,9 @@ pub enum PullCause {
     #[error("its manifest is not valid: {0}")]
     BadManifest(String),
     /// Something has another digest than it should.
-    #[error("the {what} that {registry} sent has digest {found} where {expected} was asked for: it was changed or damaged on the way, so it is not used")]
+    #[error(
+        "the {what} that {registry} sent has digest {found} where {expected} was asked for: it was changed or damaged on the way, so it is not used"
+    )]
     WrongDigest {
         /// Manifest or layer.
         what: &'static str,
@@ -102,7 +105,9 @@ pub enum PullCause {
         found: u64,
     },
     /// The component is over the limit.
-    #[error("the component has {size} bytes, and at most {limit} are taken: strip debug information (`wasm-tools strip`), or move data out of it")]
+    #[error(
+        "the component has {size} bytes, and at most {limit} are taken: strip debug information (`wasm-tools strip`), or move data out of it"
+    )]
     TooLarge {
         /// As the manifest says.
         size: u64,
@@ -110,7 +115,9 @@ pub enum PullCause {
         limit: u64,
     },
     /// The cluster's registry is asked for, and nobody said where it is.
-    #[error("registry.coracle.internal is the registry of a cluster, and no cluster is known here: start one with `wasmctl up`, or name another registry")]
+    #[error(
+        "registry.coracle.internal is the registry of a cluster, and no cluster is known here: start one with `wasmctl up`, or name another registry"
+    )]
     NoClusterRegistry,
     /// The registry's address makes no URL.
     #[error("the registry's address `{0}` is not valid")]
@@ -137,7 +144,9 @@ impl PullError {
     /// Whether trying again may help without anything being changed.
     pub fn is_temporary(&self) -> bool {
         match &self.cause {
-            PullCause::Transport(error) => !matches!(error, TransportError::TooLarge { .. } | TransportError::NoTls { .. }),
+            PullCause::Transport(error) => {
+                !matches!(error, TransportError::TooLarge { .. } | TransportError::NoTls { .. })
+            }
             PullCause::Disk { .. } | PullCause::NoClusterRegistry => true,
             PullCause::WrongDigest { .. } | PullCause::WrongSize { .. } => true,
             PullCause::NotAComponent(_)

@@ -48,7 +48,9 @@ pub enum ReferenceError {
         repository: String,
     },
     /// The tag has characters or a length that registries refuse.
-    #[error("`{reference}` has an invalid tag `{tag}`: letters, digits, `_`, `.` and `-`, at most 128, not beginning with `.` or `-`")]
+    #[error(
+        "`{reference}` has an invalid tag `{tag}`: letters, digits, `_`, `.` and `-`, at most 128, not beginning with `.` or `-`"
+    )]
     Tag {
         /// What was given.
         reference: String,
@@ -56,13 +58,12 @@ pub enum ReferenceError {
         tag: String,
     },
     /// What follows `@` is no digest.
-    #[error("`{reference}` has no valid digest")]
+    #[error("in `{reference}`, {cause}")]
     Digest {
         /// What was given.
         reference: String,
         /// Why.
-        #[source]
-        source: DigestError,
+        cause: DigestError,
     },
 }
 
@@ -78,7 +79,7 @@ impl Reference {
         let (name, digest) = match text.split_once('@') {
             None => (text, None),
             Some((name, digest)) => {
-                let digest = digest.parse().map_err(|source| ReferenceError::Digest { reference: owned(), source })?;
+                let digest = digest.parse().map_err(|cause| ReferenceError::Digest { reference: owned(), cause })?;
                 (name, Some(digest))
             }
         };
@@ -246,7 +247,9 @@ mod tests {
         let digest = Digest::of(b"");
         check(
             &format!("registry.coracle.internal/cart@{digest}"),
-            expect!["registry.coracle.internal/cart@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
+            expect![
+                "registry.coracle.internal/cart@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+            ],
         );
         check(
             &format!("cart:1@{digest}"),
@@ -257,8 +260,14 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_refused_with_the_reason() {
         check("", expect!["error: the reference is empty: write REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:…"]);
-        check("a.b:x/c", expect!["error: `a.b:x/c` names no registry that could exist: `a.b:x` is not HOST or HOST:PORT"]);
-        check("-x.io/c", expect!["error: `-x.io/c` names no registry that could exist: `-x.io` is not HOST or HOST:PORT"]);
+        check(
+            "a.b:x/c",
+            expect!["error: `a.b:x/c` names no registry that could exist: `a.b:x` is not HOST or HOST:PORT"],
+        );
+        check(
+            "-x.io/c",
+            expect!["error: `-x.io/c` names no registry that could exist: `-x.io` is not HOST or HOST:PORT"],
+        );
         for (text, repository) in [
             ("Cart", "Cart"),
             ("ghcr.io/", ""),
@@ -271,8 +280,17 @@ mod tests {
             let error = ReferenceError::Repository { reference: text.into(), repository: repository.into() };
             assert_eq!(Reference::parse(text), Err(error));
         }
-        check("cart:.x", expect!["error: `cart:.x` has an invalid tag `.x`: letters, digits, `_`, `.` and `-`, at most 128, not beginning with `.` or `-`"]);
-        check("cart@sha256:12", expect!["error: `cart@sha256:12` has no valid digest"]);
-        check("cart@sha512:12", expect!["error: `cart@sha512:12` has no valid digest"]);
+        check(
+            "cart:.x",
+            expect![
+                "error: `cart:.x` has an invalid tag `.x`: letters, digits, `_`, `.` and `-`, at most 128, not beginning with `.` or `-`"
+            ],
+        );
+        check(
+            "cart@sha512:12",
+            expect![
+                "error: in `cart@sha512:12`, `sha512:12` is not a digest: it should be `sha256:` and 64 lower-case hexadecimal digits"
+            ],
+        );
     }
 }

@@ -59,18 +59,18 @@ pub async fn serve(options: ServerOptions) -> io::Result<()> {
     let server = Arc::new(Server { store: options.store, guard: Guard::new(&options.credentials) });
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
-        let slot = slots.clone().acquire_owned().await.expect("invariant: the semaphore is never closed");
-        tokio::select! {
+        let (slot, accepted) = tokio::select! {
             () = options.shutdown.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => {
-                    tokio::spawn(connection(server.clone(), stream, peer, options.shutdown.clone(), slot));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection to the registry could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                tokio::spawn(connection(server.clone(), stream, peer, options.shutdown.clone(), slot));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the registry could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
     drop(listener);
@@ -78,6 +78,14 @@ pub async fn serve(options: ServerOptions) -> io::Result<()> {
         tracing::warn!("connections to the registry still busy at shutdown were left");
     }
     Ok(())
+}
+
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (OwnedSemaphorePermit, io::Result<(TcpStream, SocketAddr)>) {
+    let slot = slots.clone().acquire_owned().await.expect("invariant: the semaphore is never closed");
+    (slot, listener.accept().await)
 }
 
 async fn connection(
@@ -161,4 +169,4 @@ fn parameter(request: &Request<impl Sized>, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -258,9 +258,11 @@ impl<'a> Session<'a> {
 
     async fn follow(&self, ask: &Ask<'_>) -> Result<Response, TransportError> {
         let mut url = ask.url.clone();
-        let redirect = |problem: &str| TransportError::Redirect { registry: self.registry(), problem: problem.to_owned() };
+        let redirect =
+            |problem: &str| TransportError::Redirect { registry: self.registry(), problem: problem.to_owned() };
         for _ in 0..=REDIRECTS_MAX {
-            let mut request = self.transport.client(&url)?.request(ask.method.clone(), url.clone()).headers(ask.headers.clone());
+            let mut request =
+                self.transport.client(&url)?.request(ask.method.clone(), url.clone()).headers(ask.headers.clone());
             if let Some(body) = &ask.body {
                 request = request.body(body.clone());
             }
@@ -280,14 +282,15 @@ impl<'a> Session<'a> {
             let next = location.and_then(|location| url.join(location).ok()).ok_or_else(|| redirect("to nowhere"))?;
             match (url.scheme(), next.scheme()) {
                 (_, "https") | ("http", "http") => url = next,
-                _ => return Err(redirect("from https to an unsafe scheme, which is not followed")),
+                (from, to) => return Err(redirect(&format!("from {from} to {to}, which is not followed"))),
             }
         }
         Err(redirect("more than 5 times"))
     }
 
     async fn answer_challenge(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, TransportError> {
-        let problem = |problem: &str| TransportError::Challenge { registry: self.registry(), problem: problem.to_owned() };
+        let problem =
+            |problem: &str| TransportError::Challenge { registry: self.registry(), problem: problem.to_owned() };
         let values = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         match Challenge::choose(values) {
             Some(Challenge::Basic) => Ok(self.credentials.as_ref().map(Credentials::basic)),
@@ -308,7 +311,8 @@ impl<'a> Session<'a> {
     }
 
     async fn token(&self, url: Url) -> Result<Option<HeaderValue>, TransportError> {
-        let problem = |problem: &str| TransportError::Challenge { registry: self.registry(), problem: problem.to_owned() };
+        let problem =
+            |problem: &str| TransportError::Challenge { registry: self.registry(), problem: problem.to_owned() };
         let mut request = self.transport.client(&url)?.get(url.clone());
         if let Some(credentials) = &self.credentials {
             request = request.header(header::AUTHORIZATION, credentials.basic());
@@ -329,7 +333,8 @@ impl<'a> Session<'a> {
         }
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| problem("its token server gives no JSON"))?;
         let token = answer.token.or(answer.access_token).ok_or_else(|| problem("its token server gives no token"))?;
-        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| problem("its token is no text"))?;
+        let mut value =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| problem("its token is no text"))?;
         value.set_sensitive(true);
         Ok(Some(value))
     }

@@ -56,7 +56,8 @@ impl Files {
     /// The names in a folder, in order; none if there is no such folder.
     pub(super) fn names(&self, path: &Path) -> Result<Vec<String>, StoreError> {
         let path = self.dir.join(path);
-        let list = || fs::read_dir(&path)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>();
+        let list =
+            || fs::read_dir(&path)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>();
         let names = found(&path, list())?.unwrap_or_default();
         let mut names: Vec<_> = names.into_iter().filter_map(|name| name.into_string().ok()).collect();
         names.sort_unstable();

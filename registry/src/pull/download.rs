@@ -45,7 +45,9 @@ async fn receive(
     let url = response.url().clone();
     let wrong_size = |found| PullCause::WrongSize { registry: session.registry(), expected: layer.size, found };
     let (mut hasher, mut received) = (Hasher::default(), 0);
-    while let Some(chunk) = response.chunk().await.map_err(|error| PullCause::Transport(session.failure(&url, &error)))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| PullCause::Transport(session.failure(&url, &error)))?
+    {
         received += chunk.len() as u64;
         if received > layer.size {
             return Err(wrong_size(received));

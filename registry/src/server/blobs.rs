@@ -89,7 +89,12 @@ pub(super) async fn begin(store: &Arc<BlobStore>, request: Request<Incoming>, re
     }
 }
 
-pub(super) async fn upload(store: &Arc<BlobStore>, request: Request<Incoming>, repository: String, id: String) -> Answer {
+pub(super) async fn upload(
+    store: &Arc<BlobStore>,
+    request: Request<Incoming>,
+    repository: String,
+    id: String,
+) -> Answer {
     match *request.method() {
         Method::GET | Method::HEAD => {
             let upload = store.upload(&repository, &id)?;

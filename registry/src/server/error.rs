@@ -55,7 +55,7 @@ impl Refusal {
     }
 
     pub(super) fn into_response(self) -> Response<Body> {
-        let body = serde_json::json!({ "errors": [{ "code": self.code, "message": self.message, "detail": null }] });
+        let body = serde_json::json!({ "errors": [{ "code": self.code, "message": self.message }] });
         let mut response = Response::new(full(body.to_string()));
         *response.status_mut() = self.status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -85,7 +85,9 @@ impl From<StoreError> for Refusal {
             StoreError::NameUnknown => (StatusCode::NOT_FOUND, "NAME_UNKNOWN"),
             StoreError::ManifestBlobUnknown(_) => (StatusCode::NOT_FOUND, "MANIFEST_BLOB_UNKNOWN"),
             StoreError::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, "MANIFEST_INVALID"),
-            StoreError::DigestMismatch { .. } | StoreError::DigestInvalid(_) => (StatusCode::BAD_REQUEST, "DIGEST_INVALID"),
+            StoreError::DigestMismatch { .. } | StoreError::DigestInvalid(_) => {
+                (StatusCode::BAD_REQUEST, "DIGEST_INVALID")
+            }
             StoreError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID"),
             StoreError::UploadUnknown => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN"),
             StoreError::UploadOutOfOrder { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID"),

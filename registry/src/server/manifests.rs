@@ -18,7 +18,12 @@ use crate::manifest::IMAGE_INDEX;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const PAGE_MAX: usize = 1000;
 
-pub(super) async fn manifest(store: &Arc<BlobStore>, request: Request<Incoming>, repository: String, key: Key) -> Answer {
+pub(super) async fn manifest(
+    store: &Arc<BlobStore>,
+    request: Request<Incoming>,
+    repository: String,
+    key: Key,
+) -> Answer {
     match *request.method() {
         Method::GET | Method::HEAD => {
             let is_head = request.method() == Method::HEAD;
@@ -82,7 +87,7 @@ pub(super) async fn referrers(
     let wanted = parameter(request, "artifactType");
     let mut manifests = blocking(store, move |store| store.referrers(&repository, digest)).await?;
     manifests.retain(|manifest| wanted.is_none() || manifest.artifact_type == wanted);
-    let index = json!({ "schemaVersion": 2, "mediaType": IMAGE_INDEX, "manifests": manifests });
+    let index = json!({ "manifests": manifests, "mediaType": IMAGE_INDEX, "schemaVersion": 2 });
     let mut response = json_response(&index);
     set(&mut response, header::CONTENT_TYPE, IMAGE_INDEX);
     if wanted.is_some() {

@@ -80,12 +80,22 @@ mod tests {
         check("/v2/a/blobs/uploads/", expect![[r#"Uploads { repository: "a" }"#]]);
         check("/v2/a/blobs/uploads/x-1", expect![[r#"Upload { repository: "a", id: "x-1" }"#]]);
         check("/v2/a/manifests/1.2", expect![[r#"Manifest { repository: "a", key: Tag("1.2") }"#]]);
-        check("/v2/blobs/manifests/manifests/x", expect![[r#"Manifest { repository: "blobs/manifests", key: Tag("x") }"#]]);
+        check(
+            "/v2/blobs/manifests/manifests/x",
+            expect![[r#"Manifest { repository: "blobs/manifests", key: Tag("x") }"#]],
+        );
         check(
             &format!("/v2/a/blobs/{empty}"),
-            expect![[r#"Blob { repository: "a", digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }"#]],
+            expect![[
+                r#"Blob { repository: "a", digest: sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 }"#
+            ]],
         );
-        check("/v2/a/blobs/sha256:12", expect!["400 DIGEST_INVALID `sha256:12` is not a digest: it should be `sha256:` and 64 lower-case hexadecimal digits"]);
+        check(
+            "/v2/a/blobs/sha256:12",
+            expect![
+                "400 DIGEST_INVALID `sha256:12` is not a digest: it should be `sha256:` and 64 lower-case hexadecimal digits"
+            ],
+        );
         check("/v2/A/manifests/x", expect!["400 NAME_INVALID `A` is no name of a repository"]);
         check("/v2/../../etc/manifests/x", expect!["400 NAME_INVALID `../../etc` is no name of a repository"]);
         check("/v2/a/manifests/..", expect!["404 MANIFEST_UNKNOWN manifest unknown"]);

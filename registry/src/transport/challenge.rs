@@ -60,10 +60,16 @@ mod tests {
     fn the_best_challenge_is_chosen() {
         check(&[r#"Basic realm="x""#], expect!["Some(Basic)"]);
         check(
-            &[r#"Basic realm="x""#, r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a,b:c=d""#],
+            &[
+                r#"Basic realm="x""#,
+                r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="a,b:c=d""#,
+            ],
             expect![[r#"Some(Bearer { realm: "https://auth.docker.io/token", service: Some("registry.docker.io") })"#]],
         );
-        check(&["bearer realm=https://a/t, error=x"], expect![[r#"Some(Bearer { realm: "https://a/t", service: None })"#]]);
+        check(
+            &["bearer realm=https://a/t, error=x"],
+            expect![[r#"Some(Bearer { realm: "https://a/t", service: None })"#]],
+        );
         check(&[r#"Bearer service="x""#], expect!["None"]);
         check(&[r#"Bearer realm="x"#], expect!["None"]);
         check(&["Negotiate", ""], expect!["None"]);
