@@ -80,11 +80,13 @@ pub struct Options {
 
 impl Options {
     /// Compiles in a child of this very program (`internal-compile`) and keeps results in `data_dir/compiled`.
-    pub fn new(data_dir: &Path) -> std::io::Result<Options> {
-        let compiler = Compiler { exe: std::env::current_exe()?, leading_args: vec!["internal-compile".to_owned()] };
+    pub fn new(data_dir: &Path) -> Options {
+        // This way the child is this very program, even when an upgrade has replaced the file.
+        let exe = PathBuf::from("/proc/self/exe");
+        let compiler = Compiler { exe, leading_args: vec!["internal-compile".to_owned()] };
         let cache_dir = data_dir.join("compiled");
         let key_file = cache_dir.join("key");
-        Ok(Options { compile: Compile::Child { compiler, cache_dir, key_file }, ..Options::in_process() })
+        Options { compile: Compile::Child { compiler, cache_dir, key_file }, ..Options::in_process() }
     }
 
     /// Compiles in this process and keeps nothing.
@@ -194,10 +196,10 @@ impl WasmRuntime {
         let (wasm, background) = (self.shared.wasm.clone(), self.shared.background.handle().clone());
         let clock = self.shared.options.clock.clone();
         Ok(match &component.pre {
-            Pre::Handler(pre) => {
-                let (pre, access_log) = (pre.clone(), AccessLog::new(logs, self.shared.flusher.clone()));
+            Pre::Handler(_) => {
+                let access_log = AccessLog::new(logs, self.shared.flusher.clone());
                 let prepared = component.clone();
-                let parts = HandlerParts { wasm, background, prepared, pre, surroundings, access_log, clock };
+                let parts = HandlerParts { wasm, background, prepared, surroundings, access_log, clock };
                 Box::new(HandlerRef(HandlerContainer::new(parts, spec)))
             }
             Pre::Command(pre) => {
@@ -226,7 +228,14 @@ impl Runtime for WasmRuntime {
             };
             components.preparing.entry(spec.digest.clone()).or_insert_with(start).clone()
         };
-        preparing.await.map(|component| Prepared { component })
+        let prepared = preparing.clone().await;
+        if prepared.is_err() {
+            let mut components = self.shared.components.lock();
+            if components.preparing.get(&spec.digest).is_some_and(|other| other.ptr_eq(&preparing)) {
+                components.preparing.remove(&spec.digest);
+            }
+        }
+        prepared.map(|component| Prepared { component })
     }
 
     async fn start(

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 
@@ -114,9 +114,20 @@ impl Steering {
         self.failure.get()
     }
 
-    /// Remembers the task that runs the execution now.
-    pub(crate) fn runs_as(&self, task: AbortHandle) {
-        let mut abort = self.abort.lock();
+    /// Remembers the task that the execution starts in, unless it has moved on already.
+    pub(crate) fn starts_as(&self, task: AbortHandle) {
+        let abort = self.abort.lock();
+        if !self.is_in_background() {
+            self.remember(abort, task);
+        }
+    }
+
+    /// Remembers the task on the background threads.
+    pub(crate) fn goes_on_as(&self, task: AbortHandle) {
+        self.remember(self.abort.lock(), task);
+    }
+
+    fn remember(&self, mut abort: MutexGuard<'_, Option<AbortHandle>>, task: AbortHandle) {
         if self.is_cancelled() {
             task.abort();
         }
@@ -146,7 +157,7 @@ impl Future for Movable {
         self.steering.in_background.store(true, Relaxed);
         if let Some(execution) = self.execution.take() {
             let task = self.background.spawn(execution);
-            self.steering.runs_as(task.abort_handle());
+            self.steering.goes_on_as(task.abort_handle());
         }
         Poll::Ready(())
     }

@@ -55,7 +55,7 @@ impl CommandContainer {
         let background = parts.background.clone();
         background.clone().spawn(async move {
             let task = background.spawn(run(parts, steering.clone(), cpu_ns));
-            steering.runs_as(task.abort_handle());
+            steering.goes_on_as(task.abort_handle());
             let ended = task.await.unwrap_or_else(|error| match error.is_cancelled() {
                 true => Err(Failure::Interrupted),
                 false => Err(Failure::Trap("the host failed while running the component".to_owned())),

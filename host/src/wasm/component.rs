@@ -120,7 +120,7 @@ pub(crate) async fn try_once(
         })
     };
     let task = tokio::spawn(Movable { execution: Some(execution), steering: steering.clone(), background });
-    steering.runs_as(task.abort_handle());
+    steering.starts_as(task.abort_handle());
     let failure = match receiver.await {
         Ok(Ok(())) => {
             let initial_memory_bytes = surroundings.memory.instance_peak();

@@ -135,7 +135,8 @@ type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), HttpE
 
 impl WasiHttpHooks for Hooks {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        DEFAULT_FORBIDDEN_HEADERS.contains(name)
+        static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+        FORBIDDEN.contains(name)
     }
 
     fn send_request(&mut self, request: http::Request<WasiBody>, _: Option<RequestOptions>, _: Io) -> Sent {

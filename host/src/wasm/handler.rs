@@ -16,14 +16,13 @@ use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
 use wasmtime_wasi_http::Error as HttpError;
 use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::access_log::AccessLog;
 use super::background::{Execution, Movable, Steering, measured};
 use super::body::{CancelOnDrop, respond};
-use super::component::PreparedComponent;
+use super::component::{Pre, PreparedComponent};
 use super::engine::{TICK, Wasm};
 use super::failure::{Failure, one_line};
 use super::guest::{Guest, Surroundings, new_store};
@@ -42,7 +41,6 @@ pub(crate) struct HandlerContainer {
     wasm: Arc<Wasm>,
     background: Handle,
     prepared: Arc<PreparedComponent>,
-    pre: ProxyPre<Guest>,
     surroundings: Arc<Surroundings>,
     access_log: Arc<AccessLog>,
     clock: Arc<dyn Clock>,
@@ -72,7 +70,6 @@ pub(crate) struct HandlerParts {
     pub(crate) wasm: Arc<Wasm>,
     pub(crate) background: Handle,
     pub(crate) prepared: Arc<PreparedComponent>,
-    pub(crate) pre: ProxyPre<Guest>,
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) access_log: Arc<AccessLog>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -80,7 +77,7 @@ pub(crate) struct HandlerParts {
 
 impl HandlerContainer {
     pub(crate) fn new(parts: HandlerParts, spec: &ContainerSpec) -> Arc<HandlerContainer> {
-        let HandlerParts { wasm, background, prepared, pre, surroundings, access_log, clock } = parts;
+        let HandlerParts { wasm, background, prepared, surroundings, access_log, clock } = parts;
         Arc::new(HandlerContainer {
             started_at: clock.now(),
             exit: watch::Sender::new(None),
@@ -94,7 +91,6 @@ impl HandlerContainer {
             wasm,
             background,
             prepared,
-            pre,
             surroundings,
             access_log,
             clock,
@@ -138,17 +134,20 @@ impl HandlerContainer {
         let request_id = context.request_id.clone();
         let call = Call { request, context, deadline, permit, sender };
         let execution = self.in_span(&request_id, self.clone().execute(call, steering.clone()));
-        let task = if self.slowness.load(Relaxed) >= SLOWNESS_MAX {
+        if self.slowness.load(Relaxed) >= SLOWNESS_MAX {
             steering.starts_in_background();
-            self.background.spawn(execution)
+            steering.goes_on_as(self.background.spawn(execution).abort_handle());
         } else {
-            let (background, steering) = (self.background.clone(), steering.clone());
-            tokio::spawn(Movable { execution: Some(execution), steering, background })
-        };
-        steering.runs_as(task.abort_handle());
+            let (background, movable) = (self.background.clone(), steering.clone());
+            let task = tokio::spawn(Movable { execution: Some(execution), steering: movable, background });
+            steering.starts_as(task.abort_handle());
+        }
         let guard = CancelOnDrop::new(steering.clone());
         let answered = tokio::time::timeout_at(deadline.into(), receiver).await;
         match answered {
+            Ok(Ok(Ok(response))) if response.status().is_informational() => {
+                bad_gateway(format_args!("the component answered with status {}", response.status().as_u16()))
+            }
             Ok(Ok(Ok(response))) => respond(response, guard, deadline),
             Ok(Ok(Err(code))) => {
                 bad_gateway(format_args!("the component answered with an error: {}", code_text(&code)))
@@ -222,7 +221,10 @@ impl HandlerContainer {
         context: RequestContext,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
     ) -> wasmtime::Result<()> {
-        let proxy = self.pre.instantiate_async(&mut *store).await?;
+        let Pre::Handler(pre) = &self.prepared.pre else {
+            return Err(wasmtime::Error::msg("the component is not a handler"));
+        };
+        let proxy = pre.instantiate_async(&mut *store).await?;
         let scheme = if context.scheme == http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http };
         let mut request = request.map(|body| body.map_err(|error| HttpError::InternalError(Some(error.to_string()))));
         if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
