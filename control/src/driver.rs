@@ -84,7 +84,7 @@ impl Driver {
         let mut driver = Driver {
             objects,
             watch,
-            world: World { ca_pem, revision: snapshot.revision(), ..World::default() },
+            world: World::new(ca_pem, snapshot.revision()),
             interner: Interner::default(),
             kinds,
             dirty: Dirty::new(),
@@ -126,7 +126,8 @@ impl Driver {
     /// Takes in all changes there are; waits for one, or for a timer, when there is nothing else to do.
     async fn take_changes(&mut self) -> Result<(), WatchError> {
         if self.dirty.is_empty() && self.leftover.is_empty() {
-            let due = self.timers.next().map(|at| Duration::try_from(at.duration_since(self.now())).unwrap_or_default());
+            let due =
+                self.timers.next().map(|at| Duration::try_from(at.duration_since(self.now())).unwrap_or_default());
             let timer = async {
                 match due {
                     Some(delay) => tokio::time::sleep(delay).await,
@@ -184,7 +185,10 @@ impl Driver {
     /// Looks at the keys that are due and writes what the controllers decide; returns the newest revision written.
     async fn turn(&mut self, now: Timestamp) -> Revision {
         let leftover = std::mem::take(&mut self.leftover);
-        let keys = leftover.iter().cloned().chain(std::mem::take(&mut self.dirty).into_iter().filter(|key| !leftover.contains(key)));
+        let keys = leftover
+            .iter()
+            .cloned()
+            .chain(std::mem::take(&mut self.dirty).into_iter().filter(|key| !leftover.contains(key)));
         let mut keys = keys.collect::<Vec<Key>>().into_iter();
         let mut batch = Vec::new();
         let mut owners = Vec::new();
@@ -262,3 +266,6 @@ impl Driver {
 fn is_race(status: &Status) -> bool {
     matches!(status.code, 404 | 409)
 }
+
+#[cfg(test)]
+mod tests;

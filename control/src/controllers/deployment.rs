@@ -28,7 +28,8 @@ const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
 const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 const TOTAL_MAX: &str = "deployment.kubernetes.io/max-replicas";
 /// Annotations that say something about the deployment itself and aren't passed on to its replica sets.
-const OWN: &[&str] = &["kubectl.kubernetes.io/last-applied-configuration", REVISION, REVISION_HISTORY, DESIRED, TOTAL_MAX];
+const OWN: &[&str] =
+    &["kubectl.kubernetes.io/last-applied-configuration", REVISION, REVISION_HISTORY, DESIRED, TOTAL_MAX];
 const COMPONENT: &str = "deployment-controller";
 
 type Annotations = BTreeMap<String, String>;
@@ -89,7 +90,8 @@ impl<'a> Rollout<'a> {
         let mut members: Vec<Member<'_>> =
             owned.filter_map(|object| Some(Member { object, set: object.replica_set()? })).collect();
         members.sort_by_key(|member| (member.object.meta.created, member.object.meta.name.clone()));
-        let is_new = |member: &Member<'_>| member.set.template == spec.template && member.object.meta.deleting.is_none();
+        let is_new =
+            |member: &Member<'_>| member.set.template == spec.template && member.object.meta.deleting.is_none();
         let new = members.iter().position(is_new).map(|index| members.remove(index));
         let limits = if spec.recreate {
             Limits::recreate(spec.replicas)
@@ -148,13 +150,15 @@ impl<'a> Rollout<'a> {
         let mut template = whole["spec"]["template"].clone();
         let (namespace, prefix) = (&*self.object.meta.namespace, format!("{}-", self.object.meta.name));
         // A name that is taken belongs to something else with, by chance, the same hash, or to a set on its way out.
-        let is_free = |hash: &String| self.world.find(&kinds::REPLICA_SET, namespace, &format!("{prefix}{hash}")).is_none();
+        let is_free =
+            |hash: &String| self.world.find(&kinds::REPLICA_SET, namespace, &format!("{prefix}{hash}")).is_none();
         let hashes = std::iter::once(pod_template_hash(&template))
             .chain((1..).map(|attempt| pod_template_hash(&json!([template, attempt]))));
         let hash = hashes.into_iter().find(is_free).expect("invariant: attempts don't end");
         object::set_label(&mut template, POD_TEMPLATE_HASH_LABEL, hash.as_str());
         let mut selector = whole["spec"]["selector"].clone();
-        object::child_mut(&mut selector, "matchLabels").insert(POD_TEMPLATE_HASH_LABEL.to_owned(), hash.as_str().into());
+        object::child_mut(&mut selector, "matchLabels")
+            .insert(POD_TEMPLATE_HASH_LABEL.to_owned(), hash.as_str().into());
         let replicas = grow_new(&self.limits, 0, self.total());
         let mut annotations = self.passed_on();
         annotations.insert(REVISION.to_owned(), self.next_revision().to_string());
@@ -256,14 +260,13 @@ impl<'a> Rollout<'a> {
 
     fn is_saturated(&self, new: &Member<'_>) -> bool {
         let wanted = self.spec.replicas;
-        new.set.replicas == wanted
-            && new.number(DESIRED) == Some(wanted)
-            && new.set.status.available_replicas == wanted
+        new.set.replicas == wanted && new.number(DESIRED) == Some(wanted) && new.set.status.available_replicas == wanted
     }
 
     /// Deletes replica sets that are beyond the history that is kept, the oldest revisions first.
     fn forget_old(&self, outcome: &mut Outcome) {
-        let mut old: Vec<&Member<'_>> = self.old.iter().filter(|member| member.object.meta.deleting.is_none()).collect();
+        let mut old: Vec<&Member<'_>> =
+            self.old.iter().filter(|member| member.object.meta.deleting.is_none()).collect();
         let surplus = old.len().saturating_sub(usize::try_from(self.spec.revision_history_limit).unwrap_or(0));
         old.sort_by_key(|member| member.revision());
         for member in old.into_iter().take(surplus) {
@@ -351,20 +354,25 @@ impl<'a> Rollout<'a> {
 
     /// The name and the replica sets as [`status`] wants them.
     fn observed(&self) -> status::Observed {
-        status::Observed::new(self.new.map(|new| (Arc::clone(&new.object.meta.name), new.set)), self.old.iter().map(|old| old.set))
+        status::Observed::new(
+            self.new.map(|new| (Arc::clone(&new.object.meta.name), new.set)),
+            self.old.iter().map(|old| old.set),
+        )
     }
 
     /// Writes the status, unless the deployment itself is written in this turn.
     fn observe(&self, outcome: &mut Outcome) {
-        let is_written = outcome.writes.iter().any(|write| {
-            matches!(&write.write, ObjectWrite::Update { kind, .. } if *kind == self.object.kind)
-        });
+        let is_written = outcome
+            .writes
+            .iter()
+            .any(|write| matches!(&write.write, ObjectWrite::Update { kind, .. } if *kind == self.object.kind));
         let created = outcome.writes.iter().find_map(|write| match &write.write {
             ObjectWrite::Create { object, .. } => Some(object::name(object).to_owned()),
             _ => None,
         });
         let failure = self.world.failure(&super::Key::Deployment(self.object.key.clone()));
-        let next = status::next(self.spec, self.object, &self.limits, &self.observed(), created.as_deref(), failure, self.now);
+        let next =
+            status::next(self.spec, self.object, &self.limits, &self.observed(), created.as_deref(), failure, self.now);
         if let Some(at) = next.wake_at {
             outcome.wake(at);
         }

@@ -115,7 +115,8 @@ fn target(port: &ServicePort, pod: &Pod) -> Option<u16> {
         Some(IntOrPercent::Int(number)) => u16::try_from(*number).ok(),
         Some(IntOrPercent::Percent(name)) => {
             let protocol = port.protocol.as_deref().unwrap_or("TCP");
-            let declared = pod.ports.iter().find(|declared| *declared.name == **name && *declared.protocol == *protocol);
+            let declared =
+                pod.ports.iter().find(|declared| *declared.name == **name && *declared.protocol == *protocol);
             declared.map(|declared| declared.port).or_else(|| name.parse().ok())
         }
     }

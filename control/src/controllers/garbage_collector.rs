@@ -31,9 +31,12 @@ pub fn reconcile(world: &World, key: &str) -> Outcome {
 
 /// Deletes the object if none of its owners is left; forgets those that are gone otherwise.
 fn collect(world: &World, object: &Object, outcome: &mut Outcome) {
-    let (present, gone): (Vec<&Owner>, Vec<&Owner>) = object.meta.owners.iter().partition(|owner| may_exist(world, object, owner));
+    let (present, gone): (Vec<&Owner>, Vec<&Owner>) =
+        object.meta.owners.iter().partition(|owner| may_exist(world, object, owner));
     let is_leaving = |owner: &&Owner| {
-        world.by_uid(&owner.uid).is_some_and(|owner| owner.meta.deleting.is_some() && owner.meta.has_finalizer(FOREGROUND))
+        world
+            .by_uid(&owner.uid)
+            .is_some_and(|owner| owner.meta.deleting.is_some() && owner.meta.has_finalizer(FOREGROUND))
     };
     if present.is_empty() {
         outcome.write(delete(object));
@@ -90,7 +93,8 @@ fn orphan_dependents(world: &World, object: &Object, outcome: &mut Outcome) {
 fn forget_owners(object: &Object, is_forgotten: impl Fn(&str) -> bool, outcome: &mut Outcome) {
     let mut new = object.decode();
     let owners = object::list_at(&new, &["metadata", "ownerReferences"]).iter();
-    let kept: Vec<Value> = owners.filter(|owner| !object::str_at(owner, &["uid"]).is_some_and(&is_forgotten)).cloned().collect();
+    let kept: Vec<Value> =
+        owners.filter(|owner| !object::str_at(owner, &["uid"]).is_some_and(&is_forgotten)).cloned().collect();
     object::set_owner_references(&mut new, kept);
     outcome.write(update(object, new));
 }

@@ -33,7 +33,7 @@ impl Cluster {
     /// An empty cluster, at a fixed time.
     pub(crate) fn new() -> Cluster {
         Cluster {
-            world: World { ca_pem: "PEM".into(), ..World::default() },
+            world: World::new("PEM".into(), 0),
             dirty: Dirty::new(),
             now: "2026-11-21T04:00:00Z".parse().unwrap(),
             timers: Timers::default(),
@@ -225,7 +225,9 @@ impl Cluster {
                 let fields = rest.as_object_mut().unwrap();
                 fields.retain(|field, _| !matches!(field.as_str(), "apiVersion" | "kind"));
                 let metadata = fields.get_mut("metadata").and_then(Value::as_object_mut).unwrap();
-                metadata.retain(|field, _| !matches!(field.as_str(), "name" | "namespace" | "generateName" | "ownerReferences"));
+                metadata.retain(|field, _| {
+                    !matches!(field.as_str(), "name" | "namespace" | "generateName" | "ownerReferences")
+                });
                 if metadata.is_empty() {
                     fields.remove("metadata");
                 }
@@ -286,7 +288,9 @@ fn check_one_write_an_object(outcome: &Outcome) {
         let key = match &write.write {
             ObjectWrite::Create { kind, object }
             | ObjectWrite::Update { kind, object, .. }
-            | ObjectWrite::UpdateStatus { kind, object, .. } => kind.key(object::namespace(object), object::name(object)),
+            | ObjectWrite::UpdateStatus { kind, object, .. } => {
+                kind.key(object::namespace(object), object::name(object))
+            }
             ObjectWrite::Bind { namespace, name, .. } => kinds::POD.key(Some(namespace), name),
             ObjectWrite::Delete { kind, namespace, name, .. } => kind.key(namespace.as_deref(), name),
         };

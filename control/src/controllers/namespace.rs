@@ -69,7 +69,8 @@ fn terminate(world: &World, namespace: &Object, outcome: &mut Outcome) {
         return;
     }
     let mut object = namespace.decode();
-    let has_finalizers = object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    let has_finalizers =
+        object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     if has_finalizers {
         object["spec"]["finalizers"] = json!([]);
         outcome.write(update(namespace, object));

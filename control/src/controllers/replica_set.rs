@@ -163,9 +163,10 @@ fn observe(
 ) {
     let template_labels = set.template.pointer("/metadata/labels").and_then(Value::as_object);
     let is_labelled = |pod: &Object| {
-        template_labels.into_iter().flatten().all(|(key, value)| {
-            pod.meta.labels.get(key.as_str()).map(|label| &**label) == value.as_str()
-        })
+        template_labels
+            .into_iter()
+            .flatten()
+            .all(|(key, value)| pod.meta.labels.get(key.as_str()).map(|label| &**label) == value.as_str())
     };
     let mut status = ReplicaSetStatus {
         replicas: count(active.len()),

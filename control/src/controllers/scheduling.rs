@@ -38,7 +38,8 @@ pub fn reconcile(world: &World, now: Timestamp) -> Outcome {
         });
         if outcome.events.len() < EVENTS_MAX {
             let message = format!("Successfully assigned {}/{} to {node}", pod.meta.namespace, pod.meta.name);
-            let note = Note { component: COMPONENT, severity: Severity::Normal, reason: "Scheduled", message: &message };
+            let note =
+                Note { component: COMPONENT, severity: Severity::Normal, reason: "Scheduled", message: &message };
             outcome.events.push(record(world, pod, note, now));
         }
     }
@@ -87,7 +88,8 @@ fn refuse(world: &World, pod: &Object, reason: &Reason, now: Timestamp, outcome:
     status.insert("conditions".to_owned(), conditions.into());
     status.entry("phase").or_insert_with(|| "Pending".into());
     outcome.write(update_status(pod, whole["status"].take()));
-    let note = Note { component: COMPONENT, severity: Severity::Warning, reason: "FailedScheduling", message: &message };
+    let note =
+        Note { component: COMPONENT, severity: Severity::Warning, reason: "FailedScheduling", message: &message };
     outcome.events.push(record(world, pod, note, now));
     true
 }

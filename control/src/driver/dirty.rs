@@ -79,7 +79,8 @@ fn mark_pod(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         mark_deployments(world, set, dirty);
     }
     mark_endpoints(world, old, new, dirty);
-    let seat = |object: Option<&Object>| object.and_then(|object| object.pod()?.node.clone().filter(|_| !is_over(object)));
+    let seat =
+        |object: Option<&Object>| object.and_then(|object| object.pod()?.node.clone().filter(|_| !is_over(object)));
     if new.is_some_and(is_pending) && !old.is_some_and(is_pending) {
         dirty.insert(Key::Scheduling);
     }
@@ -138,7 +139,15 @@ fn mark_endpoints(world: &World, old: Option<&Object>, new: Option<&Object>, dir
         let pod = object.pod()?;
         pod.ip.as_ref()?;
         let (meta, ready) = (&object.meta, world.is_ready(object));
-        Some((pod.ip.clone(), ready, pod.is_over(), pod.node.clone(), meta.deleting.is_some(), meta.labels.clone(), meta.uid.clone()))
+        Some((
+            pod.ip.clone(),
+            ready,
+            pod.is_over(),
+            pod.node.clone(),
+            meta.deleting.is_some(),
+            meta.labels.clone(),
+            meta.uid.clone(),
+        ))
     };
     if old.and_then(facts) == new.and_then(facts) {
         return;
@@ -192,7 +201,8 @@ fn mark_garbage(world: &World, old: Option<&Object>, new: Option<&Object>, dirty
         dirty.extend(dependents(old));
     }
     // Owners that wait for the object to go, or to stop being theirs.
-    let owners: Vec<&Arc<str>> = old.into_iter().flat_map(|old| old.meta.owners.iter().map(|owner| &owner.uid)).collect();
+    let owners: Vec<&Arc<str>> =
+        old.into_iter().flat_map(|old| old.meta.owners.iter().map(|owner| &owner.uid)).collect();
     if new.is_none_or(|new| old.is_some_and(|old| old.meta.owners != new.meta.owners)) {
         for owner in owners.into_iter().filter_map(|uid| world.by_uid(uid)) {
             if owner.meta.deleting.is_some() {

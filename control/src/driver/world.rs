@@ -70,6 +70,11 @@ pub struct World {
 }
 
 impl World {
+    /// An empty world, as of a revision.
+    pub fn new(ca_pem: Arc<str>, revision: Revision) -> World {
+        World { ca_pem, revision, ..World::default() }
+    }
+
     /// The object under a storage key.
     pub fn get(&self, key: &str) -> Option<&Arc<Object>> {
         self.objects.get(key)
@@ -113,7 +118,9 @@ impl World {
         labels: &'a BTreeMap<Arc<str>, Arc<str>>,
     ) -> impl Iterator<Item = &'a Arc<Object>> {
         let candidates = labels.iter().map(|(key, value)| {
-            self.pods_by_label.get(&(namespace.clone(), key.clone(), value.clone())).map_or((0, None), |set| (set.len(), Some(set)))
+            self.pods_by_label
+                .get(&(namespace.clone(), key.clone(), value.clone()))
+                .map_or((0, None), |set| (set.len(), Some(set)))
         });
         let fewest = candidates.min_by_key(|(count, _)| *count).and_then(|(_, set)| set);
         let pods = fewest.into_iter().flat_map(OrdMap::values);
@@ -358,5 +365,8 @@ pub fn is_pending(object: &Object) -> bool {
 }
 
 fn range<'a>(members: &'a Members, prefix: &'a str) -> impl Iterator<Item = &'a Arc<Object>> {
-    members.range(Arc::<str>::from(prefix)..).map(|(_, object)| object).take_while(move |object| object.key.starts_with(prefix))
+    members
+        .range(Arc::<str>::from(prefix)..)
+        .map(|(_, object)| object)
+        .take_while(move |object| object.key.starts_with(prefix))
 }

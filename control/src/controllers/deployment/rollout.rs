@@ -178,7 +178,11 @@ mod tests {
     }
 
     fn sets() -> impl Strategy<Value = Vec<Set>> {
-        let set = (0i64..20, 0i64..20, 0i64..30).prop_map(|(replicas, available, total_max)| Set { replicas, available, total_max });
+        let set = (0i64..20, 0i64..20, 0i64..30).prop_map(|(replicas, available, total_max)| Set {
+            replicas,
+            available,
+            total_max,
+        });
         prop::collection::vec(set, 1..5)
     }
 

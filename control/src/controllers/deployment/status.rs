@@ -29,7 +29,10 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    pub(super) fn new<'a>(new: Option<(Arc<str>, &'a ReplicaSet)>, old: impl Iterator<Item = &'a ReplicaSet>) -> Observed {
+    pub(super) fn new<'a>(
+        new: Option<(Arc<str>, &'a ReplicaSet)>,
+        old: impl Iterator<Item = &'a ReplicaSet>,
+    ) -> Observed {
         let mut observed = Observed {
             updated: new.as_ref().map_or(0, |(_, set)| set.status.replicas),
             new: new.as_ref().map(|(name, _)| name.clone()),
@@ -67,7 +70,9 @@ impl Observed {
 /// Whether every pod is of the newest template and available.
 pub(super) fn is_complete(spec: &Deployment, object: &Object, observed: &Observed) -> bool {
     let counts = observed.counts(spec, object);
-    [counts.updated_replicas, counts.replicas, counts.available_replicas].into_iter().all(|count| count == spec.replicas)
+    [counts.updated_replicas, counts.replicas, counts.available_replicas]
+        .into_iter()
+        .all(|count| count == spec.replicas)
 }
 
 /// A status, and when to look at it again.
@@ -99,7 +104,8 @@ pub(super) fn next(
         wake_at = deadline(spec, &status).filter(|_| !is_complete(spec, object, observed));
     }
     let failure = failure.filter(|failure| failure.attempts > 1);
-    let failure = failure.map(|failure| condition(REPLICA_FAILURE, "True", "ReplicaSetCreateError", failure.message.clone()));
+    let failure =
+        failure.map(|failure| condition(REPLICA_FAILURE, "True", "ReplicaSetCreateError", failure.message.clone()));
     match observed.failure.clone().or(failure) {
         Some(failure) => set(&mut status, failure, at),
         None => status.conditions.retain(|condition| condition.kind != REPLICA_FAILURE),

@@ -17,7 +17,9 @@ fn key() -> Key {
 
 /// Every pod that has a node becomes ready, as a host would report it.
 fn make_ready(cluster: &mut Cluster, limit: usize) -> usize {
-    let waiting = |pod: &Arc<str>| cluster.world.get(pod).and_then(|pod| pod.pod()).is_some_and(|pod| pod.node.is_some() && !pod.ready);
+    let waiting = |pod: &Arc<str>| {
+        cluster.world.get(pod).and_then(|pod| pod.pod()).is_some_and(|pod| pod.node.is_some() && !pod.ready)
+    };
     let keys: Vec<Arc<str>> = cluster.keys(&kinds::POD).into_iter().filter(waiting).take(limit).collect();
     for key in &keys {
         cluster.edit(key, |pod| {
@@ -54,14 +56,26 @@ fn set_image(cluster: &mut Cluster, image: &str) {
 
 fn summary(cluster: &Cluster) -> String {
     let deployment = cluster.value(KEY);
-    let mut lines = vec![format!("{} {}", deployment["metadata"]["annotations"], without_conditions(&deployment["status"]))];
+    let mut lines =
+        vec![format!("{} {}", deployment["metadata"]["annotations"], without_conditions(&deployment["status"]))];
     for condition in deployment["status"]["conditions"].as_array().into_iter().flatten() {
-        lines.push(format!("  {}={} {}: {}", text(&condition["type"]), text(&condition["status"]), text(&condition["reason"]), text(&condition["message"])));
+        lines.push(format!(
+            "  {}={} {}: {}",
+            text(&condition["type"]),
+            text(&condition["status"]),
+            text(&condition["reason"]),
+            text(&condition["message"])
+        ));
     }
     for key in cluster.keys(&kinds::REPLICA_SET) {
         let set = cluster.value(&key);
         let image = text(&set["spec"]["template"]["spec"]["containers"][0]["image"]);
-        lines.push(format!("{} {image} {} {}", text(&set["metadata"]["name"]), set["spec"]["replicas"], set["metadata"]["annotations"]));
+        lines.push(format!(
+            "{} {image} {} {}",
+            text(&set["metadata"]["name"]),
+            set["spec"]["replicas"],
+            set["metadata"]["annotations"]
+        ));
     }
     lines.join("\n")
 }
@@ -84,25 +98,53 @@ fn cluster(replicas: i64) -> Cluster {
 
 #[test]
 fn a_new_deployment_makes_a_replica_set() {
-    expect![[""]].assert_eq(&cluster(3).ask(&key()));
+    expect![[r#"
+        create replicasets.apps/default/web-nvhglc2 {"metadata":{"annotations":{"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"1"},"labels":{"app":"web","pod-template-hash":"nvhglc2"}},"spec":{"minReadySeconds":0,"replicas":3,"selector":{"matchLabels":{"app":"web","pod-template-hash":"nvhglc2"}},"template":{"metadata":{"labels":{"app":"web","pod-template-hash":"nvhglc2"}},"spec":{"containers":[{"image":"web:1","imagePullPolicy":"IfNotPresent","name":"web","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}}}
+        status deployments.apps/default/web {"conditions":[{"lastTransitionTime":"2026-11-21T04:00:00Z","lastUpdateTime":"2026-11-21T04:00:00Z","message":"Deployment does not have minimum availability.","reason":"MinimumReplicasUnavailable","status":"False","type":"Available"},{"lastTransitionTime":"2026-11-21T04:00:00Z","lastUpdateTime":"2026-11-21T04:00:00Z","message":"Created new replica set \"web-nvhglc2\"","reason":"NewReplicaSetCreated","status":"True","type":"Progressing"}],"observedGeneration":1}
+        event Normal ScalingReplicaSet: Scaled up replica set web-nvhglc2 from 0 to 3
+        wake in 600 s
+    "#]].assert_eq(&cluster(3).ask(&key()));
 }
 
 #[test]
 fn a_rollout_from_start_to_end() {
     let mut cluster = cluster(3);
     cluster.settle();
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"1"} {"observedGeneration":1,"replicas":3,"unavailableReplicas":3,"updatedReplicas":3}
+          Available=False MinimumReplicasUnavailable: Deployment does not have minimum availability.
+          Progressing=True ReplicaSetUpdated: ReplicaSet "web-nvhglc2" is progressing.
+        web-nvhglc2 web:1 3 {"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"1"}"#]].assert_eq(&summary(&cluster));
     finish(&mut cluster);
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"1"} {"availableReplicas":3,"observedGeneration":1,"readyReplicas":3,"replicas":3,"updatedReplicas":3}
+          Available=True MinimumReplicasAvailable: Deployment has minimum availability.
+          Progressing=True NewReplicaSetAvailable: ReplicaSet "web-nvhglc2" has successfully progressed.
+        web-nvhglc2 web:1 3 {"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"1"}"#]].assert_eq(&summary(&cluster));
     set_image(&mut cluster, "web:2");
     cluster.settle();
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"2"} {"availableReplicas":3,"observedGeneration":2,"readyReplicas":3,"replicas":4,"unavailableReplicas":1,"updatedReplicas":1}
+          Available=True MinimumReplicasAvailable: Deployment has minimum availability.
+          Progressing=True ReplicaSetUpdated: ReplicaSet "web-bdmbd95" is progressing.
+        web-bdmbd95 web:2 1 {"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"2"}
+        web-nvhglc2 web:1 3 {"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"1"}"#]].assert_eq(&summary(&cluster));
     finish(&mut cluster);
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"2"} {"availableReplicas":3,"observedGeneration":2,"readyReplicas":3,"replicas":3,"updatedReplicas":3}
+          Available=True MinimumReplicasAvailable: Deployment has minimum availability.
+          Progressing=True NewReplicaSetAvailable: ReplicaSet "web-bdmbd95" has successfully progressed.
+        web-bdmbd95 web:2 3 {"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"2"}
+        web-nvhglc2 web:1 0 {"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"1"}"#]].assert_eq(&summary(&cluster));
     // Rolled back: the old set gets a new revision.
     set_image(&mut cluster, "web:1");
     finish(&mut cluster);
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"3"} {"availableReplicas":3,"observedGeneration":3,"readyReplicas":3,"replicas":3,"updatedReplicas":3}
+          Available=True MinimumReplicasAvailable: Deployment has minimum availability.
+          Progressing=True NewReplicaSetAvailable: ReplicaSet "web-nvhglc2" has successfully progressed.
+        web-bdmbd95 web:2 0 {"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"2"}
+        web-nvhglc2 web:1 3 {"deployment.kubernetes.io/desired-replicas":"3","deployment.kubernetes.io/max-replicas":"4","deployment.kubernetes.io/revision":"3","deployment.kubernetes.io/revision-history":"1"}"#]].assert_eq(&summary(&cluster));
 }
 
 #[test]
@@ -112,7 +154,12 @@ fn a_rollout_that_makes_no_progress_times_out() {
     set_image(&mut cluster, "web:broken");
     cluster.settle();
     cluster.pass(601);
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"2"} {"availableReplicas":2,"observedGeneration":2,"readyReplicas":2,"replicas":3,"unavailableReplicas":1,"updatedReplicas":1}
+          Available=True MinimumReplicasAvailable: Deployment has minimum availability.
+          Progressing=False ProgressDeadlineExceeded: ReplicaSet "web-nbv5tr2" has timed out progressing.
+        web-nbv5tr2 web:broken 1 {"deployment.kubernetes.io/desired-replicas":"2","deployment.kubernetes.io/max-replicas":"3","deployment.kubernetes.io/revision":"2"}
+        web-nvhglc2 web:1 2 {"deployment.kubernetes.io/desired-replicas":"2","deployment.kubernetes.io/max-replicas":"3","deployment.kubernetes.io/revision":"1"}"#]].assert_eq(&summary(&cluster));
 }
 
 #[test]
@@ -123,10 +170,19 @@ fn a_paused_deployment_scales_and_does_not_roll() {
     set_image(&mut cluster, "web:2");
     cluster.edit(KEY, |deployment| deployment["spec"]["replicas"] = 4.into());
     finish(&mut cluster);
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"1"} {"availableReplicas":4,"observedGeneration":4,"readyReplicas":4,"replicas":4}
+          Available=True MinimumReplicasAvailable: Deployment has minimum availability.
+          Progressing=Unknown DeploymentPaused: Deployment is paused
+        web-nvhglc2 web:1 4 {"deployment.kubernetes.io/desired-replicas":"4","deployment.kubernetes.io/max-replicas":"5","deployment.kubernetes.io/revision":"1"}"#]].assert_eq(&summary(&cluster));
     cluster.edit(KEY, |deployment| deployment["spec"]["paused"] = false.into());
     finish(&mut cluster);
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"2"} {"availableReplicas":4,"observedGeneration":5,"readyReplicas":4,"replicas":4,"updatedReplicas":4}
+          Available=True MinimumReplicasAvailable: Deployment has minimum availability.
+          Progressing=True NewReplicaSetAvailable: ReplicaSet "web-bdmbd95" has successfully progressed.
+        web-bdmbd95 web:2 4 {"deployment.kubernetes.io/desired-replicas":"4","deployment.kubernetes.io/max-replicas":"5","deployment.kubernetes.io/revision":"2"}
+        web-nvhglc2 web:1 0 {"deployment.kubernetes.io/desired-replicas":"4","deployment.kubernetes.io/max-replicas":"5","deployment.kubernetes.io/revision":"1"}"#]].assert_eq(&summary(&cluster));
 }
 
 #[test]
@@ -139,7 +195,12 @@ fn recreate_waits_for_the_old_pods() {
     // The old pods are being deleted, and no host has confirmed it.
     assert_eq!(cluster.keys(&kinds::REPLICA_SET).len(), 1);
     finish(&mut cluster);
-    expect![[""]].assert_eq(&summary(&cluster));
+    expect![[r#"
+        {"deployment.kubernetes.io/revision":"2"} {"availableReplicas":2,"observedGeneration":3,"readyReplicas":2,"replicas":2,"updatedReplicas":2}
+          Available=True MinimumReplicasAvailable: Deployment has minimum availability.
+          Progressing=True NewReplicaSetAvailable: ReplicaSet "web-bdmbd95" has successfully progressed.
+        web-bdmbd95 web:2 2 {"deployment.kubernetes.io/desired-replicas":"2","deployment.kubernetes.io/max-replicas":"2","deployment.kubernetes.io/revision":"2"}
+        web-nvhglc2 web:1 0 {"deployment.kubernetes.io/desired-replicas":"2","deployment.kubernetes.io/max-replicas":"2","deployment.kubernetes.io/revision":"1"}"#]].assert_eq(&summary(&cluster));
 }
 
 #[test]

@@ -28,13 +28,17 @@ fn ready_and_other_pods_behind_a_named_port() {
         pod("web-without-address"),
     ];
     let cluster = Cluster::with(pods.into_iter().chain([node("n"), service("http".into())]));
-    expect![[""]].assert_eq(&cluster.ask(&key()));
+    expect![[r#"
+        create endpointslices.discovery.k8s.io/default/web-cjpkt {"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"n","targetRef":{"kind":"Pod","name":"web-a","namespace":"default","uid":"uid-1"}},{"addresses":["10.0.0.2"],"conditions":{"ready":false,"serving":false,"terminating":false},"nodeName":"n","targetRef":{"kind":"Pod","name":"web-b","namespace":"default","uid":"uid-2"}}],"metadata":{"labels":{"endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"web","team":"a"}},"ports":[{"name":"","port":8080,"protocol":"TCP"}]}
+    "#]].assert_eq(&cluster.ask(&key()));
 }
 
 #[test]
 fn no_pods_make_an_empty_slice_and_no_selector_none() {
     let cluster = Cluster::with([service(8080.into())]);
-    expect![[""]].assert_eq(&cluster.ask(&key()));
+    expect![[r#"
+        create endpointslices.discovery.k8s.io/default/web-cjpkt {"addressType":"IPv4","endpoints":[],"metadata":{"labels":{"endpointslice.kubernetes.io/managed-by":"endpointslice-controller.k8s.io","kubernetes.io/service-name":"web","team":"a"}},"ports":[]}
+    "#]].assert_eq(&cluster.ask(&key()));
     let mut manual = service(8080.into());
     manual["spec"].as_object_mut().unwrap().remove("selector");
     assert_eq!(Cluster::with([manual]).ask(&key()), "");
@@ -56,7 +60,9 @@ fn listed(cluster: &Cluster) -> Vec<String> {
     let slices = cluster.keys(&kinds::ENDPOINT_SLICE).into_iter().map(|key| cluster.value(&key));
     let endpoints = slices.flat_map(|slice| slice["endpoints"].as_array().cloned().unwrap_or_default());
     let mut names: Vec<String> = endpoints
-        .map(|endpoint| format!("{} {}", endpoint["targetRef"]["name"].as_str().unwrap(), endpoint["conditions"]["ready"]))
+        .map(|endpoint| {
+            format!("{} {}", endpoint["targetRef"]["name"].as_str().unwrap(), endpoint["conditions"]["ready"])
+        })
         .collect();
     names.sort();
     names

@@ -29,8 +29,18 @@ fn what_has_no_owner_left_goes() {
         config("half", &[owner("gone"), owner("present")]),
         config("of-a-stranger", &[stranger]),
     ]);
-    let asked: Vec<String> = ["present", "garbage", "kept", "half", "of-a-stranger"].iter().map(|name| format!("{name}: {}", ask(&cluster, name))).collect();
-    expect![[""]].assert_eq(&asked.join("\n"));
+    let asked: Vec<String> = ["present", "garbage", "kept", "half", "of-a-stranger"]
+        .iter()
+        .map(|name| format!("{name}: {}", ask(&cluster, name)))
+        .collect();
+    expect![[r#"
+        present: 
+        garbage: delete configmaps/default/garbage
+
+        kept: 
+        half: update configmaps/default/half {"metadata":{"ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"kind":"ConfigMap","name":"present","uid":"present"}]}}
+
+        of-a-stranger: "#]].assert_eq(&asked.join("\n"));
 }
 
 fn leaving(name: &str, finalizer: &str) -> Value {
@@ -47,7 +57,10 @@ fn a_foreground_deletion_takes_dependents_first() {
         config("middle", &[owner("top")]),
         config("bottom", &[owner("middle")]),
     ]);
-    expect![[""]].assert_eq(&ask(&cluster, "top"));
+    expect![[r#"
+        delete configmaps/default/middle Foreground
+    "#]]
+    .assert_eq(&ask(&cluster, "top"));
     cluster.run(&Key::Garbage("configmaps/default/top".into()));
     cluster.settle();
     assert_eq!(cluster.world.range("configmaps/").count(), 0);
@@ -56,7 +69,10 @@ fn a_foreground_deletion_takes_dependents_first() {
 #[test]
 fn an_orphaning_deletion_leaves_dependents() {
     let mut cluster = Cluster::with([leaving("top", "orphan"), config("middle", &[owner("top")])]);
-    expect![[""]].assert_eq(&ask(&cluster, "top"));
+    expect![[r#"
+        update configmaps/default/middle {"metadata":{"ownerReferences":null}}
+    "#]]
+    .assert_eq(&ask(&cluster, "top"));
     cluster.run(&Key::Garbage("configmaps/default/top".into()));
     cluster.settle();
     let left: Vec<String> = cluster.world.range("configmaps/").map(|object| object.key.to_string()).collect();

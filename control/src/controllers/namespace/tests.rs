@@ -10,13 +10,29 @@ fn a_cluster_starts_with_four_furnished_namespaces() {
     cluster.run(&Key::Bootstrap);
     cluster.settle();
     let keys: Vec<String> = cluster.world.range("").map(|object| object.key.to_string()).collect();
-    expect![[""]].assert_eq(&keys.join("\n"));
+    expect![[r#"
+        configmaps/default/kube-root-ca.crt
+        configmaps/kube-node-lease/kube-root-ca.crt
+        configmaps/kube-public/kube-root-ca.crt
+        configmaps/kube-system/kube-root-ca.crt
+        namespaces/default
+        namespaces/kube-node-lease
+        namespaces/kube-public
+        namespaces/kube-system
+        serviceaccounts/default/default
+        serviceaccounts/kube-node-lease/default
+        serviceaccounts/kube-public/default
+        serviceaccounts/kube-system/default"#]]
+    .assert_eq(&keys.join("\n"));
 }
 
 #[test]
 fn a_namespace_is_furnished() {
     let cluster = Cluster::with([json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})]);
-    expect![[""]].assert_eq(&cluster.ask(&Key::Namespace("team".into())));
+    expect![[r#"
+        create serviceaccounts/team/default {}
+        create configmaps/team/kube-root-ca.crt {"data":{"ca.crt":"PEM"},"metadata":{"annotations":{"kubernetes.io/description":"Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters."}}}
+    "#]].assert_eq(&cluster.ask(&Key::Namespace("team".into())));
 }
 
 #[test]
@@ -38,5 +54,19 @@ fn a_namespace_goes_when_it_is_empty() {
     cluster.settle();
     // As one of the four every cluster has, it was made anew.
     let left: Vec<String> = cluster.world.range("").map(|object| object.key.to_string()).collect();
-    expect![[""]].assert_eq(&left.join("\n"));
+    expect![[r#"
+        configmaps/default/kube-root-ca.crt
+        configmaps/kube-node-lease/kube-root-ca.crt
+        configmaps/kube-public/kube-root-ca.crt
+        configmaps/kube-system/kube-root-ca.crt
+        namespaces/default
+        namespaces/kube-node-lease
+        namespaces/kube-public
+        namespaces/kube-system
+        nodes/n
+        serviceaccounts/default/default
+        serviceaccounts/kube-node-lease/default
+        serviceaccounts/kube-public/default
+        serviceaccounts/kube-system/default"#]]
+    .assert_eq(&left.join("\n"));
 }

@@ -18,7 +18,12 @@ fn pods_are_bound_or_told_why_not() {
     other["spec"]["schedulerName"] = "mine".into();
     let taken = running(large("taken", "1Gi"), "n", "10.0.0.1", true);
     let cluster = Cluster::with([node("n"), taken, pod("small"), large("large", "900Gi"), leaving, other]);
-    expect![[""]].assert_eq(&cluster.ask(&Key::Scheduling));
+    expect![[r#"
+        bind default/small n
+        status pods/default/large {"conditions":[{"lastProbeTime":null,"lastTransitionTime":"2026-11-21T04:00:00Z","message":"0/1 nodes are available: 1 Insufficient memory. memory: requested 900Gi; the largest host, n, has 7Gi free of 8Gi.","reason":"Unschedulable","status":"False","type":"PodScheduled"}]}
+        event Normal Scheduled: Successfully assigned default/small to n
+        event Warning FailedScheduling: 0/1 nodes are available: 1 Insufficient memory. memory: requested 900Gi; the largest host, n, has 7Gi free of 8Gi.
+    "#]].assert_eq(&cluster.ask(&Key::Scheduling));
 }
 
 #[test]
@@ -50,5 +55,15 @@ fn requests_count_limits_init_containers_and_overhead() {
     });
     cluster.create(pod);
     let object = cluster.world.get("pods/default/p").unwrap();
-    expect![[""]].assert_debug_eq(&object.pod().unwrap().shape.requests);
+    expect![[r#"
+        Amounts {
+            cpu_millis: 2110,
+            memory_bytes: 1073741824,
+            pods: 1,
+            extended: {
+                "nvidia.com/gpu": 1,
+            },
+        }
+    "#]]
+    .assert_debug_eq(&object.pod().unwrap().shape.requests);
 }

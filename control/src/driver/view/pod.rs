@@ -171,7 +171,8 @@ fn shape(spec: &PodSpec, interner: &mut Interner) -> Shape {
     let required = spec.affinity.as_ref().and_then(|affinity| {
         affinity.node_affinity.as_ref()?.required_during_scheduling_ignored_during_execution.as_ref()
     });
-    let affinity = required.map(|required| required.node_selector_terms.iter().map(|term| terms(term, interner)).collect());
+    let affinity =
+        required.map(|required| required.node_selector_terms.iter().map(|term| terms(term, interner)).collect());
     let tolerations = spec.tolerations.iter().map(|toleration| Toleration {
         key: toleration.key.as_deref().filter(|key| !key.is_empty()).map(|key| interner.string(key)),
         value: match toleration.operator.as_deref() {
@@ -183,7 +184,13 @@ fn shape(spec: &PodSpec, interner: &mut Interner) -> Shape {
     let tolerations = tolerations.collect();
     let selector = spec.node_selector.iter();
     let node_selector = selector.map(|(key, value)| (interner.string(key), interner.string(value))).collect();
-    Shape { requests: requests(spec, interner), node_selector, affinity, tolerations, priority: spec.priority.unwrap_or(0) }
+    Shape {
+        requests: requests(spec, interner),
+        node_selector,
+        affinity,
+        tolerations,
+        priority: spec.priority.unwrap_or(0),
+    }
 }
 
 /// An operator nobody knows makes the requirement impossible, not void.

@@ -164,7 +164,10 @@ fn deployment(json: &[u8], interner: &mut Interner) -> Result<(Meta, View), serd
         max_surge: rolling.max_surge.unwrap_or_else(quarter),
         max_unavailable: rolling.max_unavailable.unwrap_or_else(quarter),
         min_ready_seconds: whole.spec.min_ready_seconds.unwrap_or(0),
-        progress_deadline_seconds: whole.spec.progress_deadline_seconds.filter(|seconds| *seconds < i64::from(i32::MAX)),
+        progress_deadline_seconds: whole
+            .spec
+            .progress_deadline_seconds
+            .filter(|seconds| *seconds < i64::from(i32::MAX)),
         revision_history_limit: whole.spec.revision_history_limit.unwrap_or(10),
         selector: selector(&whole.spec.selector),
         template: Arc::new(unhashed(whole.spec.template)),
