@@ -21,6 +21,8 @@ pub struct Config {
     pub namespace: String,
     /// The context's name, for messages.
     pub context: String,
+    /// What else the kubeconfig says of the cluster, such as `extensions`.
+    pub cluster: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Why no configuration could be had.
@@ -181,6 +183,7 @@ impl Config {
                 .filter(|namespace| !namespace.is_empty())
                 .unwrap_or_else(|| "default".to_owned()),
             context: context_name.to_owned(),
+            cluster: cluster.other.clone(),
         })
     }
 }

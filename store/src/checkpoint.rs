@@ -30,10 +30,21 @@ pub(crate) struct Applied {
     pub(crate) revision: Revision,
 }
 
-/// Handle of the checkpoint's thread.
+/// Handle of the checkpoint's thread, which ends with the last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Checkpoint {
     shared: Arc<Shared>,
+    _guard: Arc<Guard>,
+}
+
+#[derive(Debug)]
+struct Guard(Arc<Shared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.pending.lock().is_stopping = true;
+        self.0.wake.notify_one();
+    }
 }
 
 #[derive(Debug)]
@@ -67,7 +78,8 @@ impl Checkpoint {
         let (snapshot, applied) = database.load()?;
         let shared = Arc::new(Shared { pending: Mutex::default(), wake: Condvar::new(), is_ephemeral });
         worker::start(shared.clone(), database, interval);
-        Ok((Checkpoint { shared }, snapshot, applied))
+        let guard = Arc::new(Guard(shared.clone()));
+        Ok((Checkpoint { shared, _guard: guard }, snapshot, applied))
     }
 
     /// Notes what was applied; returns at once.

@@ -157,9 +157,11 @@ impl Store {
     /// Ends all watches, writes a checkpoint and stops. The other handles fail from then on.
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         self.shared.cache.close();
-        self.shared.raft.shutdown().await.map_err(|error| ShutdownError(error.to_string()))?;
-        self.shared.checkpoint.stop().await.map_err(|error| ShutdownError(error.to_string()))?;
-        self.shared.log.stop().await.map_err(|error| ShutdownError(error.to_string()))
+        // Each part is stopped, also if one before it has failed.
+        let raft = self.shared.raft.shutdown().await.map_err(|error| ShutdownError(error.to_string()));
+        let checkpoint = self.shared.checkpoint.stop().await.map_err(|error| ShutdownError(error.to_string()));
+        let log = self.shared.log.stop().await.map_err(|error| ShutdownError(error.to_string()));
+        raft.and(checkpoint).and(log)
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::disk::{Disk, DiskFile};
 
@@ -15,6 +15,8 @@ use crate::disk::{Disk, DiskFile};
 #[derive(Clone, Debug)]
 pub struct SeededDisk {
     state: Arc<Mutex<State>>,
+    /// The power-on that this handle belongs to: what ran before a power cut can't touch the disk after it.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -24,7 +26,7 @@ struct State {
     /// Changes until the power goes.
     operations_left: Option<u64>,
     is_crashed: bool,
-    /// Files opened before the latest restart are of no use after it.
+    /// Counts restarts.
     generation: u64,
     lies_about_sync: bool,
     capacity_bytes: Option<u64>,
@@ -75,7 +77,7 @@ impl SeededDisk {
             lies_about_sync: false,
             capacity_bytes: None,
         };
-        SeededDisk { state: Arc::new(Mutex::new(state)) }
+        SeededDisk { state: Arc::new(Mutex::new(state)), generation: 0 }
     }
 
     /// The power goes after so many more changes and syncs.
@@ -99,30 +101,45 @@ impl SeededDisk {
     }
 
     /// The power goes if it has not yet, and comes back: of what was not synced, some is there, some is not, one write is torn.
-    pub fn restart(&self) {
+    /// The handles from before are of no use after it; this is the new one.
+    #[must_use]
+    pub fn restart(&self) -> SeededDisk {
         let mut state = self.state.lock();
         let State { files, random, .. } = &mut *state;
         for file in files.values() {
             let mut file = file.lock();
-            let mut kept: Vec<Unsynced> = std::mem::take(&mut file.unsynced);
-            kept.retain(|_| random.below(2) == 0);
-            if let Some(Unsynced::Write { data, .. }) = kept.last_mut() {
+            let mut unsynced: Vec<Unsynced> = std::mem::take(&mut file.unsynced);
+            let mut bytes = std::mem::take(&mut file.durable);
+            // A journal orders changes of the length; bytes beyond the length that is left are lost with it.
+            let lengths_kept = usize::try_from(random.below(unsynced.len() as u64 + 1)).expect("a count");
+            let length = unsynced[..lengths_kept].iter().fold(bytes.len(), |length, change| change.length_after(length));
+            let mut index = 0;
+            unsynced.retain(|change| {
+                index += 1;
+                if matches!(change, Unsynced::SetLen(_)) { index <= lengths_kept } else { random.below(2) == 0 }
+            });
+            if let Some(Unsynced::Write { data, .. }) = unsynced.last_mut() {
                 data.truncate(usize::try_from(random.below(data.len() as u64 + 1)).expect("a length"));
             }
-            let mut bytes = std::mem::take(&mut file.durable);
-            for change in &kept {
+            for change in &unsynced {
                 change.apply(&mut bytes);
             }
+            bytes.resize(length, 0);
             file.durable.clone_from(&bytes);
             file.current = bytes;
         }
         state.is_crashed = false;
         state.operations_left = None;
         state.generation += 1;
+        SeededDisk { state: self.state.clone(), generation: state.generation }
     }
 
-    fn change(&self) -> io::Result<()> {
+    /// Counts a change. What it changes is changed under the guard, so that a restart comes before or after.
+    fn change(&self) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state.lock();
+        if state.generation != self.generation {
+            return Err(no_power());
+        }
         if let Some(left) = &mut state.operations_left {
             if *left == 0 {
                 state.is_crashed = true;
@@ -130,7 +147,7 @@ impl SeededDisk {
                 *left -= 1;
             }
         }
-        if state.is_crashed { Err(no_power()) } else { Ok(()) }
+        if state.is_crashed { Err(no_power()) } else { Ok(state) }
     }
 }
 
@@ -139,6 +156,13 @@ fn no_power() -> io::Error {
 }
 
 impl Unsynced {
+    fn length_after(&self, length: usize) -> usize {
+        match self {
+            Unsynced::SetLen(length) => usize::try_from(*length).expect("a length"),
+            Unsynced::Write { offset, data } => length.max(usize::try_from(*offset).expect("an offset") + data.len()),
+        }
+    }
+
     fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Unsynced::SetLen(length) => bytes.resize(usize::try_from(*length).expect("a length"), 0),
@@ -166,32 +190,30 @@ impl Disk for SeededDisk {
 
     fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state.lock();
-        if state.is_crashed {
+        if state.is_crashed || state.generation != self.generation {
             return Err(no_power());
         }
         if !create && !state.files.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
         let bytes = state.files.entry(path.to_owned()).or_default().clone();
-        Ok(Box::new(SeededFile { bytes, disk: self.clone(), generation: state.generation }))
+        Ok(Box::new(SeededFile { bytes, disk: self.clone() }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change()?;
-        self.state.lock().files.remove(path);
+        self.change()?.files.remove(path);
         Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change()?;
-        let mut state = self.state.lock();
+        let mut state = self.change()?;
         let file = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.files.insert(to.to_owned(), file);
         Ok(())
     }
 
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {
-        self.change()
+        self.change().map(drop)
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Box<dyn Send + Sync>> {
@@ -203,21 +225,15 @@ impl Disk for SeededDisk {
 struct SeededFile {
     bytes: Arc<Mutex<Bytes>>,
     disk: SeededDisk,
-    generation: u64,
 }
 
 impl SeededFile {
     fn change(&self, change: Unsynced) -> io::Result<()> {
-        self.live()?;
-        self.disk.change()?;
+        let _state = self.disk.change()?;
         let mut bytes = self.bytes.lock();
         change.apply(&mut bytes.current);
         bytes.unsynced.push(change);
         Ok(())
-    }
-
-    fn live(&self) -> io::Result<()> {
-        if self.disk.state.lock().generation == self.generation { Ok(()) } else { Err(no_power()) }
     }
 
     fn fits(&self, length: u64) -> io::Result<()> {
@@ -257,11 +273,9 @@ impl DiskFile for SeededFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.live()?;
-        self.disk.change()?;
-        let lies = self.disk.state.lock().lies_about_sync;
+        let state = self.disk.change()?;
         let mut bytes = self.bytes.lock();
-        if !lies {
+        if !state.lies_about_sync {
             for change in std::mem::take(&mut bytes.unsynced) {
                 change.apply(&mut bytes.durable);
             }

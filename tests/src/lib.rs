@@ -1,1 +1,238 @@
-//! End-to-end tests.
+//! The harness of the end-to-end tests: a cluster of the real binary in a directory and on ports of its own, and the peers that talk to it.
+//!
+//! `cargo xtask test` says where the binary, the peers and the example components are. Nothing here sleeps for a fixed time to see a result:
+//! conditions are waited for, with a limit.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The longest wait for a condition.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `wasmctl up`. Dropping it kills the process.
+pub struct Cluster {
+    dir: PathBuf,
+    process: Child,
+    addresses: Value,
+    /// Keeps the directory of a cluster that made its own.
+    _own_dir: Option<TempDir>,
+}
+
+/// What a program printed, and how it ended.
+#[derive(Debug)]
+pub struct Printed {
+    /// Its exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Printed {
+    /// Fails the test unless the program succeeded; gives its standard output.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// Fails the test unless the program failed with this code; gives its standard error.
+    #[track_caller]
+    pub fn fails_with(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{}{}", self.stdout, self.stderr);
+        self.stderr
+    }
+}
+
+impl From<Output> for Printed {
+    fn from(output: Output) -> Printed {
+        Printed {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// The binary under test.
+pub fn wasmctl_path() -> PathBuf {
+    from_environment("CORACLE_TEST_WASMCTL")
+}
+
+/// An example component built from Rust.
+pub fn example(file: &str) -> PathBuf {
+    from_environment("CORACLE_TEST_GUESTS").join(file)
+}
+
+/// A component written as text, made for the tests.
+pub fn guest(file: &str) -> PathBuf {
+    root().join("tests/guests").join(file)
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is a folder of the repository").to_owned()
+}
+
+fn from_environment(name: &str) -> PathBuf {
+    match std::env::var_os(name) {
+        Some(path) => path.into(),
+        None => panic!("${name} is not set: run the tests with `cargo xtask test`"),
+    }
+}
+
+/// Runs `wasmctl` without a cluster.
+pub fn wasmctl(arguments: &[&str]) -> Printed {
+    run(Command::new(wasmctl_path()).args(arguments))
+}
+
+/// Runs a program to its end.
+pub fn run(command: &mut Command) -> Printed {
+    let output = command.stdin(Stdio::null()).output();
+    output.unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display())).into()
+}
+
+impl Cluster {
+    /// Starts a new cluster.
+    pub fn start() -> Cluster {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut cluster = Cluster::start_in(dir.path());
+        cluster._own_dir = Some(dir);
+        cluster
+    }
+
+    /// Starts the cluster of this directory, and waits until it is ready.
+    pub fn start_in(dir: &Path) -> Cluster {
+        let mut process = up(dir).stdout(Stdio::piped()).spawn().expect("wasmctl starts");
+        let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        // Reads on for as long as the process lives, so that it never waits for its output to be read.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if line.starts_with("ready in") {
+                    let _ = ready.send(());
+                }
+            }
+        });
+        if is_ready.recv_timeout(PATIENCE).is_err() {
+            let _ = process.kill();
+            panic!("wasmctl up did not become ready");
+        }
+        let addresses = std::fs::read(dir.join("addresses.json")).expect("addresses.json is written before ready");
+        let addresses = serde_json::from_slice(&addresses).expect("it is JSON");
+        Cluster { dir: dir.to_owned(), process, addresses, _own_dir: None }
+    }
+
+    /// Its data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// An address of `addresses.json`: `api`, `ingress` or `registry`.
+    pub fn address(&self, name: &str) -> &str {
+        self.addresses[name].as_str().expect("the address is there")
+    }
+
+    /// Kills the process as nothing else does, and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Asks the process to stop, and waits; gives its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        run(Command::new("kill").args(["-TERM", &self.process.id().to_string()])).ok();
+        self.process.wait().expect("it ends").code()
+    }
+
+    /// Runs `wasmctl` against this cluster.
+    pub fn wasmctl(&self, arguments: &[&str]) -> Printed {
+        run(Command::new(wasmctl_path()).args(arguments).env("KUBECONFIG", self.dir.join("kubeconfig")))
+    }
+
+    /// Runs the real `kubectl` against this cluster.
+    pub fn kubectl(&self, arguments: &[&str]) -> Printed {
+        let kubectl = from_environment("CORACLE_TEST_KUBECTL");
+        let home = self.dir.join("kubectl-home");
+        run(Command::new(kubectl).args(arguments).env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", home))
+    }
+
+    /// Runs the real `kubectl` with something on its standard input.
+    pub fn kubectl_with(&self, input: &str, arguments: &[&str]) -> Printed {
+        let file = self.dir.join("kubectl-input.yaml");
+        std::fs::write(&file, input).expect("the directory is writable");
+        let arguments: Vec<&str> = arguments.iter().map(|word| if *word == "-" { file.to_str().expect("UTF-8") } else { word }).collect();
+        self.kubectl(&arguments)
+    }
+
+    /// `GET http://HOST/PATH` through the ingress: the status and the body.
+    pub fn get(&self, host: &str, path: &str) -> (u16, String) {
+        self.try_get(host, path).expect("the ingress answers")
+    }
+
+    /// As `get`, where the ingress may not be there.
+    pub fn try_get(&self, host: &str, path: &str) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(self.address("ingress"))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok((status, if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() }))
+    }
+
+    /// An object as JSON, through `wasmctl`.
+    pub fn object(&self, what: &str) -> Value {
+        serde_json::from_str(&self.wasmctl(&["get", what, "-o", "json"]).ok()).expect("it is JSON")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The command that starts a cluster in `dir`, on free ports.
+pub fn up(dir: &Path) -> Command {
+    let mut command = Command::new(wasmctl_path());
+    command.args(["up", "--api-addr", "127.0.0.1:0", "--ingress-addr", "127.0.0.1:0", "--registry-addr", "127.0.0.1:0", "--data-dir"]).arg(dir);
+    command.env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// Waits until `condition` gives a value; fails the test with `what` if it never does.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn unchunk(body: &str) -> String {
+    let mut rest = body;
+    let mut text = String::new();
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let Ok(size) = usize::from_str_radix(size.trim(), 16) else { break };
+        if size == 0 || after.len() < size {
+            break;
+        }
+        text.push_str(&after[..size]);
+        rest = after[size..].trim_start_matches("\r\n");
+    }
+    text
+}

@@ -18,12 +18,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     peers::debian(&[("docker-registry", "docker-registry")])?;
     let kubectl = peers::kubectl()?;
     let guests = guests::build()?;
-    stage("wasmctl for the tests", cargo().args(["build", "--quiet", "--package", "wasmctl"]))?;
+    stage("wasmctl for the tests", cargo().args(["build", "--quiet", "--workspace", "--bin", "wasmctl"]))?;
     let mut command = cargo();
     if is_on_path("cargo-nextest") {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        command.args(["nextest", "run", "--workspace", "--features", "coracle-store/test-disk", "--no-fail-fast"]);
     } else {
-        command.args(["test", "--workspace", "--no-fail-fast"]);
+        command.args(["test", "--workspace", "--features", "coracle-store/test-disk", "--no-fail-fast"]);
     }
     command.args(args.filter.as_deref());
     command

@@ -39,11 +39,11 @@ fn run(shared: &Shared, mut database: Database, interval: Duration) {
 /// Waits until there is something to do, and then, unless someone waits for it, for an interval.
 fn gather(shared: &Shared, interval: Duration) -> Pending {
     let mut pending = shared.pending.lock();
-    while pending.applied.is_none() && pending.waiting.is_empty() {
+    while pending.applied.is_none() && pending.waiting.is_empty() && !pending.is_stopping {
         shared.wake.wait(&mut pending);
     }
     let mut rest = interval;
-    while pending.waiting.is_empty() && !rest.is_zero() {
+    while pending.waiting.is_empty() && !pending.is_stopping && !rest.is_zero() {
         let before = std::time::Instant::now();
         if shared.wake.wait_for(&mut pending, rest).timed_out() {
             break;

@@ -32,7 +32,7 @@ async fn a_sync_that_lies_is_found_out() {
 }
 
 async fn run(seed: u64, crashes: u64, lies: bool) -> Result<(), String> {
-    let disk = SeededDisk::new(seed);
+    let mut disk = SeededDisk::new(seed);
     if lies {
         disk.lie_about_sync();
     }
@@ -45,12 +45,12 @@ async fn run(seed: u64, crashes: u64, lies: bool) -> Result<(), String> {
             let disk = disk.clone();
             tokio::spawn(async move {
                 work(&disk, &mut random, &mut promises).await;
-                disk.restart();
-                verify(&disk, &mut promises).await.map(|()| (random, promises))
+                let disk = disk.restart();
+                verify(&disk, &mut promises).await.map(|()| (disk, random, promises))
             })
         };
         let after = round.await.map_err(|panic| format!("crash {crash}: {panic}"))?;
-        (random, promises) = after.map_err(|loss| format!("crash {crash}: {loss}"))?;
+        (disk, random, promises) = after.map_err(|loss| format!("crash {crash}: {loss}"))?;
     }
     Ok(())
 }

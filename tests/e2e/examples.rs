@@ -1,0 +1,40 @@
+//! Each example runs as its README says.
+
+use coracle_tests::{Cluster, eventually, example, root, wasmctl};
+
+#[test]
+fn hello() {
+    let cluster = Cluster::start();
+    let file = root().join("examples/hello/hello.wat");
+    let url = cluster.wasmctl(&["deploy", file.to_str().unwrap()]).ok();
+    assert!(url.starts_with("http://hello.localhost:"), "{url}");
+    assert_eq!(cluster.get("hello.localhost", "/"), (200, "Hello from Coracle!\n".to_owned()));
+
+    // The same as plain Kubernetes YAML, through the real kubectl.
+    cluster.wasmctl(&["delete", "deployment,service,ingress", "hello"]).ok();
+    cluster.wasmctl(&["push", file.to_str().unwrap(), "hello:1"]).ok();
+    let manifest = root().join("examples/hello/deployment.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/hello", "--timeout=60s"]).ok();
+    eventually("the ingress knows the pods", || (cluster.get("hello.localhost", "/").0 == 200).then_some(()));
+}
+
+#[test]
+fn hello_rust() {
+    let cluster = Cluster::start();
+    let file = example("hello_rust.wasm");
+    let deploy = ["deploy", file.to_str().unwrap(), "--name", "greeter", "--env", "GREETING_NAME=Ada", "--replicas", "2"];
+    cluster.wasmctl(&deploy).ok();
+    assert_eq!(cluster.get("greeter.localhost", "/"), (200, "Hello, Ada!\n".to_owned()));
+    assert_eq!(cluster.get("greeter.localhost", "/echo/1?a=b"), (200, "/echo/1?a=b\n".to_owned()));
+    assert_eq!(cluster.get("nobody.localhost", "/").0, 404);
+}
+
+#[test]
+fn job() {
+    let file = example("job.wasm");
+    let printed = wasmctl(&["run", file.to_str().unwrap(), "--env", "GREETING_NAME=Ada", "--", "3", "files"]);
+    assert_eq!(printed.code, 3, "{printed:?}");
+    assert_eq!(printed.stdout, "arguments: 3 files\nname: Ada\n");
+    assert_eq!(printed.stderr.trim(), "done");
+}

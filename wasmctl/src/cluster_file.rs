@@ -1,0 +1,46 @@
+//! What a kubeconfig of ours says beyond Kubernetes: where the cluster's registry and ingress are, and how to push.
+//! Kept in the kubeconfig's `extensions`, which other clients skip, so that one file is all that a user needs.
+
+use coracle_client::{Config, Kubeconfig};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
+
+/// The name of our entry in `clusters[].cluster.extensions`.
+const EXTENSION: &str = "coracle.dev";
+
+/// The cluster's own endpoints as its users reach them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Endpoints {
+    /// Host and port of the embedded registry (plain HTTP on loopback).
+    pub(crate) registry: String,
+    /// User for pushing.
+    pub(crate) registry_user: String,
+    /// Password for pushing.
+    pub(crate) registry_password: String,
+    /// Host and port of the ingress.
+    pub(crate) ingress: String,
+}
+
+/// Adds `endpoints` to every cluster of a kubeconfig.
+pub(crate) fn add(kubeconfig: &mut Kubeconfig, endpoints: &Endpoints) {
+    let extensions = json!([{ "name": EXTENSION, "extension": endpoints }]);
+    for cluster in &mut kubeconfig.clusters {
+        cluster.cluster.other.insert("extensions".to_owned(), extensions.clone());
+    }
+}
+
+/// Finds them again, in the current context's cluster.
+pub(crate) fn find(config: &Config) -> Result<Endpoints> {
+    let extension = config.cluster.get("extensions").and_then(Value::as_array).and_then(|extensions| {
+        extensions.iter().find(|entry| entry["name"] == EXTENSION)
+    });
+    let Some(extension) = extension else {
+        return Err(Failure::new("this kubeconfig does not say where the cluster's registry is")
+            .hint("use the kubeconfig that `wasmctl up` wrote, or deploy an image from a registry of your own by its reference"));
+    };
+    serde_json::from_value(extension["extension"].clone())
+        .map_err(|error| Failure::new(format!("kubeconfig: the extension {EXTENSION} does not parse: {error}")))
+}

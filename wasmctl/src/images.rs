@@ -1,0 +1,96 @@
+//! Components in registries, as the command line names them: the cluster's own registry with its credentials, and any other.
+
+use coracle_host::inspect::Inspection;
+use coracle_registry::{
+    CLUSTER_REGISTRY, ComponentConfig, Credentials, PullOptions, Puller, PushTarget, Reference, push_component,
+};
+
+use crate::cluster_file;
+use crate::context::Global;
+use crate::failure::{Failure, Result};
+
+/// Pushes a component to the cluster's registry as `name[:tag]`; gives the reference by digest that every host understands.
+pub(crate) async fn push(name: &str, bytes: Vec<u8>, inspection: &Inspection, global: &Global) -> Result<String> {
+    let name = name.strip_prefix(CLUSTER_REGISTRY).map_or(name, |rest| rest.trim_start_matches('/'));
+    if let Some((registry, _)) = name.split_once('/')
+        && (registry.contains('.') || registry.contains(':') || registry == "localhost")
+    {
+        return Err(Failure::usage(format!("{name}: pushing goes to the cluster's own registry, not to {registry}"))
+            .hint("push there with `wkg oci push` or `oras push`, then `wasmctl deploy` the reference"));
+    }
+    let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
+    let endpoints = cluster_file::find(&global.config()?)?;
+    let target = PushTarget {
+        base: format!("http://{}", endpoints.registry),
+        credentials: Some(Credentials { user: endpoints.registry_user, password: endpoints.registry_password }),
+        repository: repository.to_owned(),
+        tag: Some(tag.to_owned()),
+    };
+    let config = ComponentConfig {
+        imports: inspection.imports.clone(),
+        exports: inspection.exports.clone(),
+        ..ComponentConfig::default()
+    };
+    let pushed = push_component(&target, bytes.into(), &config).await.map_err(|error| Failure::new(error.to_string()))?;
+    Ok(format!("{CLUSTER_REGISTRY}/{repository}@{}", pushed.digest))
+}
+
+/// Pulls a component; gives its bytes and the digest that the reference means now.
+pub(crate) async fn pull(reference: &str, global: &Global) -> Result<(Vec<u8>, String)> {
+    let parsed = Reference::parse(reference).map_err(|error| Failure::usage(format!("{reference}: {error}")))?;
+    let cluster_registry = match global.config() {
+        Ok(config) => cluster_file::find(&config).ok().map(|endpoints| format!("http://{}", endpoints.registry)),
+        Err(_) => None,
+    };
+    let puller = Puller::new(PullOptions { cluster_registry, ..PullOptions::default() });
+    let dir = tempfile::tempdir()?;
+    let pulled = puller.pull_component(&parsed, &dir.path().join("component.wasm")).await.map_err(|error| Failure::new(error.to_string()))?;
+    Ok((std::fs::read(&pulled.path)?, pulled.digest.to_string()))
+}
+
+/// A reference with its tag replaced by the digest it meant when it was resolved.
+pub(crate) fn pinned(reference: &str, digest: &str) -> String {
+    let name = reference.split('@').next().unwrap_or(reference);
+    let name = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
+    };
+    format!("{name}@{digest}")
+}
+
+/// The last word of a reference's repository.
+pub(crate) fn stem(reference: &str) -> String {
+    let name = pinned(reference, "");
+    name.trim_end_matches('@').rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// A reference for people: the digest's first digits only.
+pub(crate) fn short(image: &str) -> String {
+    match image.split_once("@sha256:") {
+        Some((name, digest)) => format!("{name}@sha256:{}…", &digest[..digest.len().min(8)]),
+        None => image.to_owned(),
+    }
+}
+
+/// A size for people: `81 KB`.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.0} KB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_pinned_and_shortened() {
+        assert_eq!(pinned("127.0.0.1:5001/shop:1.2", "sha256:ab"), "127.0.0.1:5001/shop@sha256:ab");
+        assert_eq!(pinned("127.0.0.1:5001/shop", "sha256:ab"), "127.0.0.1:5001/shop@sha256:ab");
+        assert_eq!(pinned("example.com/a/shop:1@sha256:cd", "sha256:ab"), "example.com/a/shop@sha256:ab");
+        assert_eq!(stem("example.com/a/shop:1"), "shop");
+        assert_eq!(short("r/shop@sha256:0123456789"), "r/shop@sha256:01234567…");
+    }
+}

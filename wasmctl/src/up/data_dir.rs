@@ -1,0 +1,126 @@
+//! The data directory of `wasmctl up`: made private, locked by one process at a time, and the few files in it that others read.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rand::seq::IndexedRandom as _;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Result};
+
+/// A data directory that this process alone uses.
+pub(crate) struct DataDir {
+    path: PathBuf,
+    /// Holds the lock for as long as this lives.
+    _lock: File,
+}
+
+/// What a cluster is called and who may push to its registry: made once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Identity {
+    /// Of the file's format.
+    version: u32,
+    /// Two words, for people.
+    pub(crate) name: String,
+    /// The password of the registry's user `admin`.
+    pub(crate) registry_password: String,
+}
+
+const IDENTITY_VERSION: u32 = 1;
+const FIRST: &[&str] = &["amber", "brave", "calm", "clever", "eager", "gentle", "keen", "lively", "mellow", "nimble", "quiet", "swift"];
+const SECOND: &[&str] = &["badger", "beaver", "crane", "curlew", "heron", "marten", "otter", "plover", "salmon", "swan", "teal", "trout"];
+
+impl DataDir {
+    /// Opens or makes the directory, and locks it.
+    pub(crate) fn open(path: &Path) -> Result<DataDir> {
+        let failed = |error: std::io::Error| {
+            Failure::new(format!("data directory {}: {error}", path.display())).hint("name a folder that you can write with --data-dir")
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let lock_path = path.join("lock");
+        let mut lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(lock_path).map_err(failed)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut owner = String::new();
+            let _ = lock.read_to_string(&mut owner);
+            return Err(Failure::new(format!("data directory {} is in use by another `wasmctl up` (process {})", path.display(), owner.trim()))
+                .hint("use that cluster, stop it, or name another folder with --data-dir"));
+        }
+        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
+        Ok(DataDir { path: path.to_owned(), _lock: lock })
+    }
+
+    /// A file or folder in it.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The cluster's identity; `true` if it was made now.
+    pub(crate) fn identity(&self) -> Result<(Identity, bool)> {
+        let path = self.join("cluster.json");
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let identity: Identity = serde_json::from_slice(&bytes).map_err(|error| {
+                    Failure::new(format!("{}: not what was written there: {error}", path.display()))
+                        .hint("restore the file from a backup; removing it gives the cluster another name and registry password")
+                })?;
+                if identity.version != IDENTITY_VERSION {
+                    return Err(Failure::new(format!("{}: version {} is from another release", path.display(), identity.version)));
+                }
+                Ok((identity, false))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let mut random = rand::rng();
+                let word = |words: &[&str], random: &mut rand::rngs::ThreadRng| words.choose(random).copied().unwrap_or("coracle").to_owned();
+                let name = format!("{}-{}", word(FIRST, &mut random), word(SECOND, &mut random));
+                let registry_password = format!("{:032x}", rand::random::<u128>());
+                let identity = Identity { version: IDENTITY_VERSION, name, registry_password };
+                self.write("cluster.json", &serde_json::to_vec_pretty(&identity).expect("an identity is plain data"))?;
+                Ok((identity, true))
+            }
+            Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
+        }
+    }
+
+    /// Writes a private file as a whole: a reader sees the old one or the new one.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (path, part) = (self.join(name), self.join(&format!("{name}.part")));
+        let write = || -> std::io::Result<()> {
+            let _ = fs::remove_file(&part);
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&part, &path)
+        };
+        write().map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_process_is_refused_and_an_identity_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let first = DataDir::open(&path).unwrap();
+        let (identity, is_new) = first.identity().unwrap();
+        assert!(is_new);
+        // flock locks belong to the open file, so a second open in this process is refused as another process's is.
+        let refused = DataDir::open(&path).err().unwrap().to_string();
+        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        drop(first);
+        let (again, is_new) = DataDir::open(&path).unwrap().identity().unwrap();
+        assert!(!is_new);
+        assert_eq!(again.name, identity.name);
+    }
+}

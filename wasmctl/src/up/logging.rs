@@ -1,0 +1,14 @@
+//! Where the cluster's own log goes: standard error, warnings and worse unless `$RUST_LOG` says otherwise, JSON on request.
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging, once.
+pub(crate) fn start(is_json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,openraft=error"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if is_json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+}

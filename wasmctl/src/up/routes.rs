@@ -1,0 +1,84 @@
+//! Keeps the ingress's routing table true: watches Ingresses, Services and EndpointSlices, and swaps in a new table after each burst of
+//! changes. Decides nothing itself; `coracle_net::RouteBook` does.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use coracle_api::kinds;
+use coracle_client::{Client, InformerEvent, ListOptions};
+use coracle_net::views::{IngressView, ObjectName, ServiceView, SliceView};
+use coracle_net::{Handlers, RouteBook, RoutingTable};
+use futures::{FutureExt as _, StreamExt as _};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+/// Runs until `shutdown`.
+pub(crate) async fn keep(
+    client: Client,
+    node: String,
+    handlers: Arc<dyn Handlers>,
+    routes: Arc<ArcSwap<RoutingTable>>,
+    shutdown: CancellationToken,
+) {
+    let informer = |plural: &str| {
+        let kind = kinds::by_any_name(plural).expect("the kind is built in");
+        client.informer(kind, None, ListOptions::default()).map(move |event| (kind.kind, event))
+    };
+    let mut changes = futures::stream::select_all([informer("ingresses"), informer("services"), informer("endpointslices")]);
+    let mut handler_changes = handlers.changes();
+    let mut book = RouteBook::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            changed = handler_changes.changed() => match changed {
+                Ok(()) => book.handlers_changed(),
+                Err(_) => return,
+            },
+            Some((kind, event)) = changes.next() => take(&mut book, kind, event),
+        }
+        // One table for a whole burst: take what has arrived already before building.
+        while let Some(Some((kind, event))) = changes.next().now_or_never() {
+            take(&mut book, kind, event);
+        }
+        if book.is_changed() {
+            routes.store(Arc::new(book.build(handlers.as_ref(), &node)));
+        }
+    }
+}
+
+fn take(book: &mut RouteBook, kind: &str, event: InformerEvent) {
+    match (kind, event) {
+        ("Ingress", InformerEvent::Restarted(items)) => book.replace_ingresses(items.iter().filter_map(IngressView::from_json)),
+        ("Service", InformerEvent::Restarted(items)) => book.replace_services(items.iter().filter_map(ServiceView::from_json)),
+        (_, InformerEvent::Restarted(items)) => book.replace_slices(items.iter().filter_map(SliceView::from_json)),
+        (kind, InformerEvent::Applied(object)) => apply(book, kind, &object),
+        (kind, InformerEvent::Deleted(object)) => {
+            let Some(name) = ObjectName::from_json(&object) else { return };
+            match kind {
+                "Ingress" => book.delete_ingress(&name),
+                "Service" => book.delete_service(&name),
+                _ => book.delete_slice(&name),
+            }
+        }
+    }
+}
+
+fn apply(book: &mut RouteBook, kind: &str, object: &Value) {
+    match kind {
+        "Ingress" => {
+            if let Some(view) = IngressView::from_json(object) {
+                book.put_ingress(view);
+            }
+        }
+        "Service" => {
+            if let Some(view) = ServiceView::from_json(object) {
+                book.put_service(view);
+            }
+        }
+        _ => {
+            if let Some(view) = SliceView::from_json(object) {
+                book.put_slice(view);
+            }
+        }
+    }
+}

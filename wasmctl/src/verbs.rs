@@ -1,0 +1,81 @@
+//! The command line: one variant and one file a verb. Doc comments here are the help texts.
+
+mod apply;
+mod completion;
+mod delete;
+pub(crate) mod deploy;
+mod describe;
+mod events;
+pub(crate) use events::last_seen;
+mod get;
+mod inspect;
+mod logs;
+mod pull;
+mod push;
+mod run;
+mod status;
+mod up;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::context::{Global, block_on};
+use crate::failure::Result;
+
+/// Coracle: a WebAssembly-native workload orchestrator in one binary.
+///
+/// Start a cluster with `wasmctl up`, run a component on it with `wasmctl deploy FILE`.
+#[derive(Debug, Parser)]
+#[command(name = "wasmctl", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Up(up::Args),
+    Deploy(deploy::Args),
+    Get(get::Args),
+    Describe(describe::Args),
+    Logs(logs::Args),
+    Events(events::Args),
+    Delete(delete::Args),
+    Apply(apply::Args),
+    Push(push::Args),
+    Pull(pull::Args),
+    Inspect(inspect::Args),
+    Run(run::Args),
+    Status(status::Args),
+    Version(version::Args),
+    Completion(completion::Args),
+}
+
+impl Cli {
+    /// Runs the verb that was asked for.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let global = &self.global;
+        let done = match self.verb {
+            Verb::Up(args) => return up::run(args, global),
+            Verb::Run(args) => return run::run(&args, global),
+            Verb::Deploy(args) => block_on(deploy::run(args, global)),
+            Verb::Get(args) => block_on(get::run(args, global)),
+            Verb::Describe(args) => block_on(describe::run(args, global)),
+            Verb::Logs(args) => block_on(logs::run(args, global)),
+            Verb::Events(args) => block_on(events::run(args, global)),
+            Verb::Delete(args) => block_on(delete::run(args, global)),
+            Verb::Apply(args) => block_on(apply::run(args, global)),
+            Verb::Push(args) => block_on(push::run(args, global)),
+            Verb::Pull(args) => block_on(pull::run(args, global)),
+            Verb::Inspect(args) => block_on(inspect::run(args, global)),
+            Verb::Status(args) => block_on(status::run(args, global)),
+            Verb::Version(args) => block_on(version::run(args, global)),
+            Verb::Completion(args) => completion::run(&args),
+        };
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}

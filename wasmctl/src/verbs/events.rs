@@ -1,0 +1,58 @@
+//! `wasmctl events`: what happened lately, oldest first.
+
+use coracle_api::kinds;
+use coracle_client::{ListOptions, TableInclude};
+use serde_json::json;
+
+use crate::context::{Global, Namespace};
+use crate::failure::Result;
+use crate::{output, resources};
+
+/// Show what happened lately, oldest first
+///
+/// Examples:
+///   wasmctl events
+///   wasmctl events --for pod/web-1
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    namespace: Namespace,
+    /// Every namespace
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Only what concerns this object
+    #[arg(long = "for", value_name = "KIND/NAME")]
+    about: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
+    let client = global.client()?;
+    let namespace = (!args.all_namespaces).then(|| args.namespace.or_default(client.config()));
+    let kind = kinds::by_any_name("events").expect("events are built in");
+    let mut options = ListOptions::default();
+    if let Some(about) = &args.about {
+        let selection = resources::parse_pair(about)?;
+        options.field_selector =
+            Some(format!("involvedObject.kind={},involvedObject.name={}", selection.kind.kind, selection.names[0]));
+    }
+    let table = client.list_table(kind, namespace.as_deref(), &options, TableInclude::Object).await?;
+    let mut rows = table["rows"].as_array().cloned().unwrap_or_default();
+    rows.sort_by_key(|row| last_seen(&row["object"]));
+    if rows.is_empty() {
+        eprintln!("No events found.");
+        return Ok(());
+    }
+    let sorted = json!({ "columnDefinitions": table["columnDefinitions"], "rows": rows });
+    print!("{}", output::table(&sorted, false, namespace.is_none(), true, &mut Vec::new()));
+    Ok(())
+}
+
+/// When an event was last seen, as sortable text.
+pub(crate) fn last_seen(event: &serde_json::Value) -> String {
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    text(&event["lastTimestamp"])
+        .or_else(|| text(&event["eventTime"]))
+        .or_else(|| text(&event["metadata"]["creationTimestamp"]))
+        .unwrap_or_default()
+}

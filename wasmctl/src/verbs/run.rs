@@ -1,0 +1,93 @@
+//! `wasmctl run`: one component without a cluster.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::ExitCode;
+
+use coracle_host::inspect::Kind;
+use coracle_host::wasm::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{Global, block_on};
+use crate::failure::{Failure, Result, chain};
+use crate::{files, images};
+
+/// Run a component without a cluster: a command to its end, a handler until interrupted
+///
+/// Examples:
+///   wasmctl run job.wasm -- --verbose input.txt
+///   wasmctl run hello.wat --addr 127.0.0.1:8000
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// A component file, or an OCI reference
+    #[arg(value_name = "FILE|REFERENCE")]
+    what: String,
+    /// An environment variable, K=V; may be repeated
+    #[arg(long, value_name = "K=V")]
+    env: Vec<String>,
+    /// Where a handler answers
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    addr: SocketAddr,
+    /// The most memory the component may have, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    memory_mib: u64,
+    /// Arguments of a command
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
+    let path = Path::new(&args.what);
+    let bytes = if files::is_component(path) || path.exists() {
+        files::read_component(path)?
+    } else {
+        block_on(images::pull(&args.what, global))?.0
+    };
+    let inspection = super::inspect::inspect(&args.what, &bytes)?;
+    let mut env = Vec::new();
+    for pair in &args.env {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Failure::usage(format!("--env {pair}: not K=V")));
+        };
+        env.push((key.to_owned(), value.to_owned()));
+    }
+    let options = |file: &Path| RunOptions {
+        file: file.to_owned(),
+        args: std::iter::once(args.what.clone()).chain(args.arguments.clone()).collect(),
+        env: env.clone(),
+        memory_bytes_max: args.memory_mib << 20,
+    };
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("component.wasm");
+    std::fs::write(&file, &bytes)?;
+    let failed = |error: StandaloneError| Failure::new(format!("{}: {}", args.what, chain(&error)));
+    match inspection.kind {
+        Kind::Command => {
+            let exit = block_on(async { run_standalone(options(&file)).await.map_err(failed) })?;
+            if !exit.message.is_empty() {
+                eprintln!("{}: {}", args.what, exit.message);
+            }
+            Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
+        }
+        Kind::HttpHandler02 if !args.arguments.is_empty() => Err(Failure::usage("a handler takes no arguments")),
+        Kind::HttpHandler02 => {
+            let listener = TcpListener::bind(args.addr)
+                .map_err(|error| Failure::new(format!("--addr {}: {error}", args.addr)).hint("another port may be free: port 0 takes any"))?;
+            eprintln!("answering at http://{}/ until Ctrl-C", listener.local_addr()?);
+            listener.set_nonblocking(true)?;
+            let shutdown = CancellationToken::new();
+            let interrupted = shutdown.clone();
+            block_on(async move {
+                tokio::spawn(async move {
+                    let _ = tokio::signal::ctrl_c().await;
+                    interrupted.cancel();
+                });
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                serve_standalone(options(&file), ServeOptions { listener, shutdown }).await.map_err(failed)
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        kind => Err(Failure::new(format!("{}: cannot run by itself: it is a {}", args.what, super::inspect::describe(kind)))),
+    }
+}

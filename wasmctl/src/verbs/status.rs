@@ -1,0 +1,90 @@
+//! `wasmctl status`: the cluster in a few lines, and what is wrong with it.
+
+use std::collections::BTreeMap;
+
+use coracle_api::{kinds, object};
+use coracle_client::ListOptions;
+use serde_json::{Value, json};
+
+use crate::context::Global;
+use crate::failure::Result;
+use crate::rollout::is_ready;
+
+/// Show the cluster's members, hosts and pods, and what is wrong
+///
+/// Examples:
+///   wasmctl status
+///   wasmctl status --output json
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// Print as JSON
+    #[arg(short, long, value_parser = ["json"])]
+    output: Option<String>,
+}
+
+pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
+    let client = global.client()?;
+    let nodes = client.list(kinds::by_any_name("nodes").expect("built in"), None, &ListOptions::default()).await?.items;
+    let pods = client.list(kinds::by_any_name("pods").expect("built in"), None, &ListOptions::default()).await?.items;
+    let summary = summarise(&nodes, &pods);
+    if args.output.is_some() {
+        println!("{summary:#}");
+        return Ok(());
+    }
+    println!("cluster {}   {}", client.config().context, client.config().server);
+    println!("hosts   {} ready, {} not ready", summary["hosts"]["ready"], summary["hosts"]["notReady"]);
+    let phases: Vec<String> = summary["pods"].as_object().into_iter().flatten().map(|(phase, count)| format!("{count} {}", phase.to_lowercase())).collect();
+    println!("pods    {}", if phases.is_empty() { "none".to_owned() } else { phases.join(", ") });
+    for problem in summary["problems"].as_array().into_iter().flatten() {
+        println!("problem {}", problem.as_str().unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn summarise(nodes: &[Value], pods: &[Value]) -> Value {
+    let (ready, lost): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| is_ready(node));
+    let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut problems: Vec<String> = lost.iter().map(|node| format!("host {} is not ready", object::name(node))).collect();
+    let mut reasons: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for pod in pods {
+        *phases.entry(pod["status"]["phase"].as_str().unwrap_or("Unknown")).or_default() += 1;
+        if let Some(reason) = reason(pod) {
+            let name = format!("{}/{}", object::namespace(pod).unwrap_or_default(), object::name(pod));
+            reasons.entry(reason).or_insert((0, name)).0 += 1;
+        }
+    }
+    problems.extend(reasons.into_iter().map(|(reason, (count, first))| match count {
+        1 => format!("pod {first}: {reason}"),
+        _ => format!("pod {first} and {} more: {reason}", count - 1),
+    }));
+    json!({ "hosts": { "ready": ready.len(), "notReady": lost.len() }, "pods": phases, "problems": problems })
+}
+
+/// Why a pod that should run does not.
+fn reason(pod: &Value) -> Option<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let conditions = pod["status"]["conditions"].as_array();
+    if let Some(unplaced) = conditions.into_iter().flatten().find(|it| it["type"] == "PodScheduled" && it["status"] == "False") {
+        return Some(format!("pending: {}", text(&unplaced["message"])));
+    }
+    let containers = pod["status"]["containerStatuses"].as_array();
+    let waiting = containers.into_iter().flatten().map(|it| &it["state"]["waiting"]).find(|it| it["reason"].is_string())?;
+    (waiting["reason"] != "ContainerCreating").then(|| format!("{}: {}", text(&waiting["reason"]), text(&waiting["message"])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn like_problems_are_one_line() {
+        let ready = json!([{"type": "Ready", "status": "True"}]);
+        let nodes = [json!({"metadata": {"name": "h1"}, "status": {"conditions": ready}}), json!({"metadata": {"name": "h2"}})];
+        let unplaced = json!([{"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}]);
+        let pod = |name: &str| json!({"metadata": {"namespace": "default", "name": name}, "status": {"phase": "Pending", "conditions": unplaced}});
+        expect![[r#"{"hosts":{"notReady":1,"ready":1},"pods":{"Pending":2},"problems":["host h2 is not ready","pod default/a and 1 more: pending: 0/2 nodes are available"]}"#]]
+            .assert_eq(&summarise(&nodes, &[pod("a"), pod("b")]).to_string());
+    }
+}
