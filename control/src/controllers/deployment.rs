@@ -370,9 +370,9 @@ impl<'a> Rollout<'a> {
             ObjectWrite::Create { object, .. } => Some(object::name(object).to_owned()),
             _ => None,
         });
-        let failure = self.world.failure(&super::Key::Deployment(self.object.key.clone()));
+        let refusal = self.world.refusal(&super::Key::Deployment(self.object.key.clone()));
         let next =
-            status::next(self.spec, self.object, &self.limits, &self.observed(), created.as_deref(), failure, self.now);
+            status::next(self.spec, self.object, &self.limits, &self.observed(), created.as_deref(), refusal, self.now);
         if let Some(at) = next.wake_at {
             outcome.wake(at);
         }

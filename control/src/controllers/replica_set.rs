@@ -185,11 +185,10 @@ fn observe(
             outcome.wake(available_at);
         }
     }
-    let failure = world.failure(&Key::ReplicaSet(object.key.clone())).filter(|failure| failure.attempts > 1);
-    match failure {
+    match world.refusal(&Key::ReplicaSet(object.key.clone())) {
         None => status.conditions.retain(|condition| condition.kind != FAILURE),
-        Some(failure) if status.conditions.iter().any(|condition| condition.message == failure.message) => {}
-        Some(failure) => {
+        Some(refusal) if status.conditions.iter().any(|condition| condition.message == refusal) => {}
+        Some(refusal) => {
             status.conditions.retain(|condition| condition.kind != FAILURE);
             status.conditions.push(Condition {
                 kind: FAILURE.to_owned(),
@@ -197,9 +196,9 @@ fn observe(
                 last_update_time: None,
                 last_transition_time: Some(whole_second(now)),
                 reason: "FailedCreate".to_owned(),
-                message: failure.message.clone(),
+                message: refusal.to_owned(),
             });
-            let message = format!("Error creating: {}", failure.message);
+            let message = format!("Error creating: {refusal}");
             let note =
                 Note { component: COMPONENT, severity: Severity::Warning, reason: "FailedCreate", message: &message };
             outcome.events.push(record(world, object, note, now));

@@ -190,10 +190,12 @@ fn mark_garbage(world: &World, old: Option<&Object>, new: Option<&Object>, dirty
         Some(new) if new.meta.deleting.is_some() && !new.meta.finalizers.is_empty() => {
             dirty.insert(Key::Garbage(new.key.clone()));
         }
-        Some(new) if new.meta.deleting.is_none() && !new.meta.owners.is_empty() => {
-            if old.is_none_or(|old| old.meta.owners != new.meta.owners) {
-                dirty.insert(Key::Garbage(new.key.clone()));
-            }
+        Some(new)
+            if new.meta.deleting.is_none()
+                && !new.meta.owners.is_empty()
+                && old.is_none_or(|old| old.meta.owners != new.meta.owners) =>
+        {
+            dirty.insert(Key::Garbage(new.key.clone()));
         }
         _ => {}
     }

@@ -29,6 +29,8 @@ pub struct Failure {
     pub retry_at: Timestamp,
     /// What the API said.
     pub message: String,
+    /// Whether it only said that somebody else was faster.
+    pub is_race: bool,
 }
 
 /// The pods of a node and the sum of what they request.
@@ -187,15 +189,21 @@ impl World {
         self.failures.get(key)
     }
 
-    /// Notes that a key's writes were refused; says when to try again. Conflicts are retried at once for a while.
-    pub fn fail(&mut self, key: &Key, message: String, is_conflict: bool, now: Timestamp) -> Timestamp {
+    /// What the API said against the key's last writes, more than once and not for a mere race.
+    pub fn refusal(&self, key: &Key) -> Option<&str> {
+        let failure = self.failures.get(key).filter(|failure| failure.attempts > 1 && !failure.is_race);
+        failure.map(|failure| failure.message.as_str())
+    }
+
+    /// Notes that a key's writes were refused; says when to try again. Races are retried at once for a while.
+    pub fn fail(&mut self, key: &Key, message: String, is_race: bool, now: Timestamp) -> Timestamp {
         let attempts = self.failures.get(key).map_or(0, |failure| failure.attempts) + 1;
         let delay_ms = match attempts {
-            0..=5 if is_conflict => 0,
+            0..=5 if is_race => 0,
             _ => (10_i64 << attempts.min(12)).min(30_000),
         };
         let retry_at = now + SignedDuration::from_millis(delay_ms);
-        self.failures.insert(key.clone(), Failure { attempts, retry_at, message });
+        self.failures.insert(key.clone(), Failure { attempts, retry_at, message, is_race });
         retry_at
     }
 

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::rollout::Limits;
 use crate::controllers::whole_second;
 use crate::driver::view::{Condition, Deployment, DeploymentStatus, Object, ReplicaSet};
-use crate::driver::world::Failure;
 
 const AVAILABLE: &str = "Available";
 const PROGRESSING: &str = "Progressing";
@@ -88,7 +87,7 @@ pub(super) fn next(
     limits: &Limits,
     observed: &Observed,
     created: Option<&str>,
-    failure: Option<&Failure>,
+    refusal: Option<&str>,
     now: Timestamp,
 ) -> Next {
     let mut status = observed.counts(spec, object);
@@ -103,9 +102,8 @@ pub(super) fn next(
         }
         wake_at = deadline(spec, &status).filter(|_| !is_complete(spec, object, observed));
     }
-    let failure = failure.filter(|failure| failure.attempts > 1);
     let failure =
-        failure.map(|failure| condition(REPLICA_FAILURE, "True", "ReplicaSetCreateError", failure.message.clone()));
+        refusal.map(|refusal| condition(REPLICA_FAILURE, "True", "ReplicaSetCreateError", refusal.to_owned()));
     match observed.failure.clone().or(failure) {
         Some(failure) => set(&mut status, failure, at),
         None => status.conditions.retain(|condition| condition.kind != REPLICA_FAILURE),
@@ -152,7 +150,7 @@ fn progress(
     if is_complete(spec, object, observed) {
         let is_said = reason == COMPLETE && status.replicas == status.updated_replicas;
         let message = format!("{subject} has successfully progressed.");
-        return (!is_said || !current.is_some_and(|current| current.message == message))
+        return (!is_said || current.is_none_or(|current| current.message != message))
             .then(|| condition(PROGRESSING, "True", COMPLETE, message));
     }
     // A finished rollout that merely loses and regains pods doesn't start to progress again.

@@ -248,7 +248,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
     /// Whatever happens and however late: no more pods than the surge allows, no fewer available than promised, except by
     /// what crashed or was only just asked for; and in the end all is as wished.
     #[test]

@@ -69,6 +69,7 @@ fn listed(cluster: &Cluster) -> Vec<String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn slices_list_every_pod_once(steps in prop::collection::vec((0usize..150, 0u8..3), 1..150)) {
         let mut cluster = Cluster::with([node("n"), service("http".into())]);

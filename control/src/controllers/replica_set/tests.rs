@@ -141,6 +141,7 @@ fn a_burst_is_made_in_parts_and_told_in_short() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn converges_on_the_count(steps in prop::collection::vec((0i64..12, 0usize..4), 1..12)) {
         let mut cluster = Cluster::with([set(0)]);
