@@ -74,7 +74,7 @@ struct ItemAnswer {
 
 impl Client {
     /// Carries out all of `items` in one request. The outer error means that nothing is known about any of them; the inner ones are each item's own.
-    pub async fn batch(&self, items: Vec<BatchItem>) -> Result<Vec<Result<Value, Status>>, Error> {
+    pub async fn batch(&self, items: Vec<BatchItem>) -> Result<Vec<Result<Value, Box<Status>>>, Error> {
         if items.is_empty() {
             return Ok(Vec::new());
         }
@@ -90,10 +90,12 @@ impl Client {
 }
 
 impl ItemAnswer {
-    fn into_result(self) -> Result<Value, Status> {
+    fn into_result(self) -> Result<Value, Box<Status>> {
         match self.status {
-            Some(status) if self.code >= 400 => Err(status),
-            None if self.code >= 400 => Err(status::internal(format!("the item failed with code {}", self.code))),
+            Some(status) if self.code >= 400 => Err(Box::new(status)),
+            None if self.code >= 400 => {
+                Err(Box::new(status::internal(format!("the item failed with code {}", self.code))))
+            }
             _ => Ok(self.object),
         }
     }

@@ -90,7 +90,10 @@ impl Client {
         let items = match answer["items"].take() {
             Value::Array(items) => items,
             _ => {
-                return Err(Error::Answer { request: format!("GET {path}"), reason: "a list without items".to_owned() });
+                return Err(Error::Answer {
+                    request: format!("GET {path}"),
+                    reason: "a list without items".to_owned(),
+                });
             }
         };
         let metadata = &answer["metadata"];

@@ -60,6 +60,7 @@ async fn check(answers: Vec<(u16, String)>, events: usize, expected: Expect) {
         token: None,
         namespace: "default".to_owned(),
         context: "test".to_owned(),
+        cluster: serde_json::Map::new(),
     };
     let client = Client::new(config).unwrap();
     let server = tokio::spawn(script(listener, answers));
@@ -140,6 +141,7 @@ async fn a_refused_connection_says_what_to_do() {
         token: None,
         namespace: "default".to_owned(),
         context: "test".to_owned(),
+        cluster: serde_json::Map::new(),
     };
     let error = Client::new(config).unwrap().version().await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot reach the API server at {server}: Connection refused"));

@@ -1,0 +1,197 @@
+//! The node agent: watches the pods bound to this host, runs them, and reports what became of them.
+//!
+//! One task owns all state; a pod that merely answers requests is an entry in a map. What to do is decided by
+//! [`pod::step`](crate::pod::step); here it is carried out. Deliberately absent: placing pods, and deciding what should run.
+
+mod handlers;
+mod metrics;
+mod pods;
+mod report;
+mod start;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_api::kinds;
+use coracle_client::{Client, InformerEvent, ListOptions};
+use coracle_net::addresses::{Addresses, Cidr};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::images::{Images, Source};
+use crate::logs::LogStore;
+use crate::node::{self, Machine, NodeFacts};
+use crate::runtime::{Clock, Runtime};
+use crate::server::{self, ServerIdentity, Sources};
+pub use handlers::PodHandlers;
+pub use metrics::Totals;
+use pods::Pods;
+pub use pods::{ContainerLogs, PodLogs};
+use start::Shared;
+
+/// Events taken at a time before what they led to is reported.
+const TURN_EVENTS_MAX: usize = 1024;
+
+/// What a host is made of.
+pub struct HostOptions {
+    /// The node's name.
+    pub node_name: String,
+    /// The node's address, as others reach it.
+    pub internal_ip: String,
+    /// Where images and logs are kept.
+    pub data_dir: PathBuf,
+    /// The cluster.
+    pub client: Client,
+    /// What runs containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// Where images come from.
+    pub images: Arc<dyn Source>,
+    /// Where the log server listens.
+    pub listener: TcpListener,
+    /// Who the log server is, and whom it answers.
+    pub identity: ServerIdentity,
+    /// The addresses of this host's pods.
+    pub pod_cidr: Cidr,
+    /// Most pods.
+    pub pods_max: u32,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the handlers of running pods are found; shared with the ingress.
+    pub handlers: Arc<PodHandlers>,
+    /// Ends the host.
+    pub shutdown: CancellationToken,
+}
+
+/// Why a host cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The data directory cannot be used.
+    #[error("the host cannot use {}: {cause}", .path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The log server cannot be set up.
+    #[error("the host's server cannot start: {0}")]
+    Server(String),
+}
+
+/// What reaches the agent from the tasks it started and from its server.
+pub(crate) enum Message {
+    Started(start::Outcome),
+    Note(report::Note),
+    Find { namespace: String, name: String, reply: tokio::sync::oneshot::Sender<Option<PodLogs>> },
+    Totals { reply: tokio::sync::oneshot::Sender<Totals> },
+}
+
+/// Runs the host until `shutdown`.
+pub async fn run(options: HostOptions) -> Result<(), HostError> {
+    let shutdown = options.shutdown.clone();
+    let at = |path: &PathBuf| {
+        let path = path.clone();
+        move |cause| HostError::DataDir { path, cause }
+    };
+    let (pods_dir, images_dir) = (options.data_dir.join("pods"), options.data_dir.join("images"));
+    let logs = LogStore::open(pods_dir.clone(), options.clock.clone()).map_err(at(&pods_dir))?;
+    let images = Images::open(images_dir.clone(), options.images.clone()).map_err(at(&images_dir))?;
+    let port = options.listener.local_addr().map_err(|error| HostError::Server(error.to_string()))?.port();
+    let facts = Arc::new(NodeFacts {
+        name: options.node_name.clone(),
+        internal_ip: options.internal_ip.clone(),
+        port,
+        pod_cidr: options.pod_cidr.to_string(),
+        pods: options.pods_max,
+        machine: Machine::look(&options.data_dir),
+    });
+    let (messages, inbox) = mpsc::unbounded_channel();
+    let sources = Sources { messages: messages.clone(), logs: logs.clone(), clock: options.clock.clone() };
+    let server =
+        server::serve(options.listener, &options.identity, sources, shutdown.clone()).map_err(HostError::Server)?;
+    let (client, clock) = (options.client.clone(), options.clock.clone());
+    let registration =
+        tokio::spawn(node::keep_registered(client.clone(), facts.clone(), clock.clone(), shutdown.clone()));
+    let lease = tokio::spawn(node::keep_alive(client.clone(), facts.clone(), clock.clone(), shutdown.clone()));
+    let shared = Arc::new(Shared {
+        client: client.clone(),
+        runtime: options.runtime,
+        images,
+        logs,
+        node_name: options.node_name.clone(),
+        host_ip: options.internal_ip,
+        clock,
+    });
+    let agent = Agent {
+        pods: Pods::new(shared, Addresses::new(options.pod_cidr), options.handlers, messages),
+        inbox,
+        shutdown,
+    };
+    let selector = ListOptions::fields(format!("spec.nodeName={}", options.node_name));
+    agent.run(client.informer(&kinds::POD, None, selector)).await;
+    // All three end with `shutdown`; a panic in one of them was reported by its hook.
+    let _ = tokio::join!(server, registration, lease);
+    Ok(())
+}
+
+struct Agent {
+    pods: Pods,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    shutdown: CancellationToken,
+}
+
+impl Agent {
+    async fn run(mut self, mut events: impl Stream<Item = InformerEvent> + Unpin) {
+        loop {
+            let pause = self.pods.until_next_wake();
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                event = events.next() => match event {
+                    Some(event) => self.pods.take(event),
+                    None => break,
+                },
+                Some(message) = self.inbox.recv() => self.pods.receive(message),
+                news = self.pods.news() => self.pods.learn(news),
+                () = sleep(pause) => {}
+            }
+            self.drain(&mut events);
+            self.pods.turn();
+        }
+        self.pods.stop_all();
+    }
+
+    /// Takes what else is there already, so that it is reported together.
+    fn drain(&mut self, events: &mut (impl Stream<Item = InformerEvent> + Unpin)) {
+        for _ in 0..TURN_EVENTS_MAX {
+            let mut is_idle = true;
+            if let Some(Some(event)) = events.next().now_or_never() {
+                self.pods.take(event);
+                is_idle = false;
+            }
+            if let Ok(message) = self.inbox.try_recv() {
+                self.pods.receive(message);
+                is_idle = false;
+            }
+            if let Some(news) = self.pods.news().now_or_never() {
+                self.pods.learn(news);
+                is_idle = false;
+            }
+            if is_idle {
+                return;
+            }
+        }
+    }
+}
+
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

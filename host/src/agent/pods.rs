@@ -1,0 +1,562 @@
+//! The pods of this host: takes what the API wants and what containers did, and carries out what `pod::step` decides.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_client::InformerEvent;
+use coracle_net::addresses::Addresses;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::report::{Answer, Note, Report};
+use super::start::{self, Order, Outcome, Shared};
+use super::{Message, PodHandlers, Totals};
+use crate::logs::LogKey;
+use crate::pod::{self, Command, Observed, Spec, Stage, Template, Termination, parse};
+use crate::runtime::{Container, Exit};
+use crate::status;
+
+/// A pod that is still starting after so long is reported as such; faster ones are reported once they run.
+const ANNOUNCE_AFTER: SignedDuration = SignedDuration::from_millis(100);
+/// Likewise for pods taken over from before a restart of the host, which the API knows as running.
+const ANNOUNCE_ADOPTED_AFTER: SignedDuration = SignedDuration::from_secs(2);
+const PORTS_DEFAULT: &[u16] = &[8080];
+
+/// One pod.
+struct Pod {
+    spec: Spec,
+    observed: Observed,
+    running: Vec<Option<Box<dyn Container>>>,
+    /// Its entry in the timers.
+    wake_at: Option<Timestamp>,
+    /// Reported as starting at this time, unless it has got further by then.
+    announce_at: Option<Timestamp>,
+    /// It is over for good: nothing is started any more.
+    is_over: bool,
+    /// Its deletion was confirmed.
+    is_finishing: bool,
+}
+
+/// A container's end.
+pub(super) struct ExitNotice {
+    uid: Arc<str>,
+    index: usize,
+    incarnation: u32,
+    exit: Option<Exit>,
+}
+
+/// What the agent waits for besides messages.
+pub(super) enum News {
+    Exit(ExitNotice),
+    Answer(Answer),
+}
+
+/// Where a pod's logs are.
+#[derive(Clone, Debug)]
+pub struct PodLogs {
+    /// The pod's uid.
+    pub uid: Arc<str>,
+    /// Its containers.
+    pub containers: Vec<ContainerLogs>,
+}
+
+/// Which logs a container has.
+#[derive(Clone, Debug)]
+pub struct ContainerLogs {
+    /// Its name.
+    pub name: String,
+    /// The present or last incarnation.
+    pub incarnation: u32,
+    /// It was started at least once; otherwise why not.
+    pub started: Result<(), String>,
+}
+
+pub(super) struct Pods {
+    shared: Arc<Shared>,
+    pods: HashMap<Arc<str>, Pod>,
+    templates: HashSet<Arc<Template>>,
+    addresses: Addresses,
+    handlers: Arc<PodHandlers>,
+    are_handlers_changed: bool,
+    timers: BTreeSet<(Timestamp, Arc<str>)>,
+    exits: FuturesUnordered<BoxFuture<'static, ExitNotice>>,
+    messages: mpsc::UnboundedSender<Message>,
+    report: Report,
+    /// The first list was taken: logs of pods not in it are gone.
+    is_listed: bool,
+}
+
+impl Pods {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        addresses: Addresses,
+        handlers: Arc<PodHandlers>,
+        messages: mpsc::UnboundedSender<Message>,
+    ) -> Pods {
+        let report = Report::new(shared.client.clone(), shared.node_name.clone());
+        Pods {
+            shared,
+            pods: HashMap::new(),
+            templates: HashSet::new(),
+            addresses,
+            handlers,
+            are_handlers_changed: false,
+            timers: BTreeSet::new(),
+            exits: FuturesUnordered::new(),
+            messages,
+            report,
+            is_listed: false,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Takes what the API says.
+    pub(super) fn take(&mut self, event: InformerEvent) {
+        match event {
+            InformerEvent::Restarted(pods) => self.restarted(&pods),
+            InformerEvent::Applied(pod) => self.applied(&pod),
+            InformerEvent::Deleted(pod) => {
+                let uid: Arc<str> = coracle_api::object::uid(&pod).into();
+                self.orphan(&uid);
+            }
+        }
+    }
+
+    fn restarted(&mut self, pods: &[Value]) {
+        let present: HashSet<&str> = pods.iter().map(coracle_api::object::uid).collect();
+        let gone: Vec<Arc<str>> = self.pods.keys().filter(|uid| !present.contains(&***uid)).cloned().collect();
+        gone.iter().for_each(|uid| self.orphan(uid));
+        // Those that have an address keep it, so they come first.
+        let (with_address, without): (Vec<&Value>, Vec<&Value>) =
+            pods.iter().partition(|pod| pod["status"]["podIP"].is_string());
+        with_address.into_iter().chain(without).for_each(|pod| self.applied(pod));
+        if !self.is_listed {
+            self.is_listed = true;
+            for uid in self.shared.logs.known_uids().unwrap_or_default() {
+                if !self.pods.contains_key(uid.as_str()) {
+                    self.shared.logs.forget(&uid);
+                }
+            }
+        }
+    }
+
+    fn applied(&mut self, object: &Value) {
+        let mut spec = parse::spec(object);
+        let uid: Arc<str> = spec.identity.uid.as_str().into();
+        if let Some(pod) = self.pods.get_mut(&uid) {
+            spec.identity.ip.clone_from(&pod.spec.identity.ip);
+            let is_same_shape = spec.template.containers.len() == pod.spec.template.containers.len();
+            if spec == pod.spec || !is_same_shape {
+                return;
+            }
+            spec.template = intern(&mut self.templates, spec.template);
+            pod.spec = spec;
+        } else {
+            self.adopt(&uid, spec, object);
+        }
+        self.advance(&uid);
+    }
+
+    fn adopt(&mut self, uid: &Arc<str>, mut spec: Spec, object: &Value) {
+        let now = self.now();
+        spec.template = intern(&mut self.templates, spec.template);
+        let mut observed = parse::adopt(object, &spec, now);
+        let is_known = object["status"]["containerStatuses"].is_array();
+        observed.ip = observed.ip.filter(|ip| self.addresses.reserve(*ip)).or_else(|| self.addresses.allocate());
+        spec.identity.ip = observed.ip.as_ref().map(Ipv4Addr::to_string).unwrap_or_default();
+        let is_refused = observed.containers.iter().any(|container| matches!(container.stage, Stage::Failed(_)));
+        let is_settled = observed.containers.iter().all(|container| matches!(container.stage, Stage::Exited(_)));
+        let after = if is_known { ANNOUNCE_ADOPTED_AFTER } else { ANNOUNCE_AFTER };
+        let running = spec.template.containers.iter().map(|_| None).collect();
+        let is_over = parse::is_over(object);
+        let announce_at = (!is_over).then(|| now + after);
+        let pod = Pod { spec, observed, running, wake_at: None, announce_at, is_over, is_finishing: false };
+        self.pods.insert(uid.clone(), pod);
+        if !is_over && (is_refused || is_settled) {
+            self.report.status(uid);
+        }
+        if !is_over && is_refused {
+            self.note_refusals(uid);
+        }
+    }
+
+    /// Says why containers cannot be run as written.
+    fn note_refusals(&mut self, uid: &Arc<str>) {
+        let Some(pod) = self.pods.get(uid) else { return };
+        let template = pod.spec.template.clone();
+        for (index, container) in template.containers.iter().enumerate() {
+            if let Some(refusal) = &container.refusal {
+                let message = format!("Error: {}: {}", refusal.reason, refusal.message);
+                let note =
+                    Note { uid: uid.clone(), container: Some(index), is_warning: true, reason: "Failed", message };
+                self.note(&note);
+            }
+        }
+    }
+
+    /// The object is gone: end what runs, then forget the pod.
+    fn orphan(&mut self, uid: &Arc<str>) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.observed.is_orphan = true;
+            pod.is_finishing = false;
+            self.advance(uid);
+        }
+    }
+
+    /// Takes what a task or the server says.
+    pub(super) fn receive(&mut self, message: Message) {
+        match message {
+            Message::Started(outcome) => self.started(outcome),
+            Message::Note(note) => self.note(&note),
+            Message::Find { namespace, name, reply } => {
+                // Whoever asked may have gone away; so below.
+                let _ = reply.send(self.find(&namespace, &name));
+            }
+            Message::Totals { reply } => {
+                let _ = reply.send(self.totals());
+            }
+        }
+    }
+
+    fn started(&mut self, outcome: Outcome) {
+        let now = self.now();
+        outcome.notes.iter().for_each(|note| self.note(note));
+        let (uid, index) = (outcome.uid, outcome.index);
+        let Some(pod) = self.pods.get_mut(&uid) else { return };
+        let template = &pod.spec.template.containers[index];
+        let observed = &mut pod.observed.containers[index];
+        match outcome.result {
+            Ok(started) => {
+                let handler = started.container.handler();
+                observed.started(started.image_id, handler.is_some(), now);
+                if let Some(handler) = handler {
+                    let ports = if template.ports.is_empty() { PORTS_DEFAULT } else { &template.ports };
+                    self.handlers.insert(&uid, index, ports, &handler);
+                    self.are_handlers_changed = true;
+                }
+                let incarnation = observed.restarts;
+                self.exits.push(watch_exit(uid.clone(), index, incarnation, started.container.as_ref()));
+                pod.running[index] = Some(started.container);
+            }
+            Err(failure) => {
+                let is_pull = failure.reason == "ErrImagePull";
+                let id = status::container_id(&uid, &template.name, observed.restarts);
+                observed.failed(failure, pod.spec.template.restart_policy, id);
+                if is_pull && observed.failures > 1 {
+                    let message = format!("Back-off pulling image {:?}", template.image);
+                    let note = Note {
+                        uid: uid.clone(),
+                        container: Some(index),
+                        is_warning: false,
+                        reason: "BackOff",
+                        message,
+                    };
+                    self.note(&note);
+                }
+            }
+        }
+        self.changed(&uid);
+    }
+
+    /// The next container to end, or answer to a batch.
+    pub(super) async fn news(&mut self) -> News {
+        tokio::select! {
+            Some(exit) = self.exits.next() => News::Exit(exit),
+            answer = self.report.answered() => News::Answer(answer),
+        }
+    }
+
+    /// Takes what was waited for.
+    pub(super) fn learn(&mut self, news: News) {
+        match news {
+            News::Exit(exit) => self.exited(exit),
+            News::Answer(answer) => {
+                let now = self.now();
+                self.report.settle(answer, now);
+            }
+        }
+    }
+
+    fn exited(&mut self, notice: ExitNotice) {
+        let now = self.now();
+        let ExitNotice { uid, index, incarnation, exit } = notice;
+        let Some(pod) = self.pods.get_mut(&uid) else { return };
+        let observed = &mut pod.observed.containers[index];
+        let Stage::Running { since, .. } = observed.stage else { return };
+        if observed.restarts != incarnation {
+            return;
+        }
+        let name = &pod.spec.template.containers[index].name;
+        let container_id = status::container_id(&uid, name, incarnation);
+        observed.exited(termination(exit, container_id, since, now));
+        pod.running[index] = None;
+        self.are_handlers_changed |= self.handlers.remove(&uid, index);
+        self.shared.logs.finish(&LogKey { uid: uid.clone(), container: name.as_str().into() });
+        self.note_back_off(&uid, index);
+        self.changed(&uid);
+    }
+
+    fn note_back_off(&mut self, uid: &Arc<str>, index: usize) {
+        let Some(pod) = self.pods.get(uid) else { return };
+        let (template, container) = (&pod.spec.template.containers[index], &pod.observed.containers[index]);
+        let Stage::Exited(exit) = &container.stage else { return };
+        let is_restarted = pod.spec.deletion.is_none() && pod::is_restarted(pod.spec.template.restart_policy, exit);
+        if !is_restarted || pod::crash_delay(container, exit).is_zero() {
+            return;
+        }
+        let identity = &pod.spec.identity;
+        let message = format!(
+            "Back-off restarting failed container {} in pod {}_{}({})",
+            template.name, identity.name, identity.namespace, identity.uid
+        );
+        let note = Note { uid: uid.clone(), container: Some(index), is_warning: true, reason: "BackOff", message };
+        self.note(&note);
+    }
+
+    /// The pod is in another state: decide anew, and tell.
+    fn changed(&mut self, uid: &Arc<str>) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.announce_at = None;
+            if pod.spec.deletion.is_none() && !pod.observed.is_orphan {
+                self.report.status(uid);
+            }
+        }
+        self.advance(uid);
+    }
+
+    /// Decides what to do for the pod, and does it.
+    fn advance(&mut self, uid: &Arc<str>) {
+        let now = self.now();
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let is_ending = pod.spec.deletion.is_some() || pod.observed.is_orphan;
+        if pod.is_finishing || (pod.is_over && !is_ending) {
+            return;
+        }
+        let actions = pod::step(&pod.spec, &pod.observed, now);
+        if !is_ending && actions.commands.is_empty() && status::is_over(&pod.spec, &pod.observed) {
+            pod.is_over = true;
+        }
+        let wake_at = actions.wake_at.into_iter().chain(pod.announce_at).min();
+        self.set_wake(uid, wake_at);
+        for command in actions.commands {
+            self.execute(uid, command, now);
+        }
+    }
+
+    fn set_wake(&mut self, uid: &Arc<str>, wake_at: Option<Timestamp>) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        if let Some(before) = std::mem::replace(&mut pod.wake_at, wake_at) {
+            self.timers.remove(&(before, uid.clone()));
+        }
+        if let Some(at) = wake_at {
+            self.timers.insert((at, uid.clone()));
+        }
+    }
+
+    fn execute(&mut self, uid: &Arc<str>, command: Command, now: Timestamp) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        match command {
+            Command::Start(index) => {
+                let observed = &mut pod.observed.containers[index];
+                observed.begin(&pod.spec.template.containers[index]);
+                let order = Order {
+                    uid: uid.clone(),
+                    index,
+                    identity: pod.spec.identity.clone(),
+                    template: pod.spec.template.clone(),
+                    incarnation: observed.restarts,
+                };
+                tokio::spawn(start::start(self.shared.clone(), order, self.messages.clone()));
+            }
+            Command::Drain(index) => {
+                pod.observed.containers[index].drained(now);
+                self.are_handlers_changed |= self.handlers.remove(uid, index);
+            }
+            Command::Stop(index, grace) => {
+                pod.observed.containers[index].stopping();
+                self.are_handlers_changed |= self.handlers.remove(uid, index);
+                let message = format!("Stopping container {}", pod.spec.template.containers[index].name);
+                if let Some(container) = &pod.running[index] {
+                    container.stop(start::grace(grace));
+                }
+                let note =
+                    Note { uid: uid.clone(), container: Some(index), is_warning: false, reason: "Killing", message };
+                self.note(&note);
+            }
+            Command::Finish => {
+                if pod.observed.is_orphan {
+                    self.forget(uid);
+                } else {
+                    pod.is_finishing = true;
+                    self.set_wake(uid, None);
+                    self.report.delete(uid);
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, uid: &Arc<str>) {
+        self.set_wake(uid, None);
+        let Some(pod) = self.pods.remove(uid) else { return };
+        if let Some(ip) = pod.observed.ip {
+            self.addresses.release(ip);
+        }
+        self.shared.logs.forget(uid);
+        let template = pod.spec.template;
+        // This one and the interned one.
+        if Arc::strong_count(&template) == 2 {
+            self.templates.remove(&template);
+        }
+    }
+
+    fn note(&mut self, note: &Note) {
+        let now = self.now();
+        let Some(pod) = self.pods.get(&note.uid) else { return };
+        let container = note.container.map(|index| pod.spec.template.containers[index].name.as_str());
+        self.report.event(&pod.spec.identity, container, note, now);
+    }
+
+    /// How long until something is to be done without being asked.
+    pub(super) fn until_next_wake(&self) -> Option<Duration> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let at = timer.into_iter().chain(self.report.not_before).min()?;
+        let left = self.now().duration_until(at);
+        // Timers go by milliseconds; waking early would only mean looking twice.
+        Some(Duration::try_from(left).unwrap_or(Duration::ZERO) + Duration::from_millis(1))
+    }
+
+    /// Does what is due, and tells what changed.
+    pub(super) fn turn(&mut self) {
+        let now = self.now();
+        while let Some((at, uid)) = self.timers.first().cloned() {
+            if at > now {
+                break;
+            }
+            self.set_wake(&uid, None);
+            if let Some(pod) = self.pods.get_mut(&uid)
+                && pod.announce_at.is_some_and(|at| at <= now)
+            {
+                pod.announce_at = None;
+                if pod.spec.deletion.is_none() {
+                    self.report.status(&uid);
+                }
+            }
+            self.advance(&uid);
+        }
+        // Routes first: a pod is told to be ready once it is reachable.
+        if std::mem::take(&mut self.are_handlers_changed) {
+            self.handlers.announce();
+        }
+        let (pods, host_ip) = (&mut self.pods, &self.shared.host_ip);
+        self.report.flush(now, |uid, with_status| describe(pods.get_mut(uid)?, host_ip, with_status, now));
+    }
+
+    fn find(&self, namespace: &str, name: &str) -> Option<PodLogs> {
+        let (uid, pod) = self
+            .pods
+            .iter()
+            .find(|(_, pod)| pod.spec.identity.name == name && pod.spec.identity.namespace == namespace)?;
+        let containers = pod.spec.template.containers.iter().zip(&pod.observed.containers);
+        let containers = containers.map(|(template, observed)| ContainerLogs {
+            name: template.name.clone(),
+            incarnation: observed.restarts,
+            started: match &observed.stage {
+                Stage::Running { .. } | Stage::Exited(_) => Ok(()),
+                _ if observed.restarts > 0 => Ok(()),
+                Stage::Failed(failure) => Err(failure.reason.clone()),
+                Stage::New | Stage::Starting => Err("ContainerCreating".to_owned()),
+            },
+        });
+        Some(PodLogs { uid: uid.clone(), containers: containers.collect() })
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for pod in self.pods.values() {
+            let phase = status::phase(&pod.spec, &pod.observed);
+            if let Some(index) = Totals::PHASES.iter().position(|known| *known == phase) {
+                totals.pods[index] += 1;
+            }
+            pod.running.iter().flatten().for_each(|container| totals.add(container.stats()));
+        }
+        totals
+    }
+
+    /// The host ends: everything that runs does.
+    pub(super) fn stop_all(&mut self) {
+        for container in self.pods.values().flat_map(|pod| pod.running.iter().flatten()) {
+            container.stop(Duration::ZERO);
+        }
+    }
+}
+
+/// The pod's object for a batch: with its status, or only its identity.
+fn describe(pod: &mut Pod, host_ip: &str, with_status: bool, now: Timestamp) -> Option<Value> {
+    let is_deleted = pod.spec.deletion.is_some();
+    if pod.observed.is_orphan || (with_status && is_deleted) {
+        return None;
+    }
+    let identity = &pod.spec.identity;
+    let mut object = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "namespace": identity.namespace, "name": identity.name, "uid": identity.uid },
+    });
+    if with_status {
+        pod.observed.note_ready(is_deleted, now);
+        object["status"] = status::pod_status(&pod.spec, &pod.observed, host_ip, now);
+    }
+    Some(object)
+}
+
+/// Equal templates are kept once.
+fn intern(templates: &mut HashSet<Arc<Template>>, template: Arc<Template>) -> Arc<Template> {
+    if let Some(known) = templates.get(&template) {
+        return known.clone();
+    }
+    templates.insert(template.clone());
+    template
+}
+
+fn watch_exit(
+    uid: Arc<str>,
+    index: usize,
+    incarnation: u32,
+    container: &dyn Container,
+) -> BoxFuture<'static, ExitNotice> {
+    let mut exited = container.exited();
+    Box::pin(async move {
+        let exit = exited.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
+        ExitNotice { uid, index, incarnation, exit }
+    })
+}
+
+fn termination(exit: Option<Exit>, container_id: String, started_at: Timestamp, now: Timestamp) -> Termination {
+    match exit {
+        Some(exit) => Termination {
+            exit_code: exit.code,
+            reason: exit.reason.as_str().to_owned(),
+            message: exit.message,
+            started_at: exit.started_at,
+            finished_at: exit.finished_at,
+            container_id,
+        },
+        None => Termination {
+            exit_code: 137,
+            reason: "Error".to_owned(),
+            message: "the runtime lost the container".to_owned(),
+            started_at,
+            finished_at: now,
+            container_id,
+        },
+    }
+}

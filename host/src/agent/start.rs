@@ -1,0 +1,214 @@
+//! Starting one container: its image, its environment, its runtime. The only place where a pod waits for others.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use coracle_api::kinds;
+use coracle_client::Client;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::Message;
+use super::report::Note;
+use crate::images::{Arrival, Image, Images};
+use crate::logs::{LogKey, LogStore, Sink};
+use crate::pod::environment::{self, Surroundings, Values};
+use crate::pod::template::SourceKind;
+use crate::pod::{ContainerTemplate, Failure, Template};
+use crate::runtime::{Clock, Container, ContainerSpec, PodIdentity, Runtime};
+
+/// What all starts need.
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) images: Arc<Images>,
+    pub(crate) logs: Arc<LogStore>,
+    pub(crate) node_name: String,
+    pub(crate) host_ip: String,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Which container to start.
+pub(crate) struct Order {
+    pub(crate) uid: Arc<str>,
+    pub(crate) index: usize,
+    pub(crate) identity: PodIdentity,
+    pub(crate) template: Arc<Template>,
+    pub(crate) incarnation: u32,
+}
+
+/// What became of it.
+pub(crate) struct Outcome {
+    pub(crate) uid: Arc<str>,
+    pub(crate) index: usize,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) result: Result<Started, Failure>,
+}
+
+/// A container that runs.
+pub(crate) struct Started {
+    pub(crate) container: Box<dyn Container>,
+    pub(crate) image_id: String,
+}
+
+/// Starts the container and tells the agent.
+pub(crate) async fn start(shared: Arc<Shared>, order: Order, messages: mpsc::UnboundedSender<Message>) {
+    let mut starter = Starter { shared: &shared, order: &order, messages: &messages, notes: Vec::new() };
+    let result = starter.start().await;
+    let notes = starter.notes;
+    let Order { uid, index, .. } = order;
+    // The agent is gone only when the host shuts down; the container ends with the message.
+    let _ = messages.send(Message::Started(Outcome { uid, index, notes, result }));
+}
+
+struct Starter<'a> {
+    shared: &'a Shared,
+    order: &'a Order,
+    messages: &'a mpsc::UnboundedSender<Message>,
+    notes: Vec<Note>,
+}
+
+impl Starter<'_> {
+    fn template(&self) -> &ContainerTemplate {
+        &self.order.template.containers[self.order.index]
+    }
+
+    fn note(&self, is_warning: bool, reason: &'static str, message: String) -> Note {
+        Note { uid: self.order.uid.clone(), container: Some(self.order.index), is_warning, reason, message }
+    }
+
+    fn failure(&self, reason: impl Into<String>, message: String, is_transient: bool) -> Failure {
+        Failure { reason: reason.into(), message, at: self.shared.clock.now(), is_transient }
+    }
+
+    async fn start(&mut self) -> Result<Started, Failure> {
+        let image = self.image().await?;
+        let spec = self.spec(&image).await?;
+        let prepared = self.shared.runtime.prepare(&spec).await;
+        let prepared = prepared.map_err(|error| self.refused(error))?;
+        self.notes.push(self.note(false, "Created", format!("Created container: {}", spec.name)));
+        let key = LogKey { uid: self.order.uid.clone(), container: spec.name.as_str().into() };
+        let log = self.shared.logs.start(key, self.order.incarnation);
+        let name = spec.name.clone();
+        let started = self.shared.runtime.start(spec, prepared, Arc::new(Sink(log))).await;
+        let container = started.map_err(|error| self.refused(error))?;
+        self.notes.push(self.note(false, "Started", format!("Started container {name}")));
+        Ok(Started { container, image_id: image.id })
+    }
+
+    fn refused(&mut self, error: crate::runtime::StartError) -> Failure {
+        let reason = error.reason();
+        let is_transient = error.is_transient() || reason == "RunContainerError";
+        self.notes.push(self.note(true, "Failed", format!("Error: {error}")));
+        self.failure(reason, error.to_string(), is_transient)
+    }
+
+    async fn image(&mut self) -> Result<Image, Failure> {
+        let template = self.template();
+        let (name, policy) = (template.image.clone(), template.pull_policy);
+        let pulling = self.note(false, "Pulling", format!("Pulling image {name:?}"));
+        let messages = self.messages;
+        let announce = move || {
+            // The agent is gone only when the host shuts down.
+            let _ = messages.send(Message::Note(pulling));
+        };
+        match self.shared.images.ensure(&name, policy, announce).await {
+            Ok((image, arrival)) => {
+                let message = match arrival {
+                    Arrival::Present => format!("Container image {name:?} already present on machine"),
+                    Arrival::Pulled(took) => {
+                        format!(
+                            "Successfully pulled image {name:?} in {}ms. Image size: {} bytes.",
+                            took.as_millis(),
+                            image.size
+                        )
+                    }
+                };
+                self.notes.push(self.note(false, "Pulled", message));
+                Ok(image)
+            }
+            Err(error) => {
+                let message = match error.reason.as_str() {
+                    "ErrImagePull" => format!("Failed to pull image {name:?}: {error}"),
+                    reason => format!("Error: {reason}: {error}"),
+                };
+                self.notes.push(self.note(true, "Failed", message));
+                Err(self.failure(error.reason.clone(), error.message.clone(), error.is_transient))
+            }
+        }
+    }
+
+    async fn spec(&mut self, image: &Image) -> Result<ContainerSpec, Failure> {
+        let template = self.template();
+        let identity = &self.order.identity;
+        let objects = self.objects(template).await?;
+        let around = Surroundings { pod: identity, node_name: &self.shared.node_name, host_ip: &self.shared.host_ip };
+        let resolved = match environment::resolve(template, around, &objects) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                let message = error.to_string();
+                let failure = self.failure("CreateContainerConfigError", message.clone(), true);
+                self.notes.push(self.note(true, "Failed", format!("Error: {message}")));
+                return Err(failure);
+            }
+        };
+        let artifact: PathBuf = image.path.clone();
+        let mut spec = ContainerSpec::new(identity.clone(), &template.name, artifact, &image.layer_digest);
+        spec.env = resolved.env;
+        spec.args = resolved.args;
+        if !template.ports.is_empty() {
+            spec.ports.clone_from(&template.ports);
+        }
+        spec.memory_bytes_max = template.memory_bytes_max.unwrap_or(spec.memory_bytes_max);
+        spec.cpu_millis = template.cpu_millis.unwrap_or(spec.cpu_millis);
+        spec.concurrency = template.concurrency.unwrap_or(spec.concurrency);
+        Ok(spec)
+    }
+
+    /// The objects that the container's variables come from, each asked for once.
+    async fn objects(&self, template: &ContainerTemplate) -> Result<BTreeMap<(SourceKind, String), Values>, Failure> {
+        let mut objects = BTreeMap::new();
+        for (kind, name) in environment::sources(template) {
+            let api_kind = match kind {
+                SourceKind::ConfigMap => &kinds::CONFIG_MAP,
+                SourceKind::Secret => &kinds::SECRET,
+            };
+            let values = match self.shared.client.get(api_kind, Some(&self.order.identity.namespace), &name).await {
+                Ok(object) => Some(values(kind, &object)),
+                Err(error) if error.is_not_found() => None,
+                Err(error) => {
+                    let message = format!("cannot read {} {name:?}: {error}", api_kind.singular);
+                    return Err(self.failure("CreateContainerConfigError", message, true));
+                }
+            };
+            objects.insert((kind, name), values);
+        }
+        Ok(objects)
+    }
+}
+
+/// The entries of a ConfigMap's or Secret's `data` that are text.
+fn values(kind: SourceKind, object: &Value) -> BTreeMap<String, String> {
+    let entries = object["data"].as_object().into_iter().flatten();
+    entries
+        .filter_map(|(key, value)| {
+            let text = value.as_str()?;
+            let text = match kind {
+                SourceKind::ConfigMap => text.to_owned(),
+                SourceKind::Secret => {
+                    let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok()?;
+                    String::from_utf8(bytes).ok()?
+                }
+            };
+            Some((key.clone(), text))
+        })
+        .collect()
+}
+
+/// A pause as the runtime takes it.
+pub(crate) fn grace(grace: jiff::SignedDuration) -> Duration {
+    grace.try_into().unwrap_or(Duration::ZERO)
+}

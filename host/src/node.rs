@@ -1,0 +1,280 @@
+//! The host as a Node object, and the lease that shows it is alive.
+//!
+//! Deliberately absent: deciding that a node is lost. The control plane does, from the lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_api::{kinds, object};
+use coracle_client::{Client, Error, InformerEvent, ListOptions, PatchKind, WriteOptions};
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::Clock;
+use crate::status::seconds;
+
+/// A host is lost when its lease was not renewed for so long.
+pub const LEASE_SECONDS: u64 = 5;
+const RENEW_INTERVAL: Duration = Duration::from_secs(1);
+const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// Pods of one host unless said otherwise.
+pub const PODS_DEFAULT: u32 = 100_000;
+
+/// What a node is and has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: String,
+    /// Its address, as other machines reach it.
+    pub internal_ip: String,
+    /// Where its log server listens.
+    pub port: u16,
+    /// The addresses of its pods.
+    pub pod_cidr: String,
+    /// Most pods.
+    pub pods: u32,
+    /// What the machine has.
+    pub machine: Machine,
+}
+
+/// What a machine has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Processors that this process may use.
+    pub cpus: u64,
+    /// Memory.
+    pub memory_bytes: u64,
+    /// Size of the file system that holds the data.
+    pub disk_bytes: u64,
+    /// `/etc/machine-id`, or empty.
+    pub machine_id: String,
+    /// This boot.
+    pub boot_id: String,
+    /// The kernel's release.
+    pub kernel_version: String,
+    /// The system's name.
+    pub os_image: String,
+}
+
+impl Machine {
+    /// Looks at the machine; what cannot be found out stays empty.
+    pub fn look(data_dir: &std::path::Path) -> Machine {
+        let text = |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
+        let release = text("/etc/os-release");
+        let os_image = release
+            .lines()
+            .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+            .map_or_else(|| "Linux".to_owned(), |name| name.trim_matches('"').to_owned());
+        Machine {
+            cpus: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+            memory_bytes: memory_bytes(&text("/proc/meminfo")),
+            disk_bytes: rustix::fs::statvfs(data_dir).map(|disk| disk.f_blocks * disk.f_frsize).unwrap_or(0),
+            machine_id: text("/etc/machine-id"),
+            boot_id: text("/proc/sys/kernel/random/boot_id"),
+            kernel_version: text("/proc/sys/kernel/osrelease"),
+            os_image,
+        }
+    }
+}
+
+fn memory_bytes(meminfo: &str) -> u64 {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    line.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|number| number.parse::<u64>().ok()).unwrap_or(0)
+        << 10
+}
+
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// The Node object, as it is registered.
+pub fn node_object(facts: &NodeFacts) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": facts.name,
+            "labels": {
+                "kubernetes.io/hostname": facts.name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": arch(),
+                "coracle.dev/runtime.wasm": "true",
+            },
+        },
+        "spec": { "podCIDR": facts.pod_cidr, "podCIDRs": [facts.pod_cidr] },
+    })
+}
+
+/// The Node's status. `before` is the one in the API, whose transition times are kept.
+pub fn node_status(facts: &NodeFacts, before: &Value, now: Timestamp) -> Value {
+    let machine = &facts.machine;
+    let resources = json!({
+        "cpu": machine.cpus.to_string(),
+        "memory": format!("{}Ki", machine.memory_bytes >> 10),
+        "pods": facts.pods.to_string(),
+        "ephemeral-storage": format!("{}Ki", machine.disk_bytes >> 10),
+    });
+    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+        let known = object::list_at(before, &["conditions"])
+            .iter()
+            .find(|known| known["type"] == kind && known["status"] == status);
+        let since =
+            known.and_then(|known| known["lastTransitionTime"].as_str()).map_or_else(|| seconds(now), str::to_owned);
+        json!({
+            "type": kind,
+            "status": status,
+            "reason": reason,
+            "message": message,
+            "lastHeartbeatTime": seconds(now),
+            "lastTransitionTime": since,
+        })
+    };
+    json!({
+        "capacity": resources,
+        "allocatable": resources,
+        "conditions": [
+            condition("MemoryPressure", "False", "HostHasSufficientMemory", "host has sufficient memory available"),
+            condition("DiskPressure", "False", "HostHasNoDiskPressure", "host has no disk pressure"),
+            condition("PIDPressure", "False", "HostHasSufficientPID", "host has sufficient PID available"),
+            condition("Ready", "True", "HostReady", "host is posting ready status"),
+        ],
+        "addresses": [
+            { "type": "InternalIP", "address": facts.internal_ip },
+            { "type": "Hostname", "address": facts.name },
+        ],
+        "daemonEndpoints": { "kubeletEndpoint": { "Port": facts.port } },
+        "nodeInfo": {
+            "machineID": machine.machine_id,
+            "systemUUID": machine.machine_id,
+            "bootID": machine.boot_id,
+            "kernelVersion": machine.kernel_version,
+            "osImage": machine.os_image,
+            "containerRuntimeVersion": "wasmtime://48.0.8",
+            "kubeletVersion": "v1.36.0+coracle",
+            "kubeProxyVersion": "",
+            "operatingSystem": "linux",
+            "architecture": arch(),
+        },
+    })
+}
+
+/// The lease, renewed now.
+pub fn lease_object(name: &str, now: Timestamp) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": { "name": name, "namespace": LEASE_NAMESPACE },
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "renewTime": object::micro_timestamp(now),
+        },
+    })
+}
+
+/// Whether the Node in the API says what it should.
+fn is_registered(facts: &NodeFacts, node: &Value) -> bool {
+    let status = &node["status"];
+    let wanted = node_status(facts, &Value::Null, Timestamp::UNIX_EPOCH);
+    let is_ready = object::list_at(status, &["conditions"])
+        .iter()
+        .any(|known| known["type"] == "Ready" && known["status"] == "True");
+    is_ready
+        && ["capacity", "addresses", "daemonEndpoints"].iter().all(|field| status[field] == wanted[field])
+        && object::label(node, "coracle.dev/runtime.wasm") == Some("true")
+}
+
+/// Registers the node and keeps it so, whoever changes or deletes it, until `shutdown`.
+pub async fn keep_registered(
+    client: Client,
+    facts: Arc<NodeFacts>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
+    let options = ListOptions::fields(format!("metadata.name={}", facts.name));
+    let mut nodes = client.informer(&kinds::NODE, None, options);
+    loop {
+        let event = tokio::select! {
+            event = nodes.next() => event,
+            () = shutdown.cancelled() => return,
+        };
+        let present = match event {
+            None => return,
+            Some(InformerEvent::Restarted(nodes)) => nodes.into_iter().next(),
+            Some(InformerEvent::Applied(node)) => Some(node),
+            Some(InformerEvent::Deleted(_)) => None,
+        };
+        while let Err(error) = register(&client, &facts, present.as_ref(), clock.now()).await {
+            tracing::warn!(node = facts.name, %error, "the node could not be registered; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(RENEW_INTERVAL) => {}
+                () = shutdown.cancelled() => return,
+            }
+            // A conflict or a deletion meanwhile comes as an event of its own.
+            if error.status().is_some() {
+                break;
+            }
+        }
+    }
+}
+
+async fn register(client: &Client, facts: &NodeFacts, present: Option<&Value>, now: Timestamp) -> Result<(), Error> {
+    let node = match present {
+        Some(node) if object::is_deleting(node) || is_registered(facts, node) => return Ok(()),
+        Some(node) => {
+            let labels = json!({ "metadata": { "labels": node_object(facts)["metadata"]["labels"] } });
+            let options = WriteOptions::default();
+            client.patch(&kinds::NODE, None, object::name(node), PatchKind::Merge, &labels, &options).await?
+        }
+        None => match client.create(&kinds::NODE, None, &node_object(facts), &WriteOptions::default()).await {
+            Err(error) if error.is_already_exists() => client.get(&kinds::NODE, None, &facts.name).await?,
+            created => created?,
+        },
+    };
+    let patch = json!({ "status": node_status(facts, &node["status"], now) });
+    let options = WriteOptions { subresource: Some("status"), ..WriteOptions::default() };
+    client.patch(&kinds::NODE, None, &facts.name, PatchKind::Merge, &patch, &options).await?;
+    Ok(())
+}
+
+/// Renews the lease about once a second until `shutdown`.
+pub async fn keep_alive(client: Client, facts: Arc<NodeFacts>, clock: Arc<dyn Clock>, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(RENEW_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_failing = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shutdown.cancelled() => return,
+        }
+        match renew(&client, &facts.name, clock.now()).await {
+            Ok(()) => is_failing = false,
+            Err(error) if !is_failing => {
+                is_failing = true;
+                tracing::warn!(node = facts.name, %error, "the node's lease could not be renewed; trying again every second");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn renew(client: &Client, name: &str, now: Timestamp) -> Result<(), Error> {
+    let lease = lease_object(name, now);
+    let options = WriteOptions::default();
+    let patch = json!({ "spec": lease["spec"] });
+    match client.patch(&kinds::LEASE, Some(LEASE_NAMESPACE), name, PatchKind::Merge, &patch, &options).await {
+        Err(error) if error.is_not_found() => {
+            client.create(&kinds::LEASE, Some(LEASE_NAMESPACE), &lease, &options).await.map(drop)
+        }
+        result => result.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests;

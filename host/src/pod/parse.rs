@@ -1,0 +1,350 @@
+//! From a Pod object to what the host wants to know of it; what cannot be run as written is refused by name.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use coracle_api::object;
+use coracle_api::quantity::Quantity;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::template::{EnvEntry, PodField, Refusal, Source, SourceKind};
+use super::{
+    ContainerObserved, ContainerTemplate, Observed, PullPolicy, Qos, RestartPolicy, Spec, Stage, Template, Termination,
+};
+use crate::runtime::PodIdentity;
+
+/// In-flight requests of one container.
+const CONCURRENCY_ANNOTATION: &str = "coracle.dev/concurrency";
+const CONCURRENCY_MAX: u32 = 100_000;
+const GRACE_DEFAULT: SignedDuration = SignedDuration::from_secs(30);
+
+/// The pod as the host sees it.
+pub fn spec(pod: &Value) -> Spec {
+    let deletion = object::is_deleting(pod).then(|| {
+        let seconds = pod["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
+        SignedDuration::from_secs(seconds.max(0))
+    });
+    Spec {
+        identity: PodIdentity {
+            namespace: object::namespace(pod).unwrap_or("default").to_owned(),
+            name: object::name(pod).to_owned(),
+            uid: object::uid(pod).to_owned(),
+            ip: String::new(),
+        },
+        template: Arc::new(template(pod)),
+        deletion,
+    }
+}
+
+fn template(pod: &Value) -> Template {
+    let spec = &pod["spec"];
+    let pod_refusal = refuse_pod(pod);
+    let containers: Vec<ContainerTemplate> =
+        list(&spec["containers"]).iter().map(|item| container(pod, item, pod_refusal.as_ref())).collect();
+    let restart_policy = match spec["restartPolicy"].as_str() {
+        Some("OnFailure") => RestartPolicy::OnFailure,
+        Some("Never") => RestartPolicy::Never,
+        _ => RestartPolicy::Always,
+    };
+    let grace = spec["terminationGracePeriodSeconds"]
+        .as_i64()
+        .map_or(GRACE_DEFAULT, |seconds| SignedDuration::from_secs(seconds.max(0)));
+    Template { containers, restart_policy, grace, qos: qos(spec) }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn refusal(reason: &'static str, message: String) -> Option<Refusal> {
+    Some(Refusal { reason, message })
+}
+
+/// What concerns the pod as a whole.
+fn refuse_pod(pod: &Value) -> Option<Refusal> {
+    let spec = &pod["spec"];
+    if let Some(first) = list(&spec["initContainers"]).first() {
+        let message = format!(
+            "spec.initContainers: {:?}: init containers are not supported by this host; do the work in the component or in a pod of its own",
+            text(first, "name")
+        );
+        return refusal("CreateContainerConfigError", message);
+    }
+    if let Some(first) = list(&spec["volumes"]).first() {
+        let message = format!(
+            "spec.volumes: {:?}: volumes are not supported by this host; hand in configuration through env or envFrom",
+            text(first, "name")
+        );
+        return refusal("CreateContainerConfigError", message);
+    }
+    if spec["hostNetwork"].as_bool() == Some(true) {
+        let message = "spec.hostNetwork: components have no network of the host; leave it out".to_owned();
+        return refusal("CreateContainerConfigError", message);
+    }
+    match spec["runtimeClassName"].as_str() {
+        None | Some("" | "wasm") => None,
+        Some(other) => {
+            let message = format!(
+                "spec.runtimeClassName: {other:?}: this host runs WebAssembly components only; use \"wasm\" or leave it out"
+            );
+            refusal("CreateContainerConfigError", message)
+        }
+    }
+}
+
+fn container(pod: &Value, item: &Value, pod_refusal: Option<&Refusal>) -> ContainerTemplate {
+    let name = text(item, "name").to_owned();
+    let mut refusals: Vec<Option<Refusal>> = vec![pod_refusal.cloned(), refuse_container(item, &name)];
+    let concurrency = concurrency(pod).unwrap_or_else(|refused| {
+        refusals.push(Some(refused));
+        None
+    });
+    let env = environment(pod, item).unwrap_or_else(|refused| {
+        refusals.push(Some(refused));
+        Vec::new()
+    });
+    let image = text(item, "image").to_owned();
+    let resources = &item["resources"];
+    ContainerTemplate {
+        name,
+        pull_policy: pull_policy(item, &image),
+        image,
+        args: [&item["command"], &item["args"]]
+            .into_iter()
+            .flat_map(|words| list(words).iter().filter_map(Value::as_str).map(str::to_owned))
+            .collect(),
+        env,
+        ports: ports(item),
+        memory_bytes_max: quantity(&resources["limits"]["memory"]).and_then(|value| u64::try_from(value.units()).ok()),
+        cpu_millis: quantity(&resources["requests"]["cpu"])
+            .or_else(|| quantity(&resources["limits"]["cpu"]))
+            .and_then(|value| u64::try_from(value.milli()).ok()),
+        concurrency,
+        refusal: refusals.into_iter().flatten().next(),
+    }
+}
+
+fn refuse_container(item: &Value, name: &str) -> Option<Refusal> {
+    let unsupported = [
+        ("livenessProbe", "a handler that keeps trapping is restarted without one; leave it out"),
+        ("readinessProbe", "a component is ready once it is compiled, linked and started for trial; leave it out"),
+        ("startupProbe", "a component is ready once it is compiled, linked and started for trial; leave it out"),
+        ("lifecycle", "components have no processes to run hooks in; leave it out"),
+    ];
+    for (field, way_out) in unsupported {
+        if item.get(field).is_some_and(|value| !value.is_null()) {
+            let message = format!("container {name:?}: {field} is not supported by this host; {way_out}");
+            return refusal("CreateContainerConfigError", message);
+        }
+    }
+    for field in ["volumeMounts", "volumeDevices"] {
+        if !list(&item[field]).is_empty() {
+            let message = format!(
+                "container {name:?}: {field} is not supported by this host; hand in configuration through env or envFrom"
+            );
+            return refusal("CreateContainerConfigError", message);
+        }
+    }
+    None
+}
+
+fn concurrency(pod: &Value) -> Result<Option<u32>, Refusal> {
+    let Some(given) = object::annotation(pod, CONCURRENCY_ANNOTATION) else { return Ok(None) };
+    match given.parse::<u32>() {
+        Ok(number) if (1..=CONCURRENCY_MAX).contains(&number) => Ok(Some(number)),
+        _ => Err(Refusal {
+            reason: "InvalidAnnotation",
+            message: format!(
+                "metadata.annotations[{CONCURRENCY_ANNOTATION}]: {given:?} is not a whole number from 1 to {CONCURRENCY_MAX}"
+            ),
+        }),
+    }
+}
+
+fn pull_policy(item: &Value, image: &str) -> PullPolicy {
+    match item["imagePullPolicy"].as_str() {
+        Some("Always") => PullPolicy::Always,
+        Some("Never") => PullPolicy::Never,
+        Some(_) => PullPolicy::IfNotPresent,
+        None if image.contains('@') => PullPolicy::IfNotPresent,
+        None => match image.rsplit('/').next().and_then(|last| last.split_once(':')) {
+            None | Some((_, "latest")) => PullPolicy::Always,
+            Some(_) => PullPolicy::IfNotPresent,
+        },
+    }
+}
+
+fn ports(item: &Value) -> Vec<u16> {
+    list(&item["ports"])
+        .iter()
+        .filter(|port| port["protocol"].as_str().is_none_or(|protocol| protocol == "TCP"))
+        .filter_map(|port| port["containerPort"].as_u64().and_then(|port| u16::try_from(port).ok()))
+        .collect()
+}
+
+fn environment(pod: &Value, item: &Value) -> Result<Vec<EnvEntry>, Refusal> {
+    let mut entries = Vec::new();
+    for from in list(&item["envFrom"]) {
+        let prefix = text(from, "prefix").to_owned();
+        for (field, kind) in [("configMapRef", SourceKind::ConfigMap), ("secretRef", SourceKind::Secret)] {
+            if let Some(reference) = from.get(field) {
+                entries.push(EnvEntry::All { source: source(kind, reference), prefix: prefix.clone() });
+            }
+        }
+    }
+    for variable in list(&item["env"]) {
+        entries.push(env_entry(pod, variable)?);
+    }
+    Ok(entries)
+}
+
+fn env_entry(pod: &Value, variable: &Value) -> Result<EnvEntry, Refusal> {
+    let name = text(variable, "name").to_owned();
+    let from = &variable["valueFrom"];
+    if from.is_null() {
+        return Ok(EnvEntry::Value { name, value: text(variable, "value").to_owned() });
+    }
+    for (field, kind) in [("configMapKeyRef", SourceKind::ConfigMap), ("secretKeyRef", SourceKind::Secret)] {
+        if let Some(reference) = from.get(field) {
+            let key = text(reference, "key").to_owned();
+            return Ok(EnvEntry::Key { name, source: source(kind, reference), key });
+        }
+    }
+    let path = from["fieldRef"]["fieldPath"].as_str().unwrap_or_default();
+    match pod_field(pod, path) {
+        Some(field) => Ok(EnvEntry::Field { name, field }),
+        None if path.is_empty() => {
+            Err(unsupported_env(&name, "only configMapKeyRef, secretKeyRef and fieldRef are supported by this host"))
+        }
+        None => Err(unsupported_env(&name, &format!("fieldRef.fieldPath {path:?} is not supported by this host"))),
+    }
+}
+
+fn unsupported_env(name: &str, why: &str) -> Refusal {
+    Refusal { reason: "CreateContainerConfigError", message: format!("env {name:?}: valueFrom: {why}") }
+}
+
+fn pod_field(pod: &Value, path: &str) -> Option<PodField> {
+    match path {
+        "metadata.name" => Some(PodField::Name),
+        "metadata.namespace" => Some(PodField::Namespace),
+        "metadata.uid" => Some(PodField::Uid),
+        "status.podIP" | "status.podIPs" => Some(PodField::PodIp),
+        "status.hostIP" | "status.hostIPs" => Some(PodField::HostIp),
+        "spec.nodeName" => Some(PodField::NodeName),
+        "spec.serviceAccountName" => {
+            let account = pod["spec"]["serviceAccountName"].as_str().unwrap_or("default");
+            Some(PodField::ServiceAccountName(account.to_owned()))
+        }
+        _ => {
+            let (map, key) = path.strip_suffix("']")?.split_once("['")?;
+            let map = match map {
+                "metadata.labels" => &pod["metadata"]["labels"],
+                "metadata.annotations" => &pod["metadata"]["annotations"],
+                _ => return None,
+            };
+            Some(PodField::Text(text(map, key).to_owned()))
+        }
+    }
+}
+
+fn source(kind: SourceKind, reference: &Value) -> Source {
+    let is_optional = reference["optional"].as_bool().unwrap_or(false);
+    Source { kind, name: text(reference, "name").to_owned(), is_optional }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn quantity(value: &Value) -> Option<Quantity> {
+    if value.is_null() { None } else { Quantity::from_value(value).ok() }
+}
+
+/// Kubernetes' rule for `status.qosClass`.
+fn qos(spec: &Value) -> Qos {
+    let mut is_any = false;
+    let mut is_guaranteed = true;
+    for container in list(&spec["containers"]) {
+        for resource in ["cpu", "memory"] {
+            let limit = quantity(&container["resources"]["limits"][resource]).filter(|value| !value.is_zero());
+            let request = quantity(&container["resources"]["requests"][resource]).filter(|value| !value.is_zero());
+            is_any |= limit.is_some() || request.is_some();
+            is_guaranteed &= limit.is_some() && request.is_none_or(|request| Some(request) == limit);
+        }
+    }
+    match (is_any, is_guaranteed) {
+        (true, true) => Qos::Guaranteed,
+        (true, false) => Qos::Burstable,
+        (false, _) => Qos::BestEffort,
+    }
+}
+
+/// What a host that was started anew makes of a status that its predecessor wrote: counts and ends are kept, what ran is started again.
+pub fn adopt(pod: &Value, spec: &Spec, now: Timestamp) -> Observed {
+    let status = &pod["status"];
+    let start_time = time(&status["startTime"]).unwrap_or(now);
+    let mut observed = Observed::new(&spec.template, start_time);
+    observed.ip = status["podIP"].as_str().and_then(|ip| ip.parse::<Ipv4Addr>().ok());
+    for condition in list(&status["conditions"]) {
+        let Some(at) = time(&condition["lastTransitionTime"]) else { continue };
+        match text(condition, "type") {
+            "PodScheduled" => observed.scheduled_at = at,
+            "Ready" => observed.ready = (text(condition, "status") == "True", at),
+            _ => {}
+        }
+    }
+    for container in list(&status["containerStatuses"]) {
+        let Some(index) = spec.template.containers.iter().position(|known| known.name == text(container, "name"))
+        else {
+            continue;
+        };
+        adopt_container(container, &mut observed.containers[index], spec.template.restart_policy, now);
+    }
+    observed
+}
+
+fn adopt_container(status: &Value, container: &mut ContainerObserved, policy: RestartPolicy, now: Timestamp) {
+    container.restarts = status["restartCount"].as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+    container.image_id = text(status, "imageID").to_owned();
+    container.last_exit = termination(&status["lastState"]["terminated"], now);
+    if matches!(container.stage, Stage::Failed(_)) {
+        return;
+    }
+    if let Some(exit) = termination(&status["state"]["terminated"], now) {
+        container.stage = Stage::Exited(exit);
+    } else if policy == RestartPolicy::Never && status["state"]["running"].is_object() {
+        let started_at = time(&status["state"]["running"]["startedAt"]).unwrap_or(now);
+        container.stage = Stage::Exited(Termination {
+            exit_code: 137,
+            reason: "ContainerStatusUnknown".to_owned(),
+            message: "the host that ran the container stopped before the container ended; restartPolicy Never forbids starting it again"
+                .to_owned(),
+            started_at,
+            finished_at: now,
+            container_id: text(status, "containerID").to_owned(),
+        });
+    }
+}
+
+fn termination(state: &Value, now: Timestamp) -> Option<Termination> {
+    let exit_code = i32::try_from(state["exitCode"].as_i64()?).unwrap_or(1);
+    Some(Termination {
+        exit_code,
+        reason: text(state, "reason").to_owned(),
+        message: text(state, "message").to_owned(),
+        started_at: time(&state["startedAt"]).unwrap_or(now),
+        finished_at: time(&state["finishedAt"]).unwrap_or(now),
+        container_id: text(state, "containerID").to_owned(),
+    })
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    value.as_str()?.parse().ok()
+}
+
+/// The pod is over and stays so.
+pub fn is_over(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+}

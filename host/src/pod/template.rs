@@ -1,0 +1,170 @@
+//! What a pod is made of, without who it is: the part that all pods of one replica set share in memory.
+
+use jiff::SignedDuration;
+
+/// A pod's containers and the rules for them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Template {
+    /// At least one.
+    pub containers: Vec<ContainerTemplate>,
+    /// What happens when one ends.
+    pub restart_policy: RestartPolicy,
+    /// Time to end in.
+    pub grace: SignedDuration,
+    /// How the pod ranks by its requests and limits.
+    pub qos: Qos,
+}
+
+/// One container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContainerTemplate {
+    /// Its name.
+    pub name: String,
+    /// The image as written.
+    pub image: String,
+    /// When to pull it.
+    pub pull_policy: PullPolicy,
+    /// `command` and `args` in one list, `$(VAR)` not yet expanded.
+    pub args: Vec<String>,
+    /// Environment variables in the order in which they are resolved.
+    pub env: Vec<EnvEntry>,
+    /// Ports on which a handler answers.
+    pub ports: Vec<u16>,
+    /// `resources.limits.memory`.
+    pub memory_bytes_max: Option<u64>,
+    /// `resources.requests.cpu`, else the limit.
+    pub cpu_millis: Option<u64>,
+    /// Requests in flight at a time.
+    pub concurrency: Option<u32>,
+    /// Why it cannot be run as written.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a container cannot be run as written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Refusal {
+    /// `state.waiting.reason`.
+    pub reason: &'static str,
+    /// For people: field, reason, way out.
+    pub message: String,
+}
+
+/// Where environment variables come from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EnvEntry {
+    /// `name: value`, `$(VAR)` not yet expanded.
+    Value {
+        /// The variable.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// `valueFrom.fieldRef`.
+    Field {
+        /// The variable.
+        name: String,
+        /// Which field of the pod.
+        field: PodField,
+    },
+    /// `valueFrom.configMapKeyRef` or `secretKeyRef`.
+    Key {
+        /// The variable.
+        name: String,
+        /// Which object.
+        source: Source,
+        /// Which of its keys.
+        key: String,
+    },
+    /// `envFrom`: every key of an object.
+    All {
+        /// Which object.
+        source: Source,
+        /// Put before each key.
+        prefix: String,
+    },
+}
+
+/// An object that holds values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Source {
+    /// Which kind.
+    pub kind: SourceKind,
+    /// Its name, in the pod's namespace.
+    pub name: String,
+    /// Nothing is wrong if it, or the key, is missing.
+    pub is_optional: bool,
+}
+
+/// The kinds that hold values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SourceKind {
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Secret.
+    Secret,
+}
+
+/// The fields of a pod that a variable may show.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PodField {
+    /// `metadata.name`
+    Name,
+    /// `metadata.namespace`
+    Namespace,
+    /// `metadata.uid`
+    Uid,
+    /// `status.podIP`
+    PodIp,
+    /// `status.hostIP`
+    HostIp,
+    /// `spec.nodeName`
+    NodeName,
+    /// `spec.serviceAccountName`
+    ServiceAccountName(String),
+    /// `metadata.labels['KEY']` or `metadata.annotations['KEY']`, as it was when the pod was taken on.
+    Text(String),
+}
+
+/// What happens when a container ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RestartPolicy {
+    /// It is started again.
+    Always,
+    /// It is started again after a failure.
+    OnFailure,
+    /// It is left.
+    Never,
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PullPolicy {
+    /// Its tag is looked up at each start.
+    Always,
+    /// Unless it is here.
+    IfNotPresent,
+    /// It must be here.
+    Never,
+}
+
+/// How a pod ranks by its requests and limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Qos {
+    /// Every container has equal requests and limits of CPU and memory.
+    Guaranteed,
+    /// Some request or limit is given.
+    Burstable,
+    /// None is.
+    BestEffort,
+}
+
+impl Qos {
+    /// `status.qosClass`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Qos::Guaranteed => "Guaranteed",
+            Qos::Burstable => "Burstable",
+            Qos::BestEffort => "BestEffort",
+        }
+    }
+}

@@ -1,0 +1,288 @@
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+fn spec(policy: &str) -> Spec {
+    parse::spec(&json!({
+        "metadata": {"name": "web-1", "namespace": "default", "uid": "u1"},
+        "spec": {"restartPolicy": policy, "containers": [{"name": "web", "image": "r/web:1"}]}
+    }))
+}
+
+fn exit(code: i32, started: i64, finished: i64) -> Termination {
+    Termination {
+        exit_code: code,
+        reason: "Error".to_owned(),
+        message: String::new(),
+        started_at: at(started),
+        finished_at: at(finished),
+        container_id: "wasmtime://1".to_owned(),
+    }
+}
+
+fn failed(reason: &str, is_transient: bool) -> Stage {
+    Stage::Failed(Failure { reason: reason.to_owned(), message: "why".to_owned(), at: at(100), is_transient })
+}
+
+fn running() -> Stage {
+    Stage::Running { since: at(100), draining_since: None, is_stopping: false }
+}
+
+fn show(actions: &Actions) -> String {
+    let wake =
+        actions.wake_at.map(|at| format!(" wake@{:.2}", at.as_millisecond() as f64 / 1000.0)).unwrap_or_default();
+    format!("{:?}{wake}", actions.commands)
+}
+
+fn check(spec: &Spec, change: impl FnOnce(&mut Observed), now: Timestamp, expected: Expect) {
+    let mut observed = Observed::new(&spec.template, at(100));
+    change(&mut observed);
+    expected.assert_eq(&show(&step(spec, &observed, now)));
+}
+
+#[test]
+fn a_new_container_starts_and_is_left_alone_while_it_does() {
+    check(&spec("Always"), |_| {}, at(100), expect!["[Start(0)]"]);
+    check(&spec("Always"), |observed| observed.containers[0].stage = Stage::Starting, at(100), expect!["[]"]);
+    check(&spec("Always"), |observed| observed.containers[0].stage = running(), at(100), expect!["[]"]);
+}
+
+#[test]
+fn failures_back_off_from_one_second_unless_they_are_for_good() {
+    let at_failure = |failures: u32, is_transient: bool| {
+        move |observed: &mut Observed| {
+            observed.containers[0].stage = failed("ErrImagePull", is_transient);
+            observed.containers[0].failures = failures;
+        }
+    };
+    let spec = spec("Always");
+    check(&spec, at_failure(1, true), at(100), expect!["[] wake@101.00"]);
+    check(&spec, at_failure(1, true), at(101), expect!["[Start(0)]"]);
+    check(&spec, at_failure(5, true), at(101), expect!["[] wake@116.00"]);
+    check(&spec, at_failure(40, true), at(101), expect!["[] wake@400.00"]);
+    check(&spec, at_failure(1, false), at(9_999), expect!["[]"]);
+}
+
+#[test]
+fn an_ended_container_follows_the_restart_policy() {
+    for (policy, code, expected) in [
+        ("Always", 0, expect!["[Start(0)]"]),
+        ("Always", 1, expect!["[Start(0)]"]),
+        ("OnFailure", 0, expect!["[]"]),
+        ("OnFailure", 1, expect!["[Start(0)]"]),
+        ("Never", 0, expect!["[]"]),
+        ("Never", 1, expect!["[]"]),
+    ] {
+        check(
+            &spec(policy),
+            |observed| observed.containers[0].stage = Stage::Exited(exit(code, 90, 100)),
+            at(100),
+            expected,
+        );
+    }
+}
+
+#[test]
+fn crashes_back_off_and_a_long_run_forgives_them() {
+    let crashed = |crashes: u32, started: i64| {
+        move |observed: &mut Observed| {
+            observed.containers[0].stage = Stage::Exited(exit(1, started, 1000));
+            observed.containers[0].crashes = crashes;
+        }
+    };
+    let spec = spec("Always");
+    check(&spec, crashed(1, 999), at(1000), expect!["[] wake@1010.00"]);
+    check(&spec, crashed(2, 999), at(1000), expect!["[] wake@1020.00"]);
+    check(&spec, crashed(6, 999), at(1000), expect!["[] wake@1300.00"]);
+    check(&spec, crashed(6, 999), at(1300), expect!["[Start(0)]"]);
+    check(&spec, crashed(6, 400), at(1000), expect!["[Start(0)]"]);
+}
+
+#[test]
+fn deletion_drains_handlers_then_stops_then_finishes() {
+    let mut deleted = spec("Always");
+    deleted.deletion = Some(SignedDuration::from_secs(30));
+    let handler = |draining: Option<Timestamp>, is_stopping: bool| {
+        move |observed: &mut Observed| {
+            observed.containers[0].is_handler = true;
+            observed.containers[0].stage = Stage::Running { since: at(1), draining_since: draining, is_stopping };
+        }
+    };
+    check(&deleted, handler(None, false), at(100), expect!["[Drain(0)] wake@100.25"]);
+    check(&deleted, handler(Some(at(100)), false), at(100), expect!["[] wake@100.25"]);
+    check(&deleted, handler(Some(at(100)), false), at(101), expect!["[Stop(0, 30s)]"]);
+    check(&deleted, handler(Some(at(100)), true), at(101), expect!["[]"]);
+    // A command has no routes to be taken out of.
+    check(&deleted, |observed| observed.containers[0].stage = running(), at(100), expect!["[Stop(0, 30s)]"]);
+    check(&deleted, |observed| observed.containers[0].stage = Stage::Starting, at(100), expect!["[]"]);
+    check(
+        &deleted,
+        |observed| observed.containers[0].stage = Stage::Exited(exit(0, 1, 2)),
+        at(100),
+        expect!["[Finish]"],
+    );
+    check(
+        &deleted,
+        |observed| observed.containers[0].stage = failed("ErrImagePull", true),
+        at(100),
+        expect!["[Finish]"],
+    );
+    deleted.deletion = Some(SignedDuration::ZERO);
+    check(&deleted, handler(None, false), at(100), expect!["[Stop(0, 0s)]"]);
+}
+
+#[test]
+fn an_object_that_is_gone_ends_its_containers_at_once() {
+    let orphan = |stage: Stage| {
+        move |observed: &mut Observed| {
+            observed.is_orphan = true;
+            observed.containers[0].is_handler = true;
+            observed.containers[0].stage = stage;
+        }
+    };
+    check(&spec("Always"), orphan(running()), at(100), expect!["[Stop(0, 0s)]"]);
+    check(&spec("Always"), orphan(Stage::Exited(exit(1, 1, 2))), at(100), expect!["[Finish]"]);
+}
+
+#[test]
+fn another_image_replaces_what_runs() {
+    let from_old = |stage: Stage| {
+        move |observed: &mut Observed| {
+            observed.containers[0].image = "r/web:0".to_owned();
+            observed.containers[0].stage = stage;
+        }
+    };
+    check(&spec("Always"), from_old(running()), at(100), expect!["[Stop(0, 30s)]"]);
+    check(&spec("Always"), from_old(Stage::Exited(exit(1, 99, 100))), at(100), expect!["[Start(0)]"]);
+    check(&spec("Always"), from_old(failed("InvalidImage", false)), at(100), expect!["[Start(0)]"]);
+}
+
+#[test]
+fn a_restart_is_counted_once_and_remembers_the_last_end() {
+    let spec = spec("Always");
+    let mut container = ContainerObserved::new(&spec.template.containers[0]);
+    container.begin(&spec.template.containers[0]);
+    container.started("r/web@sha256:1".to_owned(), false, at(10));
+    container.exited(exit(3, 10, 11));
+    container.begin(&spec.template.containers[0]);
+    assert_eq!((container.restarts, container.crashes, container.last_exit.as_ref().unwrap().exit_code), (1, 1, 3));
+    container.failed(
+        Failure { reason: "RunContainerError".to_owned(), message: "trap".to_owned(), at: at(12), is_transient: true },
+        RestartPolicy::Never,
+        "wasmtime://2".to_owned(),
+    );
+    assert!(matches!(&container.stage, Stage::Exited(exit) if exit.exit_code == 128 && exit.reason == "StartError"));
+}
+
+fn check_refusal(pod_spec: Value, annotations: Value, expected: Expect) {
+    let pod = json!({"metadata": {"name": "p", "annotations": annotations}, "spec": pod_spec});
+    let spec = parse::spec(&pod);
+    let refusal = &spec.template.containers[0].refusal;
+    expected.assert_eq(
+        &refusal.as_ref().map_or("fine".to_owned(), |refusal| format!("{}: {}", refusal.reason, refusal.message)),
+    );
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_by_name() {
+    let containers = json!([{"name": "c", "image": "i"}]);
+    check_refusal(json!({"containers": containers}), json!({}), expect!["fine"]);
+    check_refusal(
+        json!({"containers": containers, "volumes": []}),
+        json!({"coracle.dev/concurrency": "7"}),
+        expect!["fine"],
+    );
+    check_refusal(
+        json!({"containers": containers}),
+        json!({"coracle.dev/concurrency": "many"}),
+        expect![[
+            r#"InvalidAnnotation: metadata.annotations[coracle.dev/concurrency]: "many" is not a whole number from 1 to 100000"#
+        ]],
+    );
+    check_refusal(
+        json!({"containers": containers, "volumes": [{"name": "data"}]}),
+        json!({}),
+        expect![[
+            r#"CreateContainerConfigError: spec.volumes: "data": volumes are not supported by this host; hand in configuration through env or envFrom"#
+        ]],
+    );
+    check_refusal(
+        json!({"containers": [{"name": "c", "image": "i", "livenessProbe": {"httpGet": {"port": 80}}}]}),
+        json!({}),
+        expect![[
+            r#"CreateContainerConfigError: container "c": livenessProbe is not supported by this host; a handler that keeps trapping is restarted without one; leave it out"#
+        ]],
+    );
+    check_refusal(
+        json!({"containers": containers, "initContainers": [{"name": "first"}]}),
+        json!({}),
+        expect![[
+            r#"CreateContainerConfigError: spec.initContainers: "first": init containers are not supported by this host; do the work in the component or in a pod of its own"#
+        ]],
+    );
+    check_refusal(
+        json!({"containers": containers, "runtimeClassName": "oci"}),
+        json!({}),
+        expect![[
+            r#"CreateContainerConfigError: spec.runtimeClassName: "oci": this host runs WebAssembly components only; use "wasm" or leave it out"#
+        ]],
+    );
+}
+
+fn check_adopted(policy: &str, status: Value, expected: Expect) {
+    let pod = json!({
+        "metadata": {"name": "web-1", "namespace": "default", "uid": "u1"},
+        "spec": {"restartPolicy": policy, "containers": [{"name": "web", "image": "r/web:1"}]},
+        "status": status
+    });
+    let spec = parse::spec(&pod);
+    let observed = parse::adopt(&pod, &spec, at(1000));
+    let container = &observed.containers[0];
+    let stage = match &container.stage {
+        Stage::Exited(exit) => format!("exited {} {}", exit.exit_code, exit.reason),
+        stage => format!("{stage:?}"),
+    };
+    let actions = show(&step(&spec, &observed, at(1000)));
+    let summary = format!(
+        "{stage}, restarts {}, ip {:?}, ready {:?}: {actions}",
+        container.restarts, observed.ip, observed.ready.0
+    );
+    expected.assert_eq(&summary);
+}
+
+#[test]
+fn a_restarted_host_takes_up_where_its_predecessor_left() {
+    let status = |state: Value| {
+        json!({"podIP": "127.64.0.9", "startTime": "1970-01-01T00:00:05Z",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:00:06Z"}],
+            "containerStatuses": [{"name": "web", "restartCount": 4, "state": state}]})
+    };
+    let ran = json!({"running": {"startedAt": "1970-01-01T00:00:06Z"}});
+    let ended = json!({"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": "1970-01-01T00:00:06Z", "finishedAt": "1970-01-01T00:00:07Z"}});
+    check_adopted(
+        "Always",
+        status(ran.clone()),
+        expect!["New, restarts 4, ip Some(127.64.0.9), ready true: [Start(0)]"],
+    );
+    check_adopted(
+        "Never",
+        status(ran),
+        expect!["exited 137 ContainerStatusUnknown, restarts 4, ip Some(127.64.0.9), ready true: []"],
+    );
+    check_adopted(
+        "OnFailure",
+        status(ended.clone()),
+        expect!["exited 0 Completed, restarts 4, ip Some(127.64.0.9), ready true: []"],
+    );
+    check_adopted(
+        "Always",
+        status(ended),
+        expect!["exited 0 Completed, restarts 4, ip Some(127.64.0.9), ready true: [Start(0)]"],
+    );
+    check_adopted("Always", json!({}), expect!["New, restarts 0, ip None, ready false: [Start(0)]"]);
+}

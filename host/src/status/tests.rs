@@ -1,0 +1,122 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::pod::{Failure, parse};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+fn exit(code: i32) -> Termination {
+    Termination {
+        exit_code: code,
+        reason: "Error".to_owned(),
+        message: "it said no".to_owned(),
+        started_at: at(60),
+        finished_at: at(61),
+        container_id: "wasmtime://1".to_owned(),
+    }
+}
+
+fn check(policy: &str, change: impl FnOnce(&mut Observed), expected: Expect) {
+    let spec = parse::spec(&json!({
+        "metadata": {"name": "web-1", "namespace": "team", "uid": "u1"},
+        "spec": {"restartPolicy": policy, "containers": [{"name": "web", "image": "r/web:1"}]}
+    }));
+    let mut observed = Observed::new(&spec.template, at(50));
+    change(&mut observed);
+    observed.note_ready(false, at(62));
+    let status = pod_status(&spec, &observed, "127.0.0.1", at(62));
+    let ready = status["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == "Ready").unwrap();
+    let container = &status["containerStatuses"][0];
+    let lines = [
+        format!("{} ready={} {} {}", status["phase"], ready["status"], ready["lastTransitionTime"], ready["reason"]),
+        format!("restarts={} ready={} state={}", container["restartCount"], container["ready"], container["state"]),
+        format!("last={}", container["lastState"]),
+    ];
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn each_stage_has_its_status() {
+    check(
+        "Always",
+        |_| {},
+        expect![[r#"
+            "Pending" ready="False" "1970-01-01T00:00:50Z" "ContainersNotReady"
+            restarts=0 ready=false state={"waiting":{"reason":"ContainerCreating"}}
+            last={}"#]],
+    );
+    check(
+        "Always",
+        |observed| observed.containers[0].started("r/web@sha256:1".to_owned(), true, at(61)),
+        expect![[r#"
+            "Running" ready="True" "1970-01-01T00:01:02Z" null
+            restarts=0 ready=true state={"running":{"startedAt":"1970-01-01T00:01:01Z"}}
+            last={}"#]],
+    );
+    check(
+        "Always",
+        |observed| {
+            observed.containers[0].stage = Stage::Exited(exit(1));
+            observed.containers[0].crashes = 2;
+            observed.containers[0].restarts = 2;
+        },
+        expect![[r#"
+            "Running" ready="False" "1970-01-01T00:00:50Z" "ContainersNotReady"
+            restarts=2 ready=false state={"waiting":{"message":"back-off 20s restarting failed container=web pod=web-1_team(u1)","reason":"CrashLoopBackOff"}}
+            last={"terminated":{"containerID":"wasmtime://1","exitCode":1,"finishedAt":"1970-01-01T00:01:01Z","message":"it said no","reason":"Error","startedAt":"1970-01-01T00:01:00Z"}}"#]],
+    );
+}
+
+#[test]
+fn ended_pods_succeed_or_fail() {
+    check(
+        "Never",
+        |observed| observed.containers[0].stage = Stage::Exited(exit(7)),
+        expect![[r#"
+            "Failed" ready="False" "1970-01-01T00:00:50Z" "PodFailed"
+            restarts=0 ready=false state={"terminated":{"containerID":"wasmtime://1","exitCode":7,"finishedAt":"1970-01-01T00:01:01Z","message":"it said no","reason":"Error","startedAt":"1970-01-01T00:01:00Z"}}
+            last={}"#]],
+    );
+    check(
+        "OnFailure",
+        |observed| observed.containers[0].stage = Stage::Exited(Termination { message: String::new(), ..exit(0) }),
+        expect![[r#"
+            "Succeeded" ready="False" "1970-01-01T00:00:50Z" "PodCompleted"
+            restarts=0 ready=false state={"terminated":{"containerID":"wasmtime://1","exitCode":0,"finishedAt":"1970-01-01T00:01:01Z","reason":"Error","startedAt":"1970-01-01T00:01:00Z"}}
+            last={}"#]],
+    );
+}
+
+#[test]
+fn a_failing_pull_backs_off() {
+    let failed = |failures: u32| {
+        move |observed: &mut Observed| {
+            let failure = Failure {
+                reason: "ErrImagePull".to_owned(),
+                message: "not found".to_owned(),
+                at: at(60),
+                is_transient: true,
+            };
+            observed.containers[0].stage = Stage::Failed(failure);
+            observed.containers[0].failures = failures;
+        }
+    };
+    check(
+        "Always",
+        failed(1),
+        expect![[r#"
+            "Pending" ready="False" "1970-01-01T00:00:50Z" "ContainersNotReady"
+            restarts=0 ready=false state={"waiting":{"message":"not found","reason":"ErrImagePull"}}
+            last={}"#]],
+    );
+    check(
+        "Always",
+        failed(2),
+        expect![[r#"
+            "Pending" ready="False" "1970-01-01T00:00:50Z" "ContainersNotReady"
+            restarts=0 ready=false state={"waiting":{"message":"Back-off pulling image \"r/web:1\": ErrImagePull: not found","reason":"ImagePullBackOff"}}
+            last={}"#]],
+    );
+}
