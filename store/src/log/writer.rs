@@ -106,7 +106,7 @@ impl Writer {
             self.failure = Some(error.to_string());
         }
         for done in waiting {
-            done.tell(result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string())));
+            done.tell(result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string())));
         }
         if result.is_ok() {
             self.tidy(&group);

@@ -23,9 +23,9 @@ fn options(dir: &std::path::Path) -> Options {
 }
 
 async fn open(dir: &std::path::Path) -> Store {
-    Store::open(options(dir), Arc::new(RealDisk)).await.unwrap()
+    Store::open(options(dir), Arc::new(RealDisk)).await.expect("the store opens")
 }
 
 async fn write(store: &Store, write: Write) -> Outcome {
-    store.write(vec![write]).await.unwrap().remove(0)
+    store.write(vec![write]).await.expect("the write is acknowledged").remove(0)
 }

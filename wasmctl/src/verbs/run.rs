@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     }
     let options = |file: &Path| RunOptions {
         file: file.to_owned(),
-        args: std::iter::once(args.what.clone()).chain(args.arguments.clone()).collect(),
+        args: args.arguments.clone(),
         env: env.clone(),
         memory_bytes_max: args.memory_mib << 20,
     };
