@@ -166,6 +166,18 @@ async fn a_trap_in_the_middle_of_a_body_breaks_the_body_off() {
 }
 
 #[tokio::test]
+async fn outgoing_requests_are_denied_and_reported_once() {
+    let host = Host::new();
+    let container = host.start(&host.spec("handler-calls-out")).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(get_text(&*container, "/").await, "502 the component returned without a response");
+    }
+    let lines = host.lines();
+    let denied: Vec<&String> = lines.iter().filter(|line| line.contains("denied")).collect();
+    assert_eq!(denied, ["outgoing request to example.com denied: components here may not open connections"]);
+}
+
+#[tokio::test]
 async fn several_traps_in_a_row_end_the_container() {
     let host = Host::new();
     let container = host.start(&host.spec("handler-traps")).await.unwrap();
