@@ -113,7 +113,9 @@ fn weight(writes: &[Write]) -> usize {
 
 fn failure(error: RaftError<Group, ClientWriteError<Group>>) -> WriteError {
     match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => WriteError::NotLeader { leader: forward.leader_id },
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+            WriteError::NotLeader { leader: forward.leader_id }
+        }
         error => WriteError::Stopped(error.to_string()),
     }
 }

@@ -160,7 +160,8 @@ impl Draft {
             Operation::Put { json, splice_offset, tags } => {
                 self.snapshot.revision += 1;
                 let key = current.as_ref().map_or_else(|| Arc::from(write.key), |record| record.key.clone());
-                let record = Arc::new(Record { key, json, splice_offset, tags: tags.into(), revision: self.snapshot.revision });
+                let record =
+                    Arc::new(Record { key, json, splice_offset, tags: tags.into(), revision: self.snapshot.revision });
                 self.snapshot.records.insert(record.key.clone(), record.clone());
                 self.events.push(Arc::new(Event { change: Change::Put, record: record.clone(), previous: current }));
                 Outcome::Written(record)

@@ -98,7 +98,8 @@ impl Checkpoint {
         {
             let mut pending = self.shared.pending.lock();
             pending.is_replacement = true;
-            pending.changes = snapshot.records.iter().map(|(key, record)| (key.clone(), Some(record.clone()))).collect();
+            pending.changes =
+                snapshot.records.iter().map(|(key, record)| (key.clone(), Some(record.clone()))).collect();
             pending.applied = Some(applied.clone());
         }
         self.flush().await

@@ -43,7 +43,9 @@ pub enum OpenError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
     /// The disk is full; nothing was written. It clears by itself when there is space again.
-    #[error("no space is left on the disk of the store: writes are refused until there is; deletions of files elsewhere on it help")]
+    #[error(
+        "no space is left on the disk of the store: writes are refused until there is; deletions of files elsewhere on it help"
+    )]
     NoSpace,
     /// The writes are larger than one proposal may be.
     #[error("a write of {bytes} bytes is over the limit of {limit}")]

@@ -113,13 +113,20 @@ impl Log {
         let (room, size) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let log = Log { contents: contents.clone(), jobs, room: room.clone(), size: size.clone(), segment_bytes };
         let (segments, next_sequence) = (recovered.segments, recovered.next_sequence);
-        writer::start(writer::Setup { dir, disk, segment_bytes, segments, next_sequence, contents, room, size }, queue)?;
+        writer::start(
+            writer::Setup { dir, disk, segment_bytes, segments, next_sequence, contents, room, size },
+            queue,
+        )?;
         Ok(log)
     }
 
     /// Makes sure that a proposal fits on the disk before it is made; an append that fails would stop the store.
     pub(crate) async fn reserve(&self, is_deletion: bool) -> bool {
-        let wanted = if is_deletion { DELETE_ROOM_BYTES.min(self.segment_bytes / 4) } else { PUT_ROOM_BYTES.min(self.segment_bytes) };
+        let wanted = if is_deletion {
+            DELETE_ROOM_BYTES.min(self.segment_bytes / 4)
+        } else {
+            PUT_ROOM_BYTES.min(self.segment_bytes)
+        };
         if self.room.load(Ordering::Acquire) >= wanted {
             return true;
         }

@@ -32,7 +32,12 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A machine that goes on from what the checkpoint holds; the cache holds the same.
-    pub(crate) fn new(cache: Arc<Cache>, checkpoint: Checkpoint, is_ephemeral: fn(&str) -> bool, applied: Applied) -> Machine {
+    pub(crate) fn new(
+        cache: Arc<Cache>,
+        checkpoint: Checkpoint,
+        is_ephemeral: fn(&str) -> bool,
+        applied: Applied,
+    ) -> Machine {
         let mut machine = Machine { cache, checkpoint, is_ephemeral, applied, latest: None };
         machine.latest = machine.applied.log_id.is_some().then(|| (machine.meta(), machine.image()));
         machine
@@ -100,8 +105,11 @@ impl RaftStateMachine<Group> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, image: Image) -> Result<(), io::Error> {
-        self.applied =
-            Applied { log_id: meta.last_log_id, membership: meta.last_membership.clone(), revision: image.snapshot.revision };
+        self.applied = Applied {
+            log_id: meta.last_log_id,
+            membership: meta.last_membership.clone(),
+            revision: image.snapshot.revision,
+        };
         self.checkpoint.replace(&image.snapshot, &self.applied).await?;
         self.cache.reset(image.snapshot.clone());
         self.latest = Some((meta.clone(), image));

@@ -72,11 +72,19 @@ impl RaftNetworkV2<Group> for NoPeers {
         Err(nobody())
     }
 
-    async fn vote(&mut self, _request: VoteRequest<Group>, _option: RPCOption) -> Result<VoteResponse<Group>, RPCError<Group>> {
+    async fn vote(
+        &mut self,
+        _request: VoteRequest<Group>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<Group>, RPCError<Group>> {
         Err(nobody())
     }
 
-    async fn pre_vote(&mut self, _request: VoteRequest<Group>, _option: RPCOption) -> Result<VoteResponse<Group>, RPCError<Group>> {
+    async fn pre_vote(
+        &mut self,
+        _request: VoteRequest<Group>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<Group>, RPCError<Group>> {
         Err(nobody())
     }
 

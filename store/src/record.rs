@@ -83,11 +83,7 @@ mod tests {
 
     #[test]
     fn revision_is_spliced_in() {
-        check(
-            r#"{"metadata":{"name":"b"}}"#,
-            13,
-            expect![[r#"{"metadata":{"resourceVersion":"42","name":"b"}}"#]],
-        );
+        check(r#"{"metadata":{"name":"b"}}"#, 13, expect![[r#"{"metadata":{"resourceVersion":"42","name":"b"}}"#]]);
         check(r#"{"metadata":{}}"#, 13, expect![[r#"{"metadata":{"resourceVersion":"42"}}"#]]);
     }
 }

@@ -57,8 +57,7 @@ mod tests {
     fn check(prefix: &str, start_after: Option<&str>, expected: Expect) {
         let mut snapshot = Snapshot::default();
         for key in ["nodes/a", "pods/a/1", "pods/a/2", "pods/b/1", "podsets/a/1"] {
-            let record =
-                Record { key: key.into(), json: Bytes::new(), splice_offset: 0, tags: [].into(), revision: 1 };
+            let record = Record { key: key.into(), json: Bytes::new(), splice_offset: 0, tags: [].into(), revision: 1 };
             snapshot.records.insert(key.into(), Arc::new(record));
         }
         let keys: Vec<&str> = snapshot.range(prefix, start_after).map(|record| &*record.key).collect();

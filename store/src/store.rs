@@ -72,7 +72,8 @@ impl Store {
         disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
         let lock = lock(dir, disk.as_ref())?;
         let interval = Duration::from_millis(options.checkpoint_interval_ms);
-        let (checkpoint, snapshot, applied) = Checkpoint::open(&dir.join("checkpoint.redb"), &disk, interval, options.is_ephemeral)?;
+        let (checkpoint, snapshot, applied) =
+            Checkpoint::open(&dir.join("checkpoint.redb"), &disk, interval, options.is_ephemeral)?;
         let log = Log::open(dir.join("log"), disk, options.segment_bytes)?;
         let limits = Limits {
             events_max: options.history_events_max,
@@ -120,7 +121,11 @@ impl Store {
 
     /// All keys, at least as new as anything acknowledged before the call (ReadIndex).
     pub async fn read(&self) -> Result<Snapshot, ReadError> {
-        self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(|error| ReadError::NoQuorum(error.to_string()))?;
+        self.shared
+            .raft
+            .ensure_linearizable(ReadPolicy::ReadIndex)
+            .await
+            .map_err(|error| ReadError::NoQuorum(error.to_string()))?;
         Ok(self.snapshot())
     }
 

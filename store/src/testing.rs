@@ -112,7 +112,8 @@ impl SeededDisk {
             let mut bytes = std::mem::take(&mut file.durable);
             // A journal orders changes of the length; bytes beyond the length that is left are lost with it.
             let lengths_kept = usize::try_from(random.below(unsynced.len() as u64 + 1)).expect("a count");
-            let length = unsynced[..lengths_kept].iter().fold(bytes.len(), |length, change| change.length_after(length));
+            let length =
+                unsynced[..lengths_kept].iter().fold(bytes.len(), |length, change| change.length_after(length));
             let mut index = 0;
             unsynced.retain(|change| {
                 index += 1;

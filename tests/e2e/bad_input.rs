@@ -19,7 +19,10 @@ fn files_that_are_no_components_are_refused_before_anything_is_written() {
     check(&write("module.wasm", b"\0asm\x01\0\0\0"), "a core module, not a component");
     check(&write("broken.wat", b"(component"), "broken.wat");
     check(&write("not.yaml", b"a: [b"), "not.yaml");
-    check(guest("unknown-import.wat").to_str().unwrap(), "imports acme:billing/ledger@1.2.0, which nothing here provides");
+    check(
+        guest("unknown-import.wat").to_str().unwrap(),
+        "imports acme:billing/ledger@1.2.0, which nothing here provides",
+    );
     let huge = dir.join("huge.wasm");
     std::fs::File::create(&huge).unwrap().set_len(2 << 30).unwrap();
     check(huge.to_str().unwrap(), "2048 MiB is too large");
@@ -36,7 +39,8 @@ fn what_cannot_run_says_why_and_leaves_the_neighbour_alone() {
     let hello = root().join("examples/hello/hello.wat");
     cluster.wasmctl(&["deploy", hello.to_str().unwrap()]).ok();
 
-    let error = cluster.wasmctl(&["deploy", hello.to_str().unwrap(), "--name", "large", "--memory", "900Gi"]).fails_with(1);
+    let error =
+        cluster.wasmctl(&["deploy", hello.to_str().unwrap(), "--name", "large", "--memory", "900Gi"]).fails_with(1);
     assert!(error.contains("cannot be placed") && error.contains("900Gi"), "{error}");
     let trap = guest("start-traps.wat");
     let error = cluster.wasmctl(&["deploy", trap.to_str().unwrap()]).fails_with(1);

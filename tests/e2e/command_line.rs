@@ -22,7 +22,9 @@ fn verbs_against_a_cluster() {
     let described = cluster.wasmctl(&["describe", &pod]).ok();
     assert!(described.contains("Started"), "{described}");
     cluster.get("hello.localhost", "/cart");
-    eventually("the access line is logged", || cluster.wasmctl(&["logs", "deployment/hello"]).ok().contains("GET /cart 200").then_some(()));
+    eventually("the access line is logged", || {
+        cluster.wasmctl(&["logs", "deployment/hello"]).ok().contains("GET /cart 200").then_some(())
+    });
     assert!(cluster.wasmctl(&["events"]).ok().contains("ScalingReplicaSet"));
     let status = cluster.wasmctl(&["status"]).ok();
     assert!(status.contains("1 ready") && status.contains("2 running"), "{status}");

@@ -23,7 +23,8 @@ fn hello() {
 fn hello_rust() {
     let cluster = Cluster::start();
     let file = example("hello_rust.wasm");
-    let deploy = ["deploy", file.to_str().unwrap(), "--name", "greeter", "--env", "GREETING_NAME=Ada", "--replicas", "2"];
+    let deploy =
+        ["deploy", file.to_str().unwrap(), "--name", "greeter", "--env", "GREETING_NAME=Ada", "--replicas", "2"];
     cluster.wasmctl(&deploy).ok();
     assert_eq!(cluster.get("greeter.localhost", "/"), (200, "Hello, Ada!\n".to_owned()));
     assert_eq!(cluster.get("greeter.localhost", "/echo/1?a=b"), (200, "/echo/1?a=b\n".to_owned()));

@@ -9,7 +9,8 @@ fn what_was_acknowledged_survives_kill_9() {
     let file = root().join("examples/hello/hello.wat");
     cluster.wasmctl(&["deploy", file.to_str().unwrap(), "--replicas", "2"]).ok();
     for index in 0..20 {
-        let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: map-{index}}}\ndata: {{value: \"{index}\"}}\n");
+        let map =
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: map-{index}}}\ndata: {{value: \"{index}\"}}\n");
         cluster.kubectl_with(&map, &["apply", "-f", "-"]).ok();
     }
     cluster.kill();
@@ -17,7 +18,9 @@ fn what_was_acknowledged_survives_kill_9() {
     let cluster = Cluster::start_in(dir.path());
     let maps = cluster.wasmctl(&["get", "configmaps", "-o", "name"]).ok();
     assert_eq!(maps.matches("configmap/map-").count(), 20, "{maps}");
-    eventually("the URL answers again", || matches!(cluster.try_get("hello.localhost", "/"), Ok((200, _))).then_some(()));
+    eventually("the URL answers again", || {
+        matches!(cluster.try_get("hello.localhost", "/"), Ok((200, _))).then_some(())
+    });
 }
 
 #[test]
@@ -39,7 +42,18 @@ fn a_port_in_use_is_named() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = holder.local_addr().unwrap().to_string();
     let mut command = std::process::Command::new(coracle_tests::wasmctl_path());
-    command.args(["up", "--ingress-addr", "127.0.0.1:0", "--registry-addr", "127.0.0.1:0", "--api-addr", &addr, "--data-dir"]).arg(dir.path());
+    command
+        .args([
+            "up",
+            "--ingress-addr",
+            "127.0.0.1:0",
+            "--registry-addr",
+            "127.0.0.1:0",
+            "--api-addr",
+            &addr,
+            "--data-dir",
+        ])
+        .arg(dir.path());
     let refused = run(&mut command).fails_with(1);
     assert!(refused.contains(&format!("--api-addr {addr}")) && refused.contains("port 0"), "{refused}");
 }

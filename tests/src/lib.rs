@@ -168,7 +168,8 @@ impl Cluster {
     pub fn kubectl_with(&self, input: &str, arguments: &[&str]) -> Printed {
         let file = self.dir.join("kubectl-input.yaml");
         std::fs::write(&file, input).expect("the directory is writable");
-        let arguments: Vec<&str> = arguments.iter().map(|word| if *word == "-" { file.to_str().expect("UTF-8") } else { word }).collect();
+        let arguments: Vec<&str> =
+            arguments.iter().map(|word| if *word == "-" { file.to_str().expect("UTF-8") } else { word }).collect();
         self.kubectl(&arguments)
     }
 
@@ -185,9 +186,17 @@ impl Cluster {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+        let status =
+            answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
         let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok((status, if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() }))
+        Ok((
+            status,
+            if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+                unchunk(body)
+            } else {
+                body.to_owned()
+            },
+        ))
     }
 
     /// An object as JSON, through `wasmctl`.
@@ -205,7 +214,18 @@ impl Drop for Cluster {
 /// The command that starts a cluster in `dir`, on free ports.
 pub fn up(dir: &Path) -> Command {
     let mut command = Command::new(wasmctl_path());
-    command.args(["up", "--api-addr", "127.0.0.1:0", "--ingress-addr", "127.0.0.1:0", "--registry-addr", "127.0.0.1:0", "--data-dir"]).arg(dir);
+    command
+        .args([
+            "up",
+            "--api-addr",
+            "127.0.0.1:0",
+            "--ingress-addr",
+            "127.0.0.1:0",
+            "--registry-addr",
+            "127.0.0.1:0",
+            "--data-dir",
+        ])
+        .arg(dir);
     command.env("RUST_BACKTRACE", "0");
     command
 }

@@ -34,7 +34,8 @@ pub(crate) fn kind_of(manifest: &Value) -> Result<&'static Kind> {
     let api_version = manifest["apiVersion"].as_str().unwrap_or_default();
     let name = manifest["kind"].as_str().unwrap_or_default();
     kinds::ALL.iter().copied().find(|kind| kind.api_version() == api_version && kind.kind == name).ok_or_else(|| {
-        Failure::new(format!("no kind `{name}` in `{api_version}` here")).hint("`wasmctl version` and `kubectl api-resources` list what is")
+        Failure::new(format!("no kind `{name}` in `{api_version}` here"))
+            .hint("`wasmctl version` and `kubectl api-resources` list what is")
     })
 }
 
@@ -59,13 +60,20 @@ pub(crate) async fn apply(client: &Client, namespace: &str, manifest: &Value) ->
     }
 }
 
-async fn change(client: &Client, kind: &'static Kind, namespace: Option<&str>, live: &Value, marked: &Value) -> Result<(Applied, Value)> {
+async fn change(
+    client: &Client,
+    kind: &'static Kind,
+    namespace: Option<&str>,
+    live: &Value,
+    marked: &Value,
+) -> Result<(Applied, Value)> {
     let last = live["metadata"]["annotations"][LAST_APPLIED].as_str().and_then(|text| serde_json::from_str(text).ok());
     let patch = merge_patch(last.as_ref().unwrap_or(&Value::Null), marked, live);
     if patch.as_object().is_some_and(Map::is_empty) {
         return Ok((Applied::Unchanged, live.clone()));
     }
-    let changed = client.patch(kind, namespace, object::name(live), PatchKind::Merge, &patch, &WriteOptions::strict()).await?;
+    let changed =
+        client.patch(kind, namespace, object::name(live), PatchKind::Merge, &patch, &WriteOptions::strict()).await?;
     let is_same = object::resource_version(&changed) == object::resource_version(live);
     Ok((if is_same { Applied::Unchanged } else { Applied::Configured }, changed))
 }
@@ -127,12 +135,22 @@ mod tests {
 
     #[test]
     fn sets_what_differs_and_nothing_else() {
-        check(Value::Null, json!({"a": 1, "b": {"c": 2}}), json!({"a": 1, "b": {"c": 3, "default": 4}}), json!({"b": {"c": 2}}));
+        check(
+            Value::Null,
+            json!({"a": 1, "b": {"c": 2}}),
+            json!({"a": 1, "b": {"c": 3, "default": 4}}),
+            json!({"b": {"c": 2}}),
+        );
     }
 
     #[test]
     fn removes_what_was_applied_before_and_is_gone() {
-        check(json!({"labels": {"x": "1", "y": "2"}}), json!({"labels": {"x": "1"}}), json!({"labels": {"x": "1", "y": "2", "z": "3"}}), json!({"labels": {"y": null}}));
+        check(
+            json!({"labels": {"x": "1", "y": "2"}}),
+            json!({"labels": {"x": "1"}}),
+            json!({"labels": {"x": "1", "y": "2", "z": "3"}}),
+            json!({"labels": {"y": null}}),
+        );
     }
 
     #[test]
@@ -142,8 +160,23 @@ mod tests {
 
     #[test]
     fn defaults_inside_lists_are_no_change() {
-        check(Value::Null, json!({"ports": [{"port": 80}]}), json!({"ports": [{"port": 80, "protocol": "TCP"}]}), json!({}));
-        check(Value::Null, json!({"ports": [{"port": 81}]}), json!({"ports": [{"port": 80, "protocol": "TCP"}]}), json!({"ports": [{"port": 81}]}));
-        check(json!({"ports": [{"port": 1}, {"port": 2}]}), json!({"ports": [{"port": 1}]}), json!({"ports": [{"port": 1}, {"port": 2}]}), json!({"ports": [{"port": 1}]}));
+        check(
+            Value::Null,
+            json!({"ports": [{"port": 80}]}),
+            json!({"ports": [{"port": 80, "protocol": "TCP"}]}),
+            json!({}),
+        );
+        check(
+            Value::Null,
+            json!({"ports": [{"port": 81}]}),
+            json!({"ports": [{"port": 80, "protocol": "TCP"}]}),
+            json!({"ports": [{"port": 81}]}),
+        );
+        check(
+            json!({"ports": [{"port": 1}, {"port": 2}]}),
+            json!({"ports": [{"port": 1}]}),
+            json!({"ports": [{"port": 1}, {"port": 2}]}),
+            json!({"ports": [{"port": 1}]}),
+        );
     }
 }

@@ -34,9 +34,11 @@ pub(crate) fn add(kubeconfig: &mut Kubeconfig, endpoints: &Endpoints) {
 
 /// Finds them again, in the current context's cluster.
 pub(crate) fn find(config: &Config) -> Result<Endpoints> {
-    let extension = config.cluster.get("extensions").and_then(Value::as_array).and_then(|extensions| {
-        extensions.iter().find(|entry| entry["name"] == EXTENSION)
-    });
+    let extension = config
+        .cluster
+        .get("extensions")
+        .and_then(Value::as_array)
+        .and_then(|extensions| extensions.iter().find(|entry| entry["name"] == EXTENSION));
     let Some(extension) = extension else {
         return Err(Failure::new("this kubeconfig does not say where the cluster's registry is")
             .hint("use the kubeconfig that `wasmctl up` wrote, or deploy an image from a registry of your own by its reference"));

@@ -130,7 +130,9 @@ mod tests {
 
     #[test]
     fn facts_and_the_way_out_follow_the_sentence() {
-        let failure = Failure::new("shop.wasm is not a component").detail("it is a core module").hint("build it for wasm32-wasip2");
+        let failure = Failure::new("shop.wasm is not a component")
+            .detail("it is a core module")
+            .hint("build it for wasm32-wasip2");
         expect![[r#"
             shop.wasm is not a component
               it is a core module

@@ -105,7 +105,11 @@ fn read_capped(path: &Path, bytes_max: u64, what: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > bytes_max {
-        return Err(Failure::new(format!("{}: more than {} MiB, too large for {what}", path.display(), bytes_max >> 20)));
+        return Err(Failure::new(format!(
+            "{}: more than {} MiB, too large for {what}",
+            path.display(),
+            bytes_max >> 20
+        )));
     }
     Ok(bytes)
 }

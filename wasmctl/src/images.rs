@@ -31,7 +31,8 @@ pub(crate) async fn push(name: &str, bytes: Vec<u8>, inspection: &Inspection, gl
         exports: inspection.exports.clone(),
         ..ComponentConfig::default()
     };
-    let pushed = push_component(&target, bytes.into(), &config).await.map_err(|error| Failure::new(error.to_string()))?;
+    let pushed =
+        push_component(&target, bytes.into(), &config).await.map_err(|error| Failure::new(error.to_string()))?;
     Ok(format!("{CLUSTER_REGISTRY}/{repository}@{}", pushed.digest))
 }
 
@@ -44,7 +45,10 @@ pub(crate) async fn pull(reference: &str, global: &Global) -> Result<(Vec<u8>, S
     };
     let puller = Puller::new(PullOptions { cluster_registry, ..PullOptions::default() });
     let dir = tempfile::tempdir()?;
-    let pulled = puller.pull_component(&parsed, &dir.path().join("component.wasm")).await.map_err(|error| Failure::new(error.to_string()))?;
+    let pulled = puller
+        .pull_component(&parsed, &dir.path().join("component.wasm"))
+        .await
+        .map_err(|error| Failure::new(error.to_string()))?;
     Ok((std::fs::read(&pulled.path)?, pulled.digest.to_string()))
 }
 

@@ -25,7 +25,8 @@ fn main() -> ExitCode {
         // SAFETY: this is the first statement of the process; no other thread reads the environment yet.
         unsafe { std::env::set_var("RUST_BACKTRACE", "0") };
     }
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     if let Some((verb, arguments)) = arguments.split_first()
         && verb == "internal-compile"
     {

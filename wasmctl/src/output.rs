@@ -21,7 +21,13 @@ pub(crate) enum Format {
 
 /// A meta.k8s.io/v1 Table as text; columns of a priority over 0 appear only if `is_wide`. `widths` keeps columns aligned over
 /// several calls, as a watch needs.
-pub(crate) fn table(table: &Value, is_wide: bool, show_namespace: bool, show_header: bool, widths: &mut Vec<usize>) -> String {
+pub(crate) fn table(
+    table: &Value,
+    is_wide: bool,
+    show_namespace: bool,
+    show_header: bool,
+    widths: &mut Vec<usize>,
+) -> String {
     let columns: Vec<(usize, &str)> = table["columnDefinitions"]
         .as_array()
         .into_iter()
@@ -65,7 +71,9 @@ pub(crate) fn align(lines: &[Vec<String>], widths: &mut Vec<usize>) -> String {
 /// Objects in one of the machine-readable forms.
 pub(crate) fn objects(kind: &Kind, items: &[Value], format: Format, is_single: bool) -> String {
     match format {
-        Format::Name => items.iter().map(|item| format!("{}/{}\n", resource(kind), cell(&item["metadata"]["name"]))).collect(),
+        Format::Name => {
+            items.iter().map(|item| format!("{}/{}\n", resource(kind), cell(&item["metadata"]["name"]))).collect()
+        }
         Format::Yaml if is_single => coracle_api::yaml::to_yaml(&items[0]),
         Format::Yaml => coracle_api::yaml::to_yaml(&list(items)),
         Format::Json | Format::Wide => {

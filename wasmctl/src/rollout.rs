@@ -15,8 +15,15 @@ use crate::verbs::last_seen;
 const LOG_LINES: u64 = 10;
 /// Reasons of a waiting container that time alone does not cure.
 const HOPELESS: &[&str] = &[
-    "ErrImagePull", "ImagePullBackOff", "InvalidImage", "InvalidImageName", "CrashLoopBackOff", "CreateContainerError",
-    "CreateContainerConfigError", "RunContainerError", "InvalidAnnotation",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImage",
+    "InvalidImageName",
+    "CrashLoopBackOff",
+    "CreateContainerError",
+    "CreateContainerConfigError",
+    "RunContainerError",
+    "InvalidAnnotation",
 ];
 
 /// Waits for `name`'s generation to be ready everywhere. Gives the number of ready pods.
@@ -25,7 +32,8 @@ pub(crate) async fn wait(client: &Client, namespace: &str, name: &str, step: &St
     match tokio::time::timeout(timeout, watching).await {
         Ok(result) => result,
         Err(_) => {
-            let failure = Failure::timed_out(format!("deployment/{name} is not rolled out after {} s", timeout.as_secs()));
+            let failure =
+                Failure::timed_out(format!("deployment/{name} is not rolled out after {} s", timeout.as_secs()));
             Err(explain(client, namespace, name, failure).await)
         }
     }
@@ -43,7 +51,8 @@ async fn watch(client: &Client, namespace: &str, name: &str, step: &Step) -> Res
     let revision = object::resource_version(&deployment);
     let mut changes = client.watch(deployments, Some(namespace), &WatchOptions { revision, ..options }).await?;
     let listed = client.list(pods, Some(namespace), &ListOptions::labels(&selector)).await?;
-    let options = WatchOptions { label_selector: Some(selector), revision: Some(listed.revision), ..WatchOptions::default() };
+    let options =
+        WatchOptions { label_selector: Some(selector), revision: Some(listed.revision), ..WatchOptions::default() };
     let mut pod_changes = client.watch(pods, Some(namespace), &options).await?;
     let started = Instant::now();
     let mut newest = newest_replica_set(client, namespace, &deployment).await?;
@@ -84,7 +93,8 @@ fn is_complete(deployment: &Value, step: &Step) -> Option<i64> {
     let updated = number("updatedReplicas");
     step.update(&format!("{} of {wanted} ready", number("availableReplicas").min(updated)));
     let is_observed = status["observedGeneration"].as_i64().unwrap_or(0) >= object::generation(deployment);
-    let is_done = is_observed && updated >= wanted && number("replicas") <= updated && number("availableReplicas") >= updated;
+    let is_done =
+        is_observed && updated >= wanted && number("replicas") <= updated && number("availableReplicas") >= updated;
     is_done.then(|| number("readyReplicas"))
 }
 
@@ -92,12 +102,20 @@ fn is_complete(deployment: &Value, step: &Step) -> Option<i64> {
 async fn newest_replica_set(client: &Client, namespace: &str, deployment: &Value) -> Result<Option<String>> {
     let kind = kinds::by_any_name("replicasets").expect("replica sets are built in");
     let revision = |object: &Value| {
-        object["metadata"]["annotations"]["deployment.kubernetes.io/revision"].as_str().and_then(|text| text.parse::<u64>().ok())
+        object["metadata"]["annotations"]["deployment.kubernetes.io/revision"]
+            .as_str()
+            .and_then(|text| text.parse::<u64>().ok())
     };
     let sets = client.list(kind, Some(namespace), &ListOptions::labels(selector_of(deployment))).await?.items;
     let observed = deployment["status"]["observedGeneration"].as_i64().unwrap_or(0) >= object::generation(deployment);
-    let newest = sets.iter().filter(|set| set["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"]).max_by_key(|set| revision(set));
-    Ok(newest.filter(|_| observed).and_then(|set| set["metadata"]["labels"]["pod-template-hash"].as_str()).map(str::to_owned))
+    let newest = sets
+        .iter()
+        .filter(|set| set["metadata"]["ownerReferences"][0]["uid"] == deployment["metadata"]["uid"])
+        .max_by_key(|set| revision(set));
+    Ok(newest
+        .filter(|_| observed)
+        .and_then(|set| set["metadata"]["labels"]["pod-template-hash"].as_str())
+        .map(str::to_owned))
 }
 
 /// Fails if `pod` belongs to the newest revision and will not become ready by waiting.
@@ -115,14 +133,22 @@ async fn give_up_on(client: &Client, namespace: &str, name: &str, pod: &Value, n
 fn hopeless(pod: &Value) -> Option<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for condition in pod["status"]["conditions"].as_array().into_iter().flatten() {
-        if condition["type"] == "PodScheduled" && condition["status"] == "False" && condition["reason"] == "Unschedulable" {
+        if condition["type"] == "PodScheduled"
+            && condition["status"] == "False"
+            && condition["reason"] == "Unschedulable"
+        {
             return Some(format!("pod cannot be placed: {}", text(&condition["message"])));
         }
     }
     for container in pod["status"]["containerStatuses"].as_array().into_iter().flatten() {
         let waiting = &container["state"]["waiting"];
         if waiting["reason"].as_str().is_some_and(|reason| HOPELESS.contains(&reason)) {
-            return Some(format!("container {}: {}: {}", text(&container["name"]), text(&waiting["reason"]), text(&waiting["message"])));
+            return Some(format!(
+                "container {}: {}: {}",
+                text(&container["name"]),
+                text(&waiting["reason"]),
+                text(&waiting["message"])
+            ));
         }
     }
     None
@@ -132,7 +158,9 @@ async fn explain(client: &Client, namespace: &str, name: &str, failure: Failure)
     let deployments = kinds::by_any_name("deployments").expect("deployments are built in");
     let pods = kinds::by_any_name("pods").expect("pods are built in");
     let Ok(deployment) = client.get(deployments, Some(namespace), name).await else { return failure };
-    let Ok(pods) = client.list(pods, Some(namespace), &ListOptions::labels(selector_of(&deployment))).await else { return failure };
+    let Ok(pods) = client.list(pods, Some(namespace), &ListOptions::labels(selector_of(&deployment))).await else {
+        return failure;
+    };
     match pods.items.iter().find(|pod| !is_ready(pod)) {
         Some(pod) => explain_pod(client, namespace, name, pod, failure).await,
         None => failure,
@@ -162,7 +190,9 @@ async fn explain_pod(client: &Client, namespace: &str, name: &str, pod: &Value, 
             failure = failure.detail(format!("deployment/{name} keeps serving: {ready} ready of the revision before"));
         }
     }
-    failure.hint(format!("`wasmctl describe pod {pod_name}` tells more; deploy again, or `wasmctl delete deployment {name}`"))
+    failure.hint(format!(
+        "`wasmctl describe pod {pod_name}` tells more; deploy again, or `wasmctl delete deployment {name}`"
+    ))
 }
 
 async fn last_lines(client: &Client, namespace: &str, pod: &str) -> Vec<String> {
@@ -188,5 +218,7 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
 }
 
 fn selector_of(owner: &Value) -> String {
-    coracle_api::selector::LabelSelector::from_value(&owner["spec"]["selector"]).map(|selector| selector.to_string()).unwrap_or_default()
+    coracle_api::selector::LabelSelector::from_value(&owner["spec"]["selector"])
+        .map(|selector| selector.to_string())
+        .unwrap_or_default()
 }

@@ -131,7 +131,12 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
     Ok(())
 }
 
-async fn start(options: &Options, data_dir: &DataDir, identity: &data_dir::Identity, node: &str) -> Result<(Cluster, Addresses)> {
+async fn start(
+    options: &Options,
+    data_dir: &DataDir,
+    identity: &data_dir::Identity,
+    node: &str,
+) -> Result<(Cluster, Addresses)> {
     let pki = Pki::open_or_create(&data_dir.join("pki"), now()).map_err(|error| Failure::new(chain(&error)))?;
     let api = bind("--api-addr", options.api_addr)?;
     let registry = bind("--registry-addr", options.registry_addr)?;
@@ -146,11 +151,15 @@ async fn start(options: &Options, data_dir: &DataDir, identity: &data_dir::Ident
     server_tasks.spawn(driver::run(objects, pki.ca_pem().to_owned(), server_shutdown.clone()));
     serve_registry(data_dir, identity, registry, &server_shutdown, &server_tasks)?;
 
-    let host_identity = issue(pki.issue_host(node, &["127.0.0.1".to_owned(), "localhost".to_owned(), node.to_owned()]))?;
+    let host_identity =
+        issue(pki.issue_host(node, &["127.0.0.1".to_owned(), "localhost".to_owned(), node.to_owned()]))?;
     let client = Client::new(client_config(&pki, api_addr, &host_identity))?;
     let runtime = coracle_host::wasm::Options::new(&data_dir.join("host"));
     let runtime = WasmRuntime::open(runtime).map_err(|error| Failure::new(chain(&error)))?;
-    let puller = Puller::new(PullOptions { cluster_registry: Some(format!("http://{registry_addr}")), ..PullOptions::default() });
+    let puller = Puller::new(PullOptions {
+        cluster_registry: Some(format!("http://{registry_addr}")),
+        ..PullOptions::default()
+    });
     let handlers = Arc::new(PodHandlers::default());
     let host = agent::run(HostOptions {
         node_name: node.to_owned(),
@@ -186,20 +195,34 @@ async fn start(options: &Options, data_dir: &DataDir, identity: &data_dir::Ident
 }
 
 async fn open_store(data_dir: &DataDir) -> Result<Store> {
-    let options = StoreOptions { is_ephemeral: coracle_control::is_ephemeral, ..StoreOptions::new(data_dir.join("store")) };
+    let options =
+        StoreOptions { is_ephemeral: coracle_control::is_ephemeral, ..StoreOptions::new(data_dir.join("store")) };
     Store::open(options, Arc::new(RealDisk)).await.map_err(|error| {
         let failure = Failure::new(chain(&error));
         match error {
-            OpenError::File { .. } => failure.hint("free space on the disk or make the file writable, then start again; nothing is lost"),
+            OpenError::File { .. } => {
+                failure.hint("free space on the disk or make the file writable, then start again; nothing is lost")
+            }
             _ => failure,
         }
     })
 }
 
-fn serve_api(pki: &Pki, listener: TcpListener, objects: &Objects, shutdown: &CancellationToken, tasks: &TaskTracker) -> Result<()> {
+fn serve_api(
+    pki: &Pki,
+    listener: TcpListener,
+    objects: &Objects,
+    shutdown: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<()> {
     let failed = |error: coracle_control::pki::PkiError| Failure::new(chain(&error));
     let addr = listener.local_addr()?;
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "kubernetes".to_owned(), "kubernetes.default.svc".to_owned()];
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "kubernetes".to_owned(),
+        "kubernetes.default.svc".to_owned(),
+    ];
     if !addr.ip().is_unspecified() {
         names.push(addr.ip().to_string());
     }
@@ -230,7 +253,8 @@ fn serve_registry(
     shutdown: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Result<()> {
-    let store = BlobStore::open(&data_dir.join("registry"), StoreLimits::default()).map_err(|error| Failure::new(chain(&error)))?;
+    let store = BlobStore::open(&data_dir.join("registry"), StoreLimits::default())
+        .map_err(|error| Failure::new(chain(&error)))?;
     let credentials = Credentials { user: REGISTRY_USER.to_owned(), password: identity.registry_password.clone() };
     let options = ServerOptions { listener, store: Arc::new(store), credentials, shutdown: shutdown.clone() };
     tasks.spawn(async move {
@@ -312,7 +336,8 @@ async fn host_is_ready(client: &Client, node: &str) -> Result<()> {
     if list.items.iter().any(crate::rollout::is_ready) {
         return Ok(());
     }
-    let options = WatchOptions { field_selector: Some(fields), revision: Some(list.revision), ..WatchOptions::default() };
+    let options =
+        WatchOptions { field_selector: Some(fields), revision: Some(list.revision), ..WatchOptions::default() };
     let mut changes = client.watch(kind, None, &options).await?;
     while let Some(change) = changes.next().await {
         if let WatchEvent::Added(node) | WatchEvent::Modified(node) = change?

@@ -11,7 +11,10 @@ use crate::{peers, test};
 pub(crate) fn run() -> Result<()> {
     stage("formatting", cargo().args(["fmt", "--all", "--check"]))?;
     let deny = peers::cargo_tool("cargo-deny", "", "cargo-deny", &[])?;
-    stage("licences, bans and sources", Command::new(deny).current_dir(root()).args(["check", "bans", "licenses", "sources"]))?;
+    stage(
+        "licences, bans and sources",
+        Command::new(deny).current_dir(root()).args(["check", "bans", "licenses", "sources"]),
+    )?;
     stage("clippy", cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
     test::run(&test::Args::default())
 }

@@ -32,7 +32,9 @@ fn rustc() -> Result<Option<PathBuf>> {
     if has_target(Command::new("rustc").arg("--print").arg("sysroot"))? {
         return Ok(None);
     }
-    if is_on_path("rustup") && Command::new("rustup").args(["target", "add", TARGET]).output().is_ok_and(|output| output.status.success()) {
+    if is_on_path("rustup")
+        && Command::new("rustup").args(["target", "add", TARGET]).output().is_ok_and(|output| output.status.success())
+    {
         return Ok(None);
     }
     let dir = cache_dir()?.join("guest-toolchain");

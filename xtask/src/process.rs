@@ -50,10 +50,18 @@ pub(crate) fn quietly(what: &str, command: &mut Command) -> Result<Vec<u8>> {
     if bar.is_hidden() {
         eprintln!("   {what}");
     }
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{what}: cannot run {}", command.get_program().display()))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{what}: cannot run {}", command.get_program().display()))?;
     bar.finish_and_clear();
     if !output.status.success() {
-        bail!("{what} failed ({}): {command:?}\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{what} failed ({}): {command:?}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(output.stdout)
 }

@@ -47,7 +47,10 @@ fn dependencies(root: &Path) -> Result<Vec<String>> {
     let mut broken = Vec::new();
     for entry in fs::read_dir(root)? {
         let manifest = entry?.path().join("Cargo.toml");
-        let Some(krate) = manifest.parent().and_then(Path::file_name).and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+        let Some(krate) = manifest.parent().and_then(Path::file_name).and_then(|name| name.to_str()).map(str::to_owned)
+        else {
+            continue;
+        };
         if !manifest.is_file() || krate == "examples" {
             continue;
         }
@@ -80,10 +83,16 @@ fn file_lengths(root: &Path) -> Result<Vec<String>> {
     for file in rust_files(root)? {
         let lines = fs::read_to_string(&file)?.lines().count();
         if lines > FILE_LINES_MAX {
-            broken.push(format!("{}: {lines} lines, the limit is {FILE_LINES_MAX}", file.strip_prefix(root).unwrap_or(&file).display()));
+            broken.push(format!(
+                "{}: {lines} lines, the limit is {FILE_LINES_MAX}",
+                file.strip_prefix(root).unwrap_or(&file).display()
+            ));
         }
         if file.file_name().is_some_and(|name| name == "mod.rs") {
-            broken.push(format!("{}: `foo.rs` beside `foo/`, not `foo/mod.rs`", file.strip_prefix(root).unwrap_or(&file).display()));
+            broken.push(format!(
+                "{}: `foo.rs` beside `foo/`, not `foo/mod.rs`",
+                file.strip_prefix(root).unwrap_or(&file).display()
+            ));
         }
     }
     Ok(broken)
@@ -117,7 +126,10 @@ fn examples(root: &Path) -> Result<Vec<String>> {
             broken.push(format!("examples/{name}: has no README.md"));
         }
         if !tests.contains(&format!("fn {}(", name.replace('-', "_"))) {
-            broken.push(format!("examples/{name}: has no test; write `fn {}` in tests/e2e/examples.rs", name.replace('-', "_")));
+            broken.push(format!(
+                "examples/{name}: has no test; write `fn {}` in tests/e2e/examples.rs",
+                name.replace('-', "_")
+            ));
         }
     }
     Ok(broken)
@@ -130,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_forbidden_direction_is_named() {
-        let manifest = "[dependencies]\ncoracle-store.workspace = true\ncoracle-api.workspace = true\n[lints]\nworkspace = true\n";
+        let manifest =
+            "[dependencies]\ncoracle-store.workspace = true\ncoracle-api.workspace = true\n[lints]\nworkspace = true\n";
         expect![[r#"
             [
                 "scheduler/Cargo.toml: may not depend on `store`",

@@ -76,7 +76,8 @@ impl Database {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Ok(Default::default())),
             Err(error) => return Err(error.into()),
         };
-        let format: u32 = about.get("format")?.map(|value| postcard::from_bytes(value.value())).transpose()?.unwrap_or(0);
+        let format: u32 =
+            about.get("format")?.map(|value| postcard::from_bytes(value.value())).transpose()?.unwrap_or(0);
         if format != FORMAT {
             return Ok(Err(format));
         }
@@ -112,7 +113,9 @@ impl Database {
 
 fn open(path: &Path, disk: &dyn Disk) -> Result<redb::Database, OpenError> {
     let file = disk.open(path, true).map_err(|cause| OpenError::File { path: path.to_owned(), cause })?;
-    let opened = catch_unwind(AssertUnwindSafe(|| redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))));
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))
+    }));
     let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
     opened.map_err(|_| damaged("its structure is broken".to_owned()))?.map_err(|error| match error {
         redb::DatabaseError::Storage(redb::StorageError::Io(cause)) if cause.kind() != io::ErrorKind::InvalidData => {
@@ -166,5 +169,10 @@ macro_rules! from {
     })* };
 }
 from!(
-    redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError, redb::SetDurabilityError, postcard::Error
+    redb::TransactionError,
+    redb::TableError,
+    redb::StorageError,
+    redb::CommitError,
+    redb::SetDurabilityError,
+    postcard::Error
 );

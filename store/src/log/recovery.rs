@@ -20,7 +20,8 @@ pub(super) fn recover(dir: &Path, disk: &dyn Disk) -> Result<Recovered, OpenErro
         move |cause| OpenError::File { path, cause }
     };
     disk.create_dir_all(dir).map_err(failed(dir))?;
-    let mut numbers: Vec<u64> = disk.list(dir).map_err(failed(dir))?.iter().filter_map(|name| segment::number(name)).collect();
+    let mut numbers: Vec<u64> =
+        disk.list(dir).map_err(failed(dir))?.iter().filter_map(|name| segment::number(name)).collect();
     numbers.sort_unstable();
     let mut recovered = Recovered { contents: Contents::default(), segments: Vec::new(), next_sequence: 0 };
     let last = numbers.last().copied();
@@ -35,7 +36,9 @@ pub(super) fn recover(dir: &Path, disk: &dyn Disk) -> Result<Recovered, OpenErro
             Some(segment::FORMAT) => {}
             Some(found) => return Err(OpenError::Format { path, found, expected: segment::FORMAT }),
             // A crash between making the file and its first sync.
-            None if is_last && bytes.iter().all(|byte| *byte == 0) => segment::write_header(file.as_ref()).map_err(failed(&path))?,
+            None if is_last && bytes.iter().all(|byte| *byte == 0) => {
+                segment::write_header(file.as_ref()).map_err(failed(&path))?
+            }
             None => return Err(damaged(path, "it does not begin as a segment of the log does")),
         }
         let (end, last_index) = read_frames(&bytes, &path, is_last, &mut recovered)?;
@@ -50,14 +53,22 @@ pub(super) fn recover(dir: &Path, disk: &dyn Disk) -> Result<Recovered, OpenErro
 }
 
 /// Applies a segment's frames; gives where they end and the greatest index of their entries.
-fn read_frames(bytes: &[u8], path: &Path, is_last: bool, recovered: &mut Recovered) -> Result<(usize, Option<u64>), OpenError> {
+fn read_frames(
+    bytes: &[u8],
+    path: &Path,
+    is_last: bool,
+    recovered: &mut Recovered,
+) -> Result<(usize, Option<u64>), OpenError> {
     let mut end = segment::HEADER_BYTES as usize;
     let mut last_index = None;
     while let Some(found) = bytes.get(end..).and_then(frame::decode) {
         // The first frame of the oldest segment sets the sequence: those before it are purged.
         let is_first = recovered.segments.is_empty() && end == segment::HEADER_BYTES as usize;
         if !is_first && found.sequence != recovered.next_sequence {
-            return Err(damaged(path.to_owned(), &format!("frame {} follows where {} should", found.sequence, recovered.next_sequence)));
+            return Err(damaged(
+                path.to_owned(),
+                &format!("frame {} follows where {} should", found.sequence, recovered.next_sequence),
+            ));
         }
         recovered.next_sequence = found.sequence + 1;
         end += found.bytes;
@@ -69,10 +80,16 @@ fn read_frames(bytes: &[u8], path: &Path, is_last: bool, recovered: &mut Recover
         }
     }
     let rest = bytes.get(end..).unwrap_or_default();
-    let later = (8..rest.len()).step_by(8).filter_map(|at| frame::decode(&rest[at..])).find(|found| found.sequence >= recovered.next_sequence);
+    let later = (8..rest.len())
+        .step_by(8)
+        .filter_map(|at| frame::decode(&rest[at..]))
+        .find(|found| found.sequence >= recovered.next_sequence);
     if let Some(found) = later {
         // Each frame is synced before the next is written, so a whole one after a broken one means damage.
-        return Err(damaged(path.to_owned(), &format!("byte {end} should begin frame {}, and frame {} follows", recovered.next_sequence, found.sequence)));
+        return Err(damaged(
+            path.to_owned(),
+            &format!("byte {end} should begin frame {}, and frame {} follows", recovered.next_sequence, found.sequence),
+        ));
     }
     if !is_last && rest.iter().any(|byte| *byte != 0) {
         return Err(damaged(path.to_owned(), &format!("no frame begins at byte {end}, and later segments exist")));

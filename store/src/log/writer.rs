@@ -196,7 +196,11 @@ impl Writer {
         if self.spare.is_none() {
             let _ = self.reserve(self.setup.segment_bytes);
         }
-        let Some(purged) = items.iter().rev().find_map(|item| if let Item::Purge(id) = item { Some(id.index) } else { None }) else { return };
+        let Some(purged) =
+            items.iter().rev().find_map(|item| if let Item::Purge(id) = item { Some(id.index) } else { None })
+        else {
+            return;
+        };
         while self.setup.segments.len() > 1 && self.setup.segments[0].last_index.is_none_or(|last| last <= purged) {
             let segment = self.setup.segments.remove(0);
             if let Err(error) = self.setup.disk.remove(&segment::path(&self.setup.dir, segment.number)) {

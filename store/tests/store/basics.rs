@@ -41,7 +41,9 @@ async fn everything_is_there_after_a_restart_and_revisions_go_on() {
         assert_eq!(store.snapshot().count("leases/"), 0, "ephemeral keys go with the process");
         for index in 0..300 {
             let key = format!("pods/a/{round}-{index}");
-            let Outcome::Written(record) = write(&store, put(&key, "x", Precondition::Absent)).await else { panic!("a conflict") };
+            let Outcome::Written(record) = write(&store, put(&key, "x", Precondition::Absent)).await else {
+                panic!("a conflict")
+            };
             assert!(record.revision > last);
             last = record.revision;
             if let Outcome::Written(lease) = write(&store, put("leases/h1", "x", Precondition::None)).await {

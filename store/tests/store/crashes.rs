@@ -56,7 +56,12 @@ async fn run(seed: u64, crashes: u64, lies: bool) -> Result<(), String> {
 }
 
 fn options() -> Options {
-    Options { segment_bytes: 32 << 10, log_entries_max: 20, checkpoint_interval_ms: 3, ..Options::new(Path::new("/store")) }
+    Options {
+        segment_bytes: 32 << 10,
+        log_entries_max: 20,
+        checkpoint_interval_ms: 3,
+        ..Options::new(Path::new("/store"))
+    }
 }
 
 /// Writes until the power goes.
@@ -64,7 +69,8 @@ async fn work(disk: &SeededDisk, random: &mut Random, promises: &mut Promises) {
     let Ok(store) = Store::open(options(), Arc::new(disk.clone())).await else { return };
     while !disk.is_crashed() {
         let keys: Vec<String> = (0..1 + random.below(4)).map(|_| format!("pods/a/{}", random.below(20))).collect();
-        let writes = keys.iter().map(|key| put(key, &format!("v{}", random.below(1_000)), Precondition::None)).collect();
+        let writes =
+            keys.iter().map(|key| put(key, &format!("v{}", random.below(1_000)), Precondition::None)).collect();
         let Ok(outcomes) = store.write(writes).await else { break };
         for (key, outcome) in keys.into_iter().zip(outcomes) {
             let Outcome::Written(record) = outcome else { continue };
@@ -85,7 +91,12 @@ async fn verify(disk: &SeededDisk, promises: &mut Promises) -> Result<(), String
     for (key, revision) in &promises.acknowledged {
         match snapshot.get(key) {
             Some(record) if record.revision >= *revision => {}
-            found => return Err(format!("{key} was acknowledged at {revision} and is {:?}", found.map(|record| record.revision))),
+            found => {
+                return Err(format!(
+                    "{key} was acknowledged at {revision} and is {:?}",
+                    found.map(|record| record.revision)
+                ));
+            }
         }
     }
     promises.last_revision = snapshot.revision();

@@ -11,7 +11,11 @@ use coracle_store::{Operation, Options, Outcome, Precondition, RealDisk, Store, 
 /// A put of a small object.
 fn put(key: &str, value: &str, precondition: Precondition) -> Write {
     let json = format!(r#"{{"metadata":{{"name":"{value}"}}}}"#).into();
-    Write { key: key.to_owned(), operation: Operation::Put { json, splice_offset: 13, tags: vec![Tag::new(value)] }, precondition }
+    Write {
+        key: key.to_owned(),
+        operation: Operation::Put { json, splice_offset: 13, tags: vec![Tag::new(value)] },
+        precondition,
+    }
 }
 
 fn delete(key: &str, precondition: Precondition) -> Write {

@@ -26,16 +26,32 @@ async fn a_watch_sees_every_change_once_and_in_order_wherever_it_begins() {
     let mut oracle = Vec::new();
     let mut state: BTreeMap<String, String> = BTreeMap::new();
     for _ in 0..400 {
-        let key = format!("{}/{}/{}", ["pods", "leases"][random.below(2) as usize], ["a", "b"][random.below(2) as usize], random.below(8));
+        let key = format!(
+            "{}/{}/{}",
+            ["pods", "leases"][random.below(2) as usize],
+            ["a", "b"][random.below(2) as usize],
+            random.below(8)
+        );
         let value = ["red", "green"][random.below(2) as usize];
         let is_delete = random.below(3) == 0;
-        let outcome = write(&store, if is_delete { delete(&key, Precondition::None) } else { put(&key, value, Precondition::None) }).await;
+        let outcome = write(
+            &store,
+            if is_delete { delete(&key, Precondition::None) } else { put(&key, value, Precondition::None) },
+        )
+        .await;
         let previous = if is_delete { state.remove(&key) } else { state.insert(key.clone(), value.to_owned()) };
         if let Some(revision) = outcome.revision() {
             oracle.push((revision, key, (!is_delete).then(|| value.to_owned()), previous));
         }
     }
-    for (prefix, tag) in [("", None), ("pods/", None), ("pods/a/", None), ("pods/a/1", None), ("pods/", Some("red")), ("leases/", Some("green"))] {
+    for (prefix, tag) in [
+        ("", None),
+        ("pods/", None),
+        ("pods/a/", None),
+        ("pods/a/1", None),
+        ("pods/", Some("red")),
+        ("leases/", Some("green")),
+    ] {
         for after in [start, start + 100, oracle.last().unwrap().0] {
             let mut watch = store.watch(request(prefix, tag, after)).unwrap();
             let mut seen = Vec::new();
@@ -45,11 +61,17 @@ async fn a_watch_sees_every_change_once_and_in_order_wherever_it_begins() {
             let expected: Vec<String> = oracle
                 .iter()
                 .filter(|(revision, key, new, old)| {
-                    let by_key = if prefix.is_empty() || prefix.ends_with('/') { key.starts_with(prefix) } else { key == prefix };
+                    let by_key = if prefix.is_empty() || prefix.ends_with('/') {
+                        key.starts_with(prefix)
+                    } else {
+                        key == prefix
+                    };
                     let by_tag = tag.is_none() || new.as_deref() == tag || old.as_deref() == tag;
                     *revision > after && by_key && by_tag
                 })
-                .map(|(revision, key, new, _)| format!("{revision} {:?} {key}", if new.is_some() { Change::Put } else { Change::Delete }))
+                .map(|(revision, key, new, _)| {
+                    format!("{revision} {:?} {key}", if new.is_some() { Change::Put } else { Change::Delete })
+                })
                 .collect();
             assert_eq!(seen, expected, "{prefix:?} {tag:?} after {after}");
         }

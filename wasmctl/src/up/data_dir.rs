@@ -31,25 +31,42 @@ pub(crate) struct Identity {
 }
 
 const IDENTITY_VERSION: u32 = 1;
-const FIRST: &[&str] = &["amber", "brave", "calm", "clever", "eager", "gentle", "keen", "lively", "mellow", "nimble", "quiet", "swift"];
-const SECOND: &[&str] = &["badger", "beaver", "crane", "curlew", "heron", "marten", "otter", "plover", "salmon", "swan", "teal", "trout"];
+const FIRST: &[&str] =
+    &["amber", "brave", "calm", "clever", "eager", "gentle", "keen", "lively", "mellow", "nimble", "quiet", "swift"];
+const SECOND: &[&str] =
+    &["badger", "beaver", "crane", "curlew", "heron", "marten", "otter", "plover", "salmon", "swan", "teal", "trout"];
 
 impl DataDir {
     /// Opens or makes the directory, and locks it.
     pub(crate) fn open(path: &Path) -> Result<DataDir> {
         let failed = |error: std::io::Error| {
-            Failure::new(format!("data directory {}: {error}", path.display())).hint("name a folder that you can write with --data-dir")
+            Failure::new(format!("data directory {}: {error}", path.display()))
+                .hint("name a folder that you can write with --data-dir")
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let lock_path = path.join("lock");
-        let mut lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(lock_path).map_err(failed)?;
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(lock_path)
+            .map_err(failed)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut owner = String::new();
             let _ = lock.read_to_string(&mut owner);
-            return Err(Failure::new(format!("data directory {} is in use by another `wasmctl up` (process {})", path.display(), owner.trim()))
-                .hint("use that cluster, stop it, or name another folder with --data-dir"));
+            return Err(Failure::new(format!(
+                "data directory {} is in use by another `wasmctl up` (process {})",
+                path.display(),
+                owner.trim()
+            ))
+            .hint("use that cluster, stop it, or name another folder with --data-dir"));
         }
-        lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(failed)?;
         Ok(DataDir { path: path.to_owned(), _lock: lock })
     }
 
@@ -73,13 +90,19 @@ impl DataDir {
                         .hint("restore the file from a backup; removing it gives the cluster another name and registry password")
                 })?;
                 if identity.version != IDENTITY_VERSION {
-                    return Err(Failure::new(format!("{}: version {} is from another release", path.display(), identity.version)));
+                    return Err(Failure::new(format!(
+                        "{}: version {} is from another release",
+                        path.display(),
+                        identity.version
+                    )));
                 }
                 Ok((identity, false))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let mut random = rand::rng();
-                let word = |words: &[&str], random: &mut rand::rngs::ThreadRng| words.choose(random).copied().unwrap_or("coracle").to_owned();
+                let word = |words: &[&str], random: &mut rand::rngs::ThreadRng| {
+                    words.choose(random).copied().unwrap_or("coracle").to_owned()
+                };
                 let name = format!("{}-{}", word(FIRST, &mut random), word(SECOND, &mut random));
                 let registry_password = format!("{:032x}", rand::random::<u128>());
                 let identity = Identity { version: IDENTITY_VERSION, name, registry_password };

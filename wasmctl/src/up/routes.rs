@@ -24,7 +24,8 @@ pub(crate) async fn keep(
         let kind = kinds::by_any_name(plural).expect("the kind is built in");
         client.informer(kind, None, ListOptions::default()).map(move |event| (kind.kind, event))
     };
-    let mut changes = futures::stream::select_all([informer("ingresses"), informer("services"), informer("endpointslices")]);
+    let mut changes =
+        futures::stream::select_all([informer("ingresses"), informer("services"), informer("endpointslices")]);
     let mut handler_changes = handlers.changes();
     let mut book = RouteBook::new();
     loop {
@@ -48,8 +49,12 @@ pub(crate) async fn keep(
 
 fn take(book: &mut RouteBook, kind: &str, event: InformerEvent) {
     match (kind, event) {
-        ("Ingress", InformerEvent::Restarted(items)) => book.replace_ingresses(items.iter().filter_map(IngressView::from_json)),
-        ("Service", InformerEvent::Restarted(items)) => book.replace_services(items.iter().filter_map(ServiceView::from_json)),
+        ("Ingress", InformerEvent::Restarted(items)) => {
+            book.replace_ingresses(items.iter().filter_map(IngressView::from_json))
+        }
+        ("Service", InformerEvent::Restarted(items)) => {
+            book.replace_services(items.iter().filter_map(ServiceView::from_json))
+        }
         (_, InformerEvent::Restarted(items)) => book.replace_slices(items.iter().filter_map(SliceView::from_json)),
         (kind, InformerEvent::Applied(object)) => apply(book, kind, &object),
         (kind, InformerEvent::Deleted(object)) => {

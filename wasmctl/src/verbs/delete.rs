@@ -125,7 +125,11 @@ async fn wait_until_gone(client: &Client, target: &Target) -> Result<()> {
         if list.items.is_empty() {
             return Ok(());
         }
-        let options = WatchOptions { field_selector: Some(fields.clone()), revision: Some(list.revision), ..WatchOptions::default() };
+        let options = WatchOptions {
+            field_selector: Some(fields.clone()),
+            revision: Some(list.revision),
+            ..WatchOptions::default()
+        };
         let mut events = client.watch(target.kind, namespace, &options).await?;
         while let Some(event) = events.next().await {
             match event {

@@ -101,7 +101,10 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
 pub(crate) async fn deploy_component(args: &Args, global: &Global, progress: &Progress) -> Result<Option<String>> {
     let path = Path::new(&args.what);
     let (bytes, stem) = if files::is_component(path) {
-        (Some(files::read_component(path)?), path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned())
+        (
+            Some(files::read_component(path)?),
+            path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned(),
+        )
     } else if path.exists() {
         return Err(Failure::usage(format!("{}: not a .wasm, .wat, .yaml or .json file", path.display())));
     } else {
@@ -123,7 +126,13 @@ pub(crate) async fn deploy_component(args: &Args, global: &Global, progress: &Pr
     Ok(is_handler.then(|| format!("http://{host}:{}/", endpoints.ingress.rsplit(':').next().unwrap_or("80"))))
 }
 
-async fn push_file(args: &Args, stem: &str, bytes: Vec<u8>, global: &Global, progress: &Progress) -> Result<(String, Inspection)> {
+async fn push_file(
+    args: &Args,
+    stem: &str,
+    bytes: Vec<u8>,
+    global: &Global,
+    progress: &Progress,
+) -> Result<(String, Inspection)> {
     let inspection = super::inspect::inspect(&args.what, &bytes)?;
     refuse_unusable(&args.what, &inspection)?;
     let step = progress.step("pushed", "pushing");
@@ -146,11 +155,14 @@ async fn resolve_image(args: &Args, global: &Global, progress: &Progress) -> Res
 }
 
 fn say_inspected(inspection: &Inspection, progress: &Progress) {
-    let mut packages: Vec<&str> = inspection.imports.iter().map(|import| import.split('/').next().unwrap_or(import)).collect();
+    let mut packages: Vec<&str> =
+        inspection.imports.iter().map(|import| import.split('/').next().unwrap_or(import)).collect();
     packages.sort_unstable();
     packages.dedup();
     let needs = if packages.is_empty() { "nothing".to_owned() } else { packages.join(", ") };
-    progress.step("inspected", "").done(&format!("{}; needs {needs}", super::inspect::describe(inspection.kind)), false);
+    progress
+        .step("inspected", "")
+        .done(&format!("{}; needs {needs}", super::inspect::describe(inspection.kind)), false);
 }
 
 /// Refuses, before anything is written, what no host could run.
@@ -158,7 +170,11 @@ fn refuse_unusable(what: &str, inspection: &Inspection) -> Result<()> {
     if let Some(import) = inspection.unknown.first() {
         let mut failure = Failure::new(format!("component \"{what}\" imports {import}, which nothing here provides"));
         for import in &inspection.unknown {
-            let why = if import.starts_with("wasi:") { "not an interface or version that this host links" } else { "not a WASI interface" };
+            let why = if import.starts_with("wasi:") {
+                "not an interface or version that this host links"
+            } else {
+                "not a WASI interface"
+            };
             failure = failure.detail(format!("{import}    {why}"));
         }
         return Err(failure
@@ -167,9 +183,12 @@ fn refuse_unusable(what: &str, inspection: &Inspection) -> Result<()> {
     }
     match inspection.kind {
         Kind::HttpHandler02 | Kind::Command => Ok(()),
-        kind => Err(Failure::new(format!("component \"{what}\" cannot run by itself: it is a {}", super::inspect::describe(kind)))
-            .detail("expected an export of wasi:http/incoming-handler@0.2 or wasi:cli/run@0.2")
-            .detail("nothing was changed")),
+        kind => Err(Failure::new(format!(
+            "component \"{what}\" cannot run by itself: it is a {}",
+            super::inspect::describe(kind)
+        ))
+        .detail("expected an export of wasi:http/incoming-handler@0.2 or wasi:cli/run@0.2")
+        .detail("nothing was changed")),
     }
 }
 
@@ -179,7 +198,9 @@ fn check_arguments(args: &Args, name: &str) -> Result<()> {
         return Err(Failure::usage(format!("`{name}` cannot be a name: {reason}")).hint("choose one with --name"));
     }
     for (flag, text) in [("--cpu", &args.cpu), ("--memory", &args.memory)] {
-        if let Some(text) = text && Quantity::parse(text).is_err() {
+        if let Some(text) = text
+            && Quantity::parse(text).is_err()
+        {
             return Err(Failure::usage(format!("{flag} {text}: not a quantity, for example 250m or 64Mi")));
         }
     }
@@ -192,7 +213,12 @@ fn check_arguments(args: &Args, name: &str) -> Result<()> {
 /// The Deployment, and for a handler the Service and Ingress, that an image gets.
 fn manifests(args: &Args, name: &str, image: &str, is_handler: bool) -> Result<Vec<Value>> {
     let labels = json!({ APP: name });
-    let env: Vec<Value> = args.env.iter().filter_map(|pair| pair.split_once('=')).map(|(key, value)| json!({ "name": key, "value": value })).collect();
+    let env: Vec<Value> = args
+        .env
+        .iter()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| json!({ "name": key, "value": value }))
+        .collect();
     let mut container = json!({ "name": name, "image": image });
     if !env.is_empty() {
         container["env"] = json!(env);
@@ -237,11 +263,18 @@ fn manifests(args: &Args, name: &str, image: &str, is_handler: bool) -> Result<V
 
 async fn deploy_manifests(path: &Path, args: &Args, global: &Global, progress: &Progress) -> Result<()> {
     let unused = [
-        ("--name", args.name.is_some()), ("--replicas", args.replicas.is_some()), ("--env", !args.env.is_empty()),
-        ("--route", args.route.is_some()), ("--cpu", args.cpu.is_some()), ("--memory", args.memory.is_some()),
+        ("--name", args.name.is_some()),
+        ("--replicas", args.replicas.is_some()),
+        ("--env", !args.env.is_empty()),
+        ("--route", args.route.is_some()),
+        ("--cpu", args.cpu.is_some()),
+        ("--memory", args.memory.is_some()),
     ];
     if let Some((flag, _)) = unused.iter().find(|(_, is_given)| *is_given) {
-        return Err(Failure::usage(format!("{flag} goes with a component, not with a manifest: {} says it", path.display())));
+        return Err(Failure::usage(format!(
+            "{flag} goes with a component, not with a manifest: {} says it",
+            path.display()
+        )));
     }
     let client = global.client()?;
     let namespace = args.namespace.or_default(client.config());
@@ -259,7 +292,13 @@ async fn deploy_manifests(path: &Path, args: &Args, global: &Global, progress: &
 }
 
 /// Applies manifests in order, then waits for the Deployments among them.
-async fn apply_all(client: &Client, namespace: &str, manifests: &[Value], args: &Args, progress: &Progress) -> Result<()> {
+async fn apply_all(
+    client: &Client,
+    namespace: &str,
+    manifests: &[Value],
+    args: &Args,
+    progress: &Progress,
+) -> Result<()> {
     for manifest in manifests {
         kind_of(manifest)?;
     }

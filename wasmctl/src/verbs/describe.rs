@@ -67,7 +67,8 @@ fn describe(item: &Value) -> String {
     field(&mut text, "Created", &metadata["creationTimestamp"]);
     field(&mut text, "Deleting since", &metadata["deletionTimestamp"]);
     if let Some(owner) = metadata["ownerReferences"].get(0) {
-        let pair = format!("{}/{}", owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default());
+        let pair =
+            format!("{}/{}", owner["kind"].as_str().unwrap_or_default(), owner["name"].as_str().unwrap_or_default());
         field(&mut text, "Controlled by", &Value::String(pair));
     }
     for (key, value) in item.as_object().into_iter().flatten() {
@@ -158,8 +159,14 @@ async fn events(client: &Client, kind: &Kind, item: &Value) -> Result<String> {
     let mut lines = vec![["  LAST SEEN", "TYPE", "REASON", "MESSAGE"].map(str::to_owned).to_vec()];
     for event in &events {
         let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
-        let count = event["count"].as_i64().filter(|count| *count > 1).map_or_else(String::new, |count| format!(" (x{count})"));
-        lines.push(vec![format!("  {}", super::last_seen(event)), text("type"), text("reason"), text("message") + &count]);
+        let count =
+            event["count"].as_i64().filter(|count| *count > 1).map_or_else(String::new, |count| format!(" (x{count})"));
+        lines.push(vec![
+            format!("  {}", super::last_seen(event)),
+            text("type"),
+            text("reason"),
+            text("message") + &count,
+        ]);
     }
     Ok(format!("Events:\n{}", output::align(&lines, &mut Vec::new())))
 }

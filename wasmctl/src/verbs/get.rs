@@ -48,10 +48,17 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let mut is_first = true;
     for selection in &selections {
         let shown = match args.output {
-            None | Some(Format::Wide) => show_table(&client, selection, namespace.as_deref(), &args, &mut is_first).await?,
+            None | Some(Format::Wide) => {
+                show_table(&client, selection, namespace.as_deref(), &args, &mut is_first).await?
+            }
             Some(format) => show_objects(&client, selection, namespace.as_deref(), &args, format).await?,
         };
-        if shown == 0 && is_single && selection.names.is_empty() && !args.watch && matches!(args.output, None | Some(Format::Wide)) {
+        if shown == 0
+            && is_single
+            && selection.names.is_empty()
+            && !args.watch
+            && matches!(args.output, None | Some(Format::Wide))
+        {
             match (&namespace, selection.kind.namespaced) {
                 (Some(namespace), true) => eprintln!("No resources found in {namespace} namespace."),
                 _ => eprintln!("No resources found."),
@@ -64,7 +71,13 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
-async fn show_table(client: &Client, selection: &Selection, namespace: Option<&str>, args: &Args, is_first: &mut bool) -> Result<usize> {
+async fn show_table(
+    client: &Client,
+    selection: &Selection,
+    namespace: Option<&str>,
+    args: &Args,
+    is_first: &mut bool,
+) -> Result<usize> {
     let kind = selection.kind;
     let mut tables = Vec::new();
     if selection.names.is_empty() {
@@ -73,7 +86,8 @@ async fn show_table(client: &Client, selection: &Selection, namespace: Option<&s
     for name in &selection.names {
         tables.push(client.get_table(kind, scope(kind, namespace), name).await?);
     }
-    let rows: Vec<Value> = tables.iter().flat_map(|table| table["rows"].as_array().cloned().unwrap_or_default()).collect();
+    let rows: Vec<Value> =
+        tables.iter().flat_map(|table| table["rows"].as_array().cloned().unwrap_or_default()).collect();
     let count = rows.len();
     if count > 0 {
         if !std::mem::take(is_first) {
@@ -86,7 +100,13 @@ async fn show_table(client: &Client, selection: &Selection, namespace: Option<&s
     Ok(count)
 }
 
-async fn show_objects(client: &Client, selection: &Selection, namespace: Option<&str>, args: &Args, format: Format) -> Result<usize> {
+async fn show_objects(
+    client: &Client,
+    selection: &Selection,
+    namespace: Option<&str>,
+    args: &Args,
+    format: Format,
+) -> Result<usize> {
     let kind = selection.kind;
     let mut items = Vec::new();
     if selection.names.is_empty() {
@@ -104,18 +124,32 @@ async fn watch(client: &Client, selection: &Selection, namespace: Option<&str>, 
     let mut fields: Vec<String> = args.field_selector.iter().cloned().collect();
     fields.extend(selection.names.first().map(|name| format!("metadata.name={name}")));
     let field_selector = (!fields.is_empty()).then(|| fields.join(","));
-    let list = ListOptions { label_selector: args.selector.clone(), field_selector: field_selector.clone(), ..ListOptions::default() };
+    let list = ListOptions {
+        label_selector: args.selector.clone(),
+        field_selector: field_selector.clone(),
+        ..ListOptions::default()
+    };
     let revision = client.list(kind, scope(kind, namespace), &list).await?.revision;
-    let watch = WatchOptions { label_selector: args.selector.clone(), field_selector, revision: Some(revision), ..WatchOptions::default() };
+    let watch = WatchOptions {
+        label_selector: args.selector.clone(),
+        field_selector,
+        revision: Some(revision),
+        ..WatchOptions::default()
+    };
     let mut events = client.watch(kind, scope(kind, namespace), &watch).await?;
     let mut widths = Vec::new();
     while let Some(event) = events.next().await {
-        let (WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object)) = event? else { continue };
+        let (WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object)) = event? else {
+            continue;
+        };
         match args.output {
             None | Some(Format::Wide) => {
                 let is_wide = args.output == Some(Format::Wide);
                 let table = coracle_api::table::render(kind, [&object], coracle_api::table::Include::Metadata, now());
-                print!("{}", output::table(&table, is_wide, namespace.is_none() && kind.namespaced, false, &mut widths));
+                print!(
+                    "{}",
+                    output::table(&table, is_wide, namespace.is_none() && kind.namespaced, false, &mut widths)
+                );
             }
             Some(format) => print!("{}", output::objects(kind, &[object], format, true)),
         }
@@ -124,7 +158,11 @@ async fn watch(client: &Client, selection: &Selection, namespace: Option<&str>, 
 }
 
 fn options(args: &Args) -> ListOptions {
-    ListOptions { label_selector: args.selector.clone(), field_selector: args.field_selector.clone(), ..ListOptions::default() }
+    ListOptions {
+        label_selector: args.selector.clone(),
+        field_selector: args.field_selector.clone(),
+        ..ListOptions::default()
+    }
 }
 
 fn scope<'a>(kind: &Kind, namespace: Option<&'a str>) -> Option<&'a str> {

@@ -37,7 +37,9 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
         return Ok(());
     }
     println!("{}  {}, {}", args.what, describe(inspection.kind), images::size(bytes.len() as u64));
-    for (title, names) in [("imports", &inspection.imports), ("exports", &inspection.exports), ("missing here", &inspection.unknown)] {
+    for (title, names) in
+        [("imports", &inspection.imports), ("exports", &inspection.exports), ("missing here", &inspection.unknown)]
+    {
         if !names.is_empty() {
             println!("{title}");
             names.iter().for_each(|name| println!("  {name}"));

@@ -72,8 +72,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
         }
         Kind::HttpHandler02 if !args.arguments.is_empty() => Err(Failure::usage("a handler takes no arguments")),
         Kind::HttpHandler02 => {
-            let listener = TcpListener::bind(args.addr)
-                .map_err(|error| Failure::new(format!("--addr {}: {error}", args.addr)).hint("another port may be free: port 0 takes any"))?;
+            let listener = TcpListener::bind(args.addr).map_err(|error| {
+                Failure::new(format!("--addr {}: {error}", args.addr))
+                    .hint("another port may be free: port 0 takes any")
+            })?;
             eprintln!("answering at http://{}/ until Ctrl-C", listener.local_addr()?);
             listener.set_nonblocking(true)?;
             let shutdown = CancellationToken::new();
@@ -88,6 +90,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
             })?;
             Ok(ExitCode::SUCCESS)
         }
-        kind => Err(Failure::new(format!("{}: cannot run by itself: it is a {}", args.what, super::inspect::describe(kind)))),
+        kind => Err(Failure::new(format!(
+            "{}: cannot run by itself: it is a {}",
+            args.what,
+            super::inspect::describe(kind)
+        ))),
     }
 }

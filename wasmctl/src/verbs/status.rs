@@ -34,7 +34,12 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     }
     println!("cluster {}   {}", client.config().context, client.config().server);
     println!("hosts   {} ready, {} not ready", summary["hosts"]["ready"], summary["hosts"]["notReady"]);
-    let phases: Vec<String> = summary["pods"].as_object().into_iter().flatten().map(|(phase, count)| format!("{count} {}", phase.to_lowercase())).collect();
+    let phases: Vec<String> = summary["pods"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(phase, count)| format!("{count} {}", phase.to_lowercase()))
+        .collect();
     println!("pods    {}", if phases.is_empty() { "none".to_owned() } else { phases.join(", ") });
     for problem in summary["problems"].as_array().into_iter().flatten() {
         println!("problem {}", problem.as_str().unwrap_or_default());
@@ -45,7 +50,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
 fn summarise(nodes: &[Value], pods: &[Value]) -> Value {
     let (ready, lost): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| is_ready(node));
     let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut problems: Vec<String> = lost.iter().map(|node| format!("host {} is not ready", object::name(node))).collect();
+    let mut problems: Vec<String> =
+        lost.iter().map(|node| format!("host {} is not ready", object::name(node))).collect();
     let mut reasons: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for pod in pods {
         *phases.entry(pod["status"]["phase"].as_str().unwrap_or("Unknown")).or_default() += 1;
@@ -65,12 +71,16 @@ fn summarise(nodes: &[Value], pods: &[Value]) -> Value {
 fn reason(pod: &Value) -> Option<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let conditions = pod["status"]["conditions"].as_array();
-    if let Some(unplaced) = conditions.into_iter().flatten().find(|it| it["type"] == "PodScheduled" && it["status"] == "False") {
+    if let Some(unplaced) =
+        conditions.into_iter().flatten().find(|it| it["type"] == "PodScheduled" && it["status"] == "False")
+    {
         return Some(format!("pending: {}", text(&unplaced["message"])));
     }
     let containers = pod["status"]["containerStatuses"].as_array();
-    let waiting = containers.into_iter().flatten().map(|it| &it["state"]["waiting"]).find(|it| it["reason"].is_string())?;
-    (waiting["reason"] != "ContainerCreating").then(|| format!("{}: {}", text(&waiting["reason"]), text(&waiting["message"])))
+    let waiting =
+        containers.into_iter().flatten().map(|it| &it["state"]["waiting"]).find(|it| it["reason"].is_string())?;
+    (waiting["reason"] != "ContainerCreating")
+        .then(|| format!("{}: {}", text(&waiting["reason"]), text(&waiting["message"])))
 }
 
 #[cfg(test)]
@@ -81,7 +91,8 @@ mod tests {
     #[test]
     fn like_problems_are_one_line() {
         let ready = json!([{"type": "Ready", "status": "True"}]);
-        let nodes = [json!({"metadata": {"name": "h1"}, "status": {"conditions": ready}}), json!({"metadata": {"name": "h2"}})];
+        let nodes =
+            [json!({"metadata": {"name": "h1"}, "status": {"conditions": ready}}), json!({"metadata": {"name": "h2"}})];
         let unplaced = json!([{"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}]);
         let pod = |name: &str| json!({"metadata": {"namespace": "default", "name": name}, "status": {"phase": "Pending", "conditions": unplaced}});
         expect![[r#"{"hosts":{"notReady":1,"ready":1},"pods":{"Pending":2},"problems":["host h2 is not ready","pod default/a and 1 more: pending: 0/2 nodes are available"]}"#]]
