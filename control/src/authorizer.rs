@@ -125,6 +125,3 @@ pub(crate) fn refusal(attributes: &Attributes<'_>, kind: Option<&Kind>) -> Statu
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

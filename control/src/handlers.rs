@@ -139,9 +139,9 @@ impl Call {
     /// Answers the request.
     pub(crate) async fn answer(&self, target: Target, body: Body) -> Response {
         let result = match target {
-            Target::Objects(address) => self.objects(&address, body).await,
-            Target::Virtual(found) => self.virtual_resource(found, body).await,
-            other => self.path(&other).await,
+            Target::Objects(address) => Box::pin(self.objects(&address, body)).await,
+            Target::Virtual(found) => Box::pin(self.virtual_resource(found, body)).await,
+            other => Box::pin(self.path(&other)).await,
         };
         result.unwrap_or_else(|status| respond::failure(&status))
     }
@@ -152,8 +152,10 @@ impl Call {
             ref other => other.as_str().to_ascii_lowercase(),
         };
         self.app.authorize(&Attributes { user: &self.user, verb: &verb, subject: Subject::Path(&self.path) }, None)?;
-        if verb != "get" {
-            return Err(status::method_not_allowed());
+        match target {
+            Target::Unknown => return Err(status::unknown_resource()),
+            _ if verb != "get" => return Err(status::method_not_allowed()),
+            _ => {}
         }
         match target {
             Target::Root => Ok(discovery::root()),
@@ -250,10 +252,22 @@ impl Call {
         self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// The form of the body. Protobuf is what `kubectl create` sends for built-in kinds.
+    fn body_type(&self) -> Result<ContentType, Status> {
+        let content_type = self.content_type();
+        ContentType::parse(content_type).ok_or_else(|| {
+            let mut refused = status::unsupported_media_type(decode::ACCEPTED);
+            if content_type.starts_with("application/vnd.kubernetes.protobuf") {
+                let message = "protobuf bodies are not supported by this version of Coracle: send JSON or YAML (kubectl apply does)";
+                message.clone_into(&mut refused.message);
+            }
+            refused
+        })
+    }
+
     /// The object in a body, and the fields that are there twice.
     fn decode(&self, body: &[u8], kind: &str) -> Result<(Value, Vec<String>), Status> {
-        let content_type =
-            ContentType::parse(self.content_type()).ok_or_else(|| status::unsupported_media_type(decode::ACCEPTED))?;
+        let content_type = self.body_type()?;
         let decoded = decode::decode(body, content_type).map_err(|error| error.to_status(kind, body))?;
         Ok((decoded.value, decoded.duplicates))
     }

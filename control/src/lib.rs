@@ -11,6 +11,8 @@ pub mod clock;
 pub mod controllers;
 pub mod driver;
 mod handlers;
+#[cfg(test)]
+mod harness;
 mod metrics;
 pub mod objects;
 pub mod pki;

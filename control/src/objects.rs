@@ -150,7 +150,7 @@ impl Objects {
 
     /// The object, at least as new as every write acknowledged before the call.
     pub async fn get(&self, kind: &'static Kind, namespace: Option<&str>, name: &str) -> Result<Arc<Record>, Status> {
-        let snapshot = self.inner.store.read().await.map_err(engine::read_failed)?;
+        let snapshot = Box::pin(self.inner.store.read()).await.map_err(read_failed)?;
         snapshot.get(&kind.key(namespace, name)).ok_or_else(|| status::not_found(kind, name))
     }
 
@@ -247,7 +247,7 @@ impl Objects {
     }
 
     async fn run_one(&self, request: Request) -> Result<Written, Status> {
-        let mut results = self.run(vec![request]).await?;
+        let mut results = Box::pin(self.run(vec![request])).await?;
         results.pop().expect("invariant: one result for each request")
     }
 }

@@ -267,3 +267,6 @@ fn write_private(path: &Path, text: &str) -> Result<(), PkiError> {
     };
     write().map_err(failed)
 }
+
+#[cfg(test)]
+mod tests;

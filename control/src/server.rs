@@ -138,7 +138,7 @@ pub(crate) async fn handle(app: Arc<App>, user: User, request: Request<Body>) ->
         query: request::query(&head.uri),
         headers: head.headers,
     };
-    let mut response = answer(&call, body).instrument(span).await;
+    let mut response = Box::pin(answer(&call, body)).instrument(span).await;
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(AUDIT_ID, id.clone());
         response.headers_mut().insert(REQUEST_ID, id);

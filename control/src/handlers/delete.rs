@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use bytes::Bytes;
-use coracle_api::decode::{self, ContentType};
+use coracle_api::decode;
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use http::StatusCode;
@@ -68,9 +68,7 @@ fn options(call: &Call, body: &[u8]) -> Result<DeleteOptions, Status> {
     if body.is_empty() {
         return Ok(options);
     }
-    let content_type =
-        ContentType::parse(call.content_type()).ok_or_else(|| status::unsupported_media_type(decode::ACCEPTED))?;
-    let decoded = decode::decode(body, content_type).map_err(|error| error.to_status("DeleteOptions", body))?;
+    let decoded = decode::decode(body, call.body_type()?).map_err(|error| error.to_status("DeleteOptions", body))?;
     with_body(options, &decoded.value)
 }
 

@@ -1,1 +1,60 @@
-//! Tests.
+use expect_test::{Expect, expect};
+
+use super::{Target, parse_path};
+
+fn check(path: &str, expected: Expect) {
+    let shown = match parse_path(path) {
+        Target::Objects(address) => format!(
+            "{} namespace={:?} name={:?} subresource={:?}",
+            address.kind.resource(),
+            address.namespace,
+            address.name,
+            address.subresource
+        ),
+        other => format!("{other:?}"),
+    };
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn paths_name_things() {
+    check("/", expect!["Root"]);
+    check("/api", expect!["CoreVersions"]);
+    check("/apis/", expect!["Groups"]);
+    check("/api/v1", expect![[r#"Resources { group: "", version: "v1" }"#]]);
+    check("/apis/apps/v1", expect![[r#"Resources { group: "apps", version: "v1" }"#]]);
+    check("/openapi/v3/apis/apps/v1", expect![[r#"OpenApi { group: "apps", version: "v1" }"#]]);
+    check("/api/v1/pods", expect!["pods namespace=None name=None subresource=None"]);
+    check("/api/v1/namespaces/default/pods", expect![[r#"pods namespace=Some("default") name=None subresource=None"#]]);
+    check(
+        "/api/v1/namespaces/default/pods/p%2D1/log",
+        expect![[r#"pods namespace=Some("default") name=Some("p-1") subresource=Some("log")"#]],
+    );
+    check("/api/v1/namespaces", expect!["namespaces namespace=None name=None subresource=None"]);
+    check(
+        "/api/v1/namespaces/default",
+        expect![[r#"namespaces namespace=None name=Some("default") subresource=None"#]],
+    );
+    check(
+        "/api/v1/namespaces/default/status",
+        expect![[r#"namespaces namespace=None name=Some("default") subresource=Some("status")"#]],
+    );
+    check(
+        "/api/v1/namespaces/default/finalize",
+        expect![[r#"namespaces namespace=None name=Some("default") subresource=Some("finalize")"#]],
+    );
+    check("/api/v1/nodes/n1", expect![[r#"nodes namespace=None name=Some("n1") subresource=None"#]]);
+    check("/api/v1/namespaces/default/nodes/n1", expect!["Unknown"]);
+    check("/api/v1/pods/p1", expect!["Unknown"]);
+    check(
+        "/apis/apps/v1/namespaces/default/deployments/d/scale",
+        expect![[r#"deployments.apps namespace=Some("default") name=Some("d") subresource=Some("scale")"#]],
+    );
+    check("/apis/apps/v1/namespaces/default/deployments/d/scale/more", expect!["Unknown"]);
+    check("/apis/apps/v2/deployments", expect!["Unknown"]);
+    check("/apis/coracle.dev/v1/batches", expect!["Virtual(Batch)"]);
+    check("/apis/coracle.dev/v1/batches/x", expect!["Unknown"]);
+    check("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", expect!["Virtual(SelfSubjectAccessReview)"]);
+    check("/api/v1/namespaces//pods", expect!["Unknown"]);
+    check("/%ff", expect!["Unknown"]);
+}

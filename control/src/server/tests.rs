@@ -1,1 +1,13 @@
-//! Tests.
+//! Requests through the whole server, against a real store.
+
+mod access;
+mod batches;
+mod deletion;
+mod discovery;
+mod errors;
+mod listing;
+mod logs;
+mod patching;
+mod tls;
+mod watching;
+mod writing;

@@ -1,0 +1,150 @@
+//! A server to test against: a real store in a temporary folder, a clock that stands still, uids that count.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::Body;
+use axum::response::Response;
+use coracle_store::{Options, RealDisk, Store};
+use http::Request;
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::authentication::User;
+use crate::authorizer::{BuiltIn, MASTERS, NODES};
+use crate::handlers::App;
+use crate::objects::{ObjectWrite, Objects};
+use crate::server::handle;
+use crate::{Clock, is_ephemeral};
+
+/// A clock that stands still.
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        "2026-11-21T10:00:00Z".parse().unwrap()
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) app: Arc<App>,
+    pub(crate) user: User,
+    _dir: Arc<TempDir>,
+}
+
+impl Server {
+    /// A server with the namespace `default`.
+    pub(crate) async fn start() -> Server {
+        Server::with_history(1024).await
+    }
+
+    /// A server whose store keeps so many events.
+    pub(crate) async fn with_history(history_events_max: usize) -> Server {
+        let dir = TempDir::new().unwrap();
+        let options = Options { is_ephemeral, history_events_max, ..Options::new(dir.path()) };
+        let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
+        let count = AtomicU64::new(1);
+        let uids = move || format!("uid-{}", count.fetch_add(1, Ordering::Relaxed));
+        let objects = Objects::with_uids(store, Arc::new(Still), uids);
+        for name in ["default", "kube-node-lease"] {
+            let object = json!({ "metadata": { "name": name } });
+            let write = ObjectWrite::Create { kind: &coracle_api::kinds::NAMESPACE, object };
+            objects.write_all(vec![write]).await.unwrap().remove(0).unwrap();
+        }
+        let app = App::new(objects, Arc::new(BuiltIn), reqwest_client(), CancellationToken::new());
+        Server { app: Arc::new(app), user: User::authenticated("admin", [MASTERS.to_owned()]), _dir: Arc::new(dir) }
+    }
+
+    /// The same server, asked by someone else.
+    pub(crate) fn as_user(&self, user: User) -> Server {
+        Server { app: Arc::clone(&self.app), user, _dir: Arc::clone(&self._dir) }
+    }
+
+    pub(crate) fn as_node(&self, node: &str) -> Server {
+        self.as_user(User::authenticated(format!("system:node:{node}"), [NODES.to_owned()]))
+    }
+
+    /// Sends `METHOD PATH`, with headers and a body.
+    pub(crate) async fn send(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+        let (method, path) = line.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        handle(Arc::clone(&self.app), self.user.clone(), request.body(body.into()).unwrap()).await
+    }
+
+    /// The code and the body as text.
+    pub(crate) async fn text(&self, line: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> (u16, String) {
+        let response = self.send(line, headers, body).await;
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        (code, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    /// The code and the body, where JSON is sent and received.
+    pub(crate) async fn json(&self, line: &str, body: Value) -> (u16, Value) {
+        let headers: &[(&str, &str)] = match line.split(' ').next().unwrap() {
+            "PATCH" => &[("content-type", "application/merge-patch+json")],
+            _ => &[("content-type", "application/json")],
+        };
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let (code, text) = self.text(line, headers, body).await;
+        (code, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    /// Code and body, one after the other, for tables of expectations.
+    pub(crate) async fn shown(&self, line: &str, body: Value) -> String {
+        let (code, body) = self.json(line, body).await;
+        format!("{code} {body}")
+    }
+
+    /// Code and message of a failure; code alone of a success.
+    pub(crate) async fn outcome(&self, line: &str, body: Value) -> String {
+        let (code, body) = self.json(line, body).await;
+        match body.get("message") {
+            Some(message) if code >= 400 => format!("{code} {}", message.as_str().unwrap()),
+            _ => code.to_string(),
+        }
+    }
+}
+
+fn reqwest_client() -> reqwest::Client {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(config).build().unwrap()
+}
+
+/// A pod of one container.
+pub(crate) fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "labels": { "app": name } },
+        "spec": { "containers": [{ "name": "main", "image": "example.org/a@sha256:00" }] },
+    })
+}
+
+/// A deployment of one container.
+pub(crate) fn deployment(name: &str, replicas: i64) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": name },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": { "app": name } },
+            "template": {
+                "metadata": { "labels": { "app": name } },
+                "spec": { "containers": [{ "name": "main", "image": "example.org/a:1" }] },
+            },
+        },
+    })
+}
+
+/// A config map.
+pub(crate) fn config_map(name: &str, data: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { "a": data } })
+}

@@ -1,0 +1,114 @@
+//! What is served, in both forms; health, version and figures.
+
+use expect_test::expect;
+use serde_json::Value;
+
+use crate::harness::Server;
+
+fn resources(list: &Value) -> String {
+    let resources = list["resources"].as_array().unwrap().iter();
+    let lines = resources.map(|resource| {
+        let verbs: Vec<&str> =
+            resource["verbs"].as_array().unwrap().iter().map(|verb| verb.as_str().unwrap()).collect();
+        let scope = if resource["namespaced"] == true { "namespaced" } else { "cluster" };
+        let (name, kind) = (resource["name"].as_str().unwrap(), resource["kind"].as_str().unwrap());
+        format!("{name} {kind} {scope} {} {}\n", resource["shortNames"], verbs.join(","))
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn the_old_form_lists_a_group_version_each() {
+    let server = Server::start().await;
+    expect![[r#"200 {"kind":"APIVersions","serverAddressByClientCIDRs":[],"versions":["v1"]}"#]]
+        .assert_eq(&server.shown("GET /api", Value::Null).await);
+    expect![[r#"200 {"apiVersion":"v1","groups":[{"name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]},{"name":"coordination.k8s.io","preferredVersion":{"groupVersion":"coordination.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"coordination.k8s.io/v1","version":"v1"}]},{"name":"discovery.k8s.io","preferredVersion":{"groupVersion":"discovery.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"discovery.k8s.io/v1","version":"v1"}]},{"name":"networking.k8s.io","preferredVersion":{"groupVersion":"networking.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"networking.k8s.io/v1","version":"v1"}]},{"name":"coracle.dev","preferredVersion":{"groupVersion":"coracle.dev/v1","version":"v1"},"versions":[{"groupVersion":"coracle.dev/v1","version":"v1"}]},{"name":"authorization.k8s.io","preferredVersion":{"groupVersion":"authorization.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"authorization.k8s.io/v1","version":"v1"}]}],"kind":"APIGroupList"}"#]].assert_eq(&server.shown("GET /apis", Value::Null).await);
+    expect![[r#"200 {"apiVersion":"v1","kind":"APIGroup","name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]}"#]].assert_eq(&server.shown("GET /apis/apps", Value::Null).await);
+    let (_, core) = server.json("GET /api/v1", Value::Null).await;
+    expect![[r#"
+        configmaps ConfigMap namespaced ["cm"] create,delete,deletecollection,get,list,patch,update,watch
+        events Event namespaced ["ev"] create,delete,deletecollection,get,list,patch,update,watch
+        namespaces Namespace cluster ["ns"] create,delete,get,list,patch,update,watch
+        namespaces/finalize Namespace cluster null update
+        namespaces/status Namespace cluster null get,patch,update
+        nodes Node cluster ["no"] create,delete,deletecollection,get,list,patch,update,watch
+        nodes/status Node cluster null get,patch,update
+        pods Pod namespaced ["po"] create,delete,deletecollection,get,list,patch,update,watch
+        pods/binding Binding namespaced null create
+        pods/eviction Eviction namespaced null create
+        pods/log Pod namespaced null get
+        pods/status Pod namespaced null get,patch,update
+        secrets Secret namespaced null create,delete,deletecollection,get,list,patch,update,watch
+        serviceaccounts ServiceAccount namespaced ["sa"] create,delete,deletecollection,get,list,patch,update,watch
+        services Service namespaced ["svc"] create,delete,deletecollection,get,list,patch,update,watch
+        services/status Service namespaced null get,patch,update
+    "#]]
+    .assert_eq(&resources(&core));
+    let (_, apps) = server.json("GET /apis/apps/v1", Value::Null).await;
+    expect![[r#"
+        deployments Deployment namespaced ["deploy"] create,delete,deletecollection,get,list,patch,update,watch
+        deployments/scale Scale namespaced null get,patch,update
+        deployments/status Deployment namespaced null get,patch,update
+        replicasets ReplicaSet namespaced ["rs"] create,delete,deletecollection,get,list,patch,update,watch
+        replicasets/scale Scale namespaced null get,patch,update
+        replicasets/status ReplicaSet namespaced null get,patch,update
+    "#]]
+    .assert_eq(&resources(&apps));
+    let (_, ours) = server.json("GET /apis/coracle.dev/v1", Value::Null).await;
+    expect![[r#"
+        batches Batch cluster null create
+    "#]]
+    .assert_eq(&resources(&ours));
+    expect!["404 the server could not find the requested resource"]
+        .assert_eq(&server.outcome("GET /apis/apps/v2", Value::Null).await);
+    expect!["404 the server could not find the requested resource"]
+        .assert_eq(&server.outcome("GET /apis/nothing", Value::Null).await);
+    expect!["405 the server does not allow this method on the requested resource"]
+        .assert_eq(&server.outcome("POST /apis", Value::Null).await);
+}
+
+#[tokio::test]
+async fn the_aggregated_form_lists_all_at_once() {
+    let server = Server::start().await;
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+    let response = server.send("GET /api", &[("accept", accept)], "").await;
+    expect!["application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"]
+        .assert_eq(response.headers()["content-type"].to_str().unwrap());
+    let (_, text) = server.text("GET /apis", &[("accept", accept)], "").await;
+    let groups: Value = serde_json::from_str(&text).unwrap();
+    let apps = groups["items"].as_array().unwrap().iter().find(|group| group["metadata"]["name"] == "apps").unwrap();
+    expect![[r#"{"metadata":{"creationTimestamp":null,"name":"apps"},"versions":[{"freshness":"Current","resources":[{"categories":["all"],"resource":"deployments","responseKind":{"group":"apps","kind":"Deployment","version":"v1"},"scope":"Namespaced","shortNames":["deploy"],"singularResource":"deployment","subresources":[{"responseKind":{"group":"autoscaling","kind":"Scale","version":"v1"},"subresource":"scale","verbs":["get","patch","update"]},{"responseKind":{"group":"apps","kind":"Deployment","version":"v1"},"subresource":"status","verbs":["get","patch","update"]}],"verbs":["create","delete","deletecollection","get","list","patch","update","watch"]},{"categories":["all"],"resource":"replicasets","responseKind":{"group":"apps","kind":"ReplicaSet","version":"v1"},"scope":"Namespaced","shortNames":["rs"],"singularResource":"replicaset","subresources":[{"responseKind":{"group":"autoscaling","kind":"Scale","version":"v1"},"subresource":"scale","verbs":["get","patch","update"]},{"responseKind":{"group":"apps","kind":"ReplicaSet","version":"v1"},"subresource":"status","verbs":["get","patch","update"]}],"verbs":["create","delete","deletecollection","get","list","patch","update","watch"]}],"version":"v1"}]}"#]].assert_eq(&apps.to_string());
+}
+
+#[tokio::test]
+async fn fixed_paths_answer() {
+    let server = Server::start().await;
+    for path in ["/healthz", "/livez", "/readyz"] {
+        assert_eq!(server.text(&format!("GET {path}"), &[], "").await, (200, "ok".to_owned()));
+    }
+    let (_, version) = server.json("GET /version", Value::Null).await;
+    assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.36.0+coracle"), "{version}");
+    expect![[r#"200 {"paths":["/api","/api/v1","/apis","/apis/apps/v1","/apis/authorization.k8s.io/v1","/apis/coordination.k8s.io/v1","/apis/coracle.dev/v1","/apis/discovery.k8s.io/v1","/apis/networking.k8s.io/v1","/healthz","/livez","/metrics","/openapi/v3","/readyz","/version"]}"#]].assert_eq(&server.shown("GET /", Value::Null).await);
+    let (code, figures) = server.text("GET /metrics", &[], "").await;
+    assert_eq!(code, 200);
+    assert!(figures.contains("apiserver_request_total{verb=\"path\",resource=\"\",code=\"200\"} 5"), "{figures}");
+    assert!(figures.contains("coracle_store_keys 2"), "{figures}");
+}
+
+#[tokio::test]
+async fn schemas_are_served() {
+    let server = Server::start().await;
+    let (_, index) = server.json("GET /openapi/v3", Value::Null).await;
+    let paths = index["paths"].as_object().unwrap();
+    assert!(!paths.is_empty());
+    for path in paths.values() {
+        let url = path["serverRelativeURL"].as_str().unwrap();
+        let (code, document) = server.json(&format!("GET {url}"), Value::Null).await;
+        assert_eq!((code, document["openapi"].as_str().is_some()), (200, true), "{url}");
+    }
+    assert_eq!(server.json("GET /openapi/v3/apis/nothing/v1", Value::Null).await.0, 404);
+    let response = server.send("GET /openapi/v3/api/v1", &[], "").await;
+    let tag = response.headers()["etag"].to_str().unwrap().to_owned();
+    let response = server.send("GET /openapi/v3/api/v1", &[("if-none-match", &tag)], "").await;
+    assert_eq!(response.status(), 304);
+}

@@ -1,0 +1,127 @@
+//! The real listener: certificates, protocols, the end; and a log fetched from a host.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::authorizer::BuiltIn;
+use crate::harness::{Server, pod};
+use crate::pki::{Identity, Pki};
+use crate::server::{ServerConfig, serve};
+
+struct Listening {
+    base: String,
+    server: Server,
+    shutdown: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+fn pki(dir: &TempDir) -> Pki {
+    Pki::open_or_create(&dir.path().join("pki"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap()
+}
+
+async fn listen(pki: &Pki) -> Listening {
+    let server = Server::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("https://{}", listener.local_addr().unwrap());
+    let identity = pki.issue_server(&["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let shutdown = CancellationToken::new();
+    let config = ServerConfig {
+        listener,
+        tls: pki.server_config(&identity).unwrap(),
+        objects: server.app.objects.clone(),
+        authorizer: Arc::new(BuiltIn),
+        host_tls: pki.client_config(&pki.issue_admin().unwrap()).unwrap(),
+        shutdown: shutdown.clone(),
+    };
+    Listening { base, server, shutdown, task: tokio::spawn(serve(config)) }
+}
+
+fn client(pki: &Pki, identity: &Identity) -> reqwest::Client {
+    reqwest::Client::builder().tls_backend_preconfigured(pki.client_config(identity).unwrap()).build().unwrap()
+}
+
+#[tokio::test]
+async fn certificates_say_who_asks() {
+    let dir = TempDir::new().unwrap();
+    let (pki, other) =
+        (pki(&dir), Pki::open_or_create(&dir.path().join("other"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap());
+    let listening = listen(&pki).await;
+    let url = format!("{}/api/v1/nodes", listening.base);
+    let admin = client(&pki, &pki.issue_admin().unwrap()).get(&url).send().await.unwrap();
+    assert_eq!(admin.status(), 200);
+    let nobody = client(&pki, &pki.issue_client("someone", "nobody").unwrap()).get(&url).send().await.unwrap();
+    assert_eq!(nobody.status(), 403);
+    assert!(nobody.text().await.unwrap().contains("User \\\"someone\\\" cannot list resource \\\"nodes\\\""));
+    let foreign = client(&pki, &other.issue_admin().unwrap()).get(&url).send().await;
+    assert!(foreign.is_err(), "a certificate of another CA is refused");
+    listening.shutdown.cancel();
+    listening.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn watches_end_with_the_server() {
+    let dir = TempDir::new().unwrap();
+    let pki = pki(&dir);
+    let listening = listen(&pki).await;
+    let client = client(&pki, &pki.issue_admin().unwrap());
+    let url = format!("{}/api/v1/namespaces?watch=true", listening.base);
+    let mut watch = client.get(&url).send().await.unwrap();
+    assert!(watch.chunk().await.unwrap().is_some());
+    listening.shutdown.cancel();
+    while let Ok(Some(_)) = watch.chunk().await {}
+    listening.task.await.unwrap().unwrap();
+    assert!(client.get(&url).send().await.is_err());
+}
+
+/// A host that answers every request with its path.
+async fn host(pki: &Pki) -> u16 {
+    let identity = pki.issue_host("n1", &["127.0.0.1".to_owned()]).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(pki.server_config(&identity).unwrap()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let stream = acceptor.accept(stream).await.unwrap();
+            assert!(stream.get_ref().1.peer_certificates().is_some());
+            let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+                let line = format!("log of {}\n", request.uri());
+                Ok::<_, Infallible>(http::Response::new(Body::from(line)))
+            });
+            let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn logs_come_from_the_host() {
+    let dir = TempDir::new().unwrap();
+    let pki = pki(&dir);
+    let listening = listen(&pki).await;
+    let port = host(&pki).await;
+    let server = &listening.server;
+    server.json("POST /api/v1/nodes", json!({ "metadata": { "name": "n1" } })).await;
+    let status = json!({ "status": {
+        "addresses": [{ "type": "InternalIP", "address": "127.0.0.1" }],
+        "daemonEndpoints": { "kubeletEndpoint": { "Port": port } },
+    } });
+    server.json("PATCH /api/v1/nodes/n1/status", status).await;
+    server.json("POST /api/v1/namespaces/default/pods", pod("p")).await;
+    server.json("POST /api/v1/namespaces/default/pods/p/binding", json!({ "target": { "name": "n1" } })).await;
+    let url = format!("{}/api/v1/namespaces/default/pods/p/log?tailLines=3&follow=true&odd=1", listening.base);
+    let answer =
+        client(&pki, &pki.issue_admin().unwrap()).get(&url).timeout(Duration::from_secs(20)).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "log of /logs/default/p/main?tailLines=3&follow=true\n");
+}
