@@ -5,6 +5,7 @@ use axum::response::Response;
 use coracle_api::kinds::NODE;
 use coracle_api::object;
 use coracle_api::status::{self, Status};
+use futures::StreamExt;
 use http::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -42,7 +43,9 @@ pub(super) async fn log(call: &Call, address: &Address) -> Result<Response, Stat
     let answer = call.app.hosts.get(&url).send().await.map_err(unreachable)?;
     let code = answer.status();
     if code == StatusCode::OK {
-        return Ok(respond::respond(StatusCode::OK, "text/plain", Body::from_stream(answer.bytes_stream())));
+        // A log that is followed ends with the server.
+        let lines = answer.bytes_stream().take_until(call.app.shutdown.clone().cancelled_owned());
+        return Ok(respond::respond(StatusCode::OK, "text/plain", Body::from_stream(lines)));
     }
     let text = answer.text().await.unwrap_or_default();
     if let Ok(found) = serde_json::from_str::<Status>(&text)

@@ -68,6 +68,14 @@ async fn the_old_form_lists_a_group_version_each() {
 }
 
 #[tokio::test]
+async fn what_is_not_served_is_not_found_by_any_verb() {
+    let server = Server::start().await;
+    let review = "POST /apis/authentication.k8s.io/v1/selfsubjectreviews";
+    expect!["404 the server could not find the requested resource"]
+        .assert_eq(&server.outcome(review, Value::Null).await);
+}
+
+#[tokio::test]
 async fn the_aggregated_form_lists_all_at_once() {
     let server = Server::start().await;
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
