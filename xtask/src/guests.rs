@@ -20,7 +20,10 @@ pub(crate) fn build() -> Result<PathBuf> {
     if let Some(rustc) = rustc()? {
         // The toolchain's cargo and rustc belong together; rustup's settings would override them.
         command = Command::new(rustc.with_file_name("cargo"));
-        command.env("RUSTC", &rustc).env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+        command.env("RUSTC", &rustc);
+        for name in ["RUSTUP_TOOLCHAIN", "CARGO", "LD_LIBRARY_PATH"] {
+            command.env_remove(name);
+        }
     }
     command.current_dir(root().join("examples")).args(["build", "--quiet", "--release", "--target", TARGET]);
     stage("example components", command.env("CARGO_TARGET_DIR", &target_dir))?;

@@ -1,4 +1,4 @@
-//! A command that runs to completion: it prints its arguments and `$GREETING_NAME`, and exits with the code its first argument names.
+//! A command that runs to completion: it prints its arguments and `$GREETING_NAME`, and fails if its first argument is a number other than 0.
 
 use std::process::ExitCode;
 

@@ -204,7 +204,7 @@ fn check_arguments(args: &Args, name: &str) -> Result<()> {
             return Err(Failure::usage(format!("{flag} {text}: not a quantity, for example 250m or 64Mi")));
         }
     }
-    match args.env.iter().find(|pair| !pair.split_once('=').is_some_and(|(key, _)| !key.is_empty())) {
+    match args.env.iter().find(|pair| pair.split_once('=').is_none_or(|(key, _)| key.is_empty())) {
         Some(pair) => Err(Failure::usage(format!("--env {pair}: not K=V"))),
         None => Ok(()),
     }
