@@ -217,7 +217,8 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
     conditions.into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-fn selector_of(owner: &Value) -> String {
+/// An owner's selector as a label selector's text; empty if it selects nothing that way.
+pub(crate) fn selector_of(owner: &Value) -> String {
     coracle_api::selector::LabelSelector::from_value(&owner["spec"]["selector"])
         .map(|selector| selector.to_string())
         .unwrap_or_default()

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use coracle_api::{kinds, object};
 use coracle_client::{Client, ListOptions, LogOptions};
 use futures::StreamExt as _;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::context::{Global, Namespace};
 use crate::failure::{Failure, Result};
 use crate::resources;
+use crate::rollout::selector_of;
 
 /// Show what a pod printed, or all pods of a Deployment, ReplicaSet or Service
 ///
@@ -75,23 +75,16 @@ async fn pods(client: &Client, namespace: &str, what: &str) -> Result<Vec<String
         return Ok(vec![name.clone()]);
     }
     let owner = client.get(selection.kind, Some(namespace), name).await?;
-    let Some(selector) = selector_text(&owner) else {
+    let selector = selector_of(&owner);
+    if selector.is_empty() {
         return Err(Failure::usage(format!("{what} selects no pods, so it has no logs")));
-    };
+    }
     let pod_kind = kinds::by_any_name("pods").expect("pods are built in");
     let pods = client.list(pod_kind, Some(namespace), &ListOptions::labels(selector)).await?.items;
     if pods.is_empty() {
         return Err(Failure::new(format!("{what} has no pods")).hint(format!("`wasmctl describe {what}` says why")));
     }
     Ok(pods.iter().map(|pod| object::name(pod).to_owned()).collect())
-}
-
-/// An owner's selector as a label selector's text.
-fn selector_text(owner: &Value) -> Option<String> {
-    let selector = &owner["spec"]["selector"];
-    let selector = coracle_api::selector::LabelSelector::from_value(selector).ok()?;
-    let text = selector.to_string();
-    (!text.is_empty()).then_some(text)
 }
 
 async fn copy_one(client: &Client, namespace: &str, pod: &str, options: &LogOptions) -> Result<()> {
