@@ -33,6 +33,7 @@ mod delete;
 mod discovery;
 mod get;
 mod health;
+mod host;
 mod list;
 mod log;
 mod openapi;
@@ -131,6 +132,7 @@ impl Call {
                 Labels { verb, resource }
             }
             Target::Virtual(found) => Labels { verb: "create", resource: found.names().2.to_owned() },
+            Target::NodeProxy { .. } => Labels { verb: "get", resource: "nodes/proxy".to_owned() },
             _ => Labels { verb: "path", resource: String::new() },
         };
         (target, labels)
@@ -141,6 +143,8 @@ impl Call {
         let result = match target {
             Target::Objects(address) => Box::pin(self.objects(&address, body)).await,
             Target::Virtual(found) => Box::pin(self.virtual_resource(found, body)).await,
+            Target::NodeProxy { .. } if self.method != Method::GET => Err(status::method_not_allowed()),
+            Target::NodeProxy { node, path } => Box::pin(host::proxy(self, &node, &path)).await,
             other => Box::pin(self.path(&other)).await,
         };
         result.unwrap_or_else(|status| respond::failure(&status))
@@ -168,7 +172,9 @@ impl Call {
             Target::Resources { group, version } => discovery::resources(group, version),
             Target::OpenApiIndex => Ok(openapi::index()),
             Target::OpenApi { group, version } => openapi::group(group, version, &self.headers),
-            Target::Unknown | Target::Virtual(_) | Target::Objects(_) => Err(status::unknown_resource()),
+            Target::Unknown | Target::Virtual(_) | Target::NodeProxy { .. } | Target::Objects(_) => {
+                Err(status::unknown_resource())
+            }
         }
     }
 

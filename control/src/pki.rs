@@ -8,8 +8,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -181,20 +179,6 @@ impl Pki {
             .map_err(|error| PkiError::Identity(error.to_string()))?;
         roots.add(certificate)?;
         Ok(roots)
-    }
-
-    /// A kubeconfig with everything inside: who reads the file has the identity.
-    pub fn kubeconfig(&self, cluster: &str, server: &str, user: &str, identity: &Identity) -> String {
-        let encode = |pem: &str| STANDARD.encode(pem);
-        format!(
-            "apiVersion: v1\nkind: Config\nclusters:\n- name: {cluster}\n  cluster:\n    server: {server}\n    \
-             certificate-authority-data: {}\nusers:\n- name: {user}\n  user:\n    client-certificate-data: {}\n    \
-             client-key-data: {}\ncontexts:\n- name: {cluster}\n  context:\n    cluster: {cluster}\n    user: {user}\n\
-             current-context: {cluster}\npreferences: {{}}\n",
-            encode(&self.ca_pem),
-            encode(&identity.certificate_pem),
-            encode(&identity.key_pem),
-        )
     }
 }
 

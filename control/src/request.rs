@@ -35,6 +35,8 @@ pub(crate) enum Target {
     OpenApi { group: String, version: String },
     /// A question or an order that is stored nowhere.
     Virtual(Virtual),
+    /// `/api/v1/nodes/NAME/proxy/…`: what a host serves itself.
+    NodeProxy { node: String, path: String },
     /// Stored objects.
     Objects(Address),
     /// None of these.
@@ -116,6 +118,9 @@ pub(crate) fn parse_path(path: &str) -> Target {
         ["openapi", "v3", "api", version] => Target::OpenApi { group: String::new(), version: (*version).to_owned() },
         ["openapi", "v3", "apis", group, version] => {
             Target::OpenApi { group: (*group).to_owned(), version: (*version).to_owned() }
+        }
+        ["api", "v1", "nodes", node, "proxy", path @ ..] => {
+            Target::NodeProxy { node: (*node).to_owned(), path: path.join("/") }
         }
         ["api", version, rest @ ..] => parse_resource("", version, rest),
         ["apis", group, version, rest @ ..] => parse_resource(group, version, rest),

@@ -61,6 +61,8 @@ pub struct HostOptions {
     pub clock: Arc<dyn Clock>,
     /// Where the handlers of running pods are found; shared with the ingress.
     pub handlers: Arc<PodHandlers>,
+    /// What the ingress of this host counts, served with the host's own figures.
+    pub ingress: Arc<coracle_net::Metrics>,
     /// Ends the host.
     pub shutdown: CancellationToken,
 }
@@ -109,7 +111,12 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         machine: Machine::look(&options.data_dir),
     });
     let (messages, inbox) = mpsc::unbounded_channel();
-    let sources = Sources { messages: messages.clone(), logs: logs.clone(), clock: options.clock.clone() };
+    let sources = Sources {
+        messages: messages.clone(),
+        logs: logs.clone(),
+        clock: options.clock.clone(),
+        ingress: options.ingress.clone(),
+    };
     let server =
         server::serve(options.listener, &options.identity, sources, shutdown.clone()).map_err(HostError::Server)?;
     let (client, clock) = (options.client.clone(), options.clock.clone());

@@ -53,6 +53,7 @@ pub(crate) struct Sources {
     pub(crate) messages: mpsc::UnboundedSender<Message>,
     pub(crate) logs: Arc<LogStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ingress: Arc<coracle_net::Metrics>,
 }
 
 /// Serves until `shutdown`; fails at once if the identity cannot be used.
@@ -226,7 +227,11 @@ async fn metrics(State(sources): State<Sources>) -> Response {
         Err(_) => None,
     };
     match totals {
-        Some(totals) => ([("content-type", "text/plain; version=0.0.4")], totals.to_text()).into_response(),
+        Some(totals) => {
+            let mut text = totals.to_text();
+            sources.ingress.render(&mut text);
+            ([("content-type", "text/plain; version=0.0.4")], text).into_response()
+        }
         None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()),
     }
 }

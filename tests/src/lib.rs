@@ -135,6 +135,11 @@ impl Cluster {
         &self.dir
     }
 
+    /// The process that is the cluster.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// An address of `addresses.json`: `api`, `ingress` or `registry`.
     pub fn address(&self, name: &str) -> &str {
         self.addresses[name].as_str().expect("the address is there")

@@ -161,6 +161,8 @@ async fn start(
         ..PullOptions::default()
     });
     let handlers = Arc::new(PodHandlers::default());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let metrics = Arc::new(Metrics::new(workers));
     let host = agent::run(HostOptions {
         node_name: node.to_owned(),
         internal_ip: "127.0.0.1".to_owned(),
@@ -178,6 +180,7 @@ async fn start(
         pods_max: PODS_MAX,
         clock: Arc::new(coracle_host::runtime::SystemClock),
         handlers: handlers.clone(),
+        ingress: metrics.clone(),
         shutdown: host_shutdown.clone(),
     });
     host_tasks.spawn(async move {
@@ -187,7 +190,7 @@ async fn start(
     });
 
     let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
-    let ingress = start_ingress(options.ingress_addr, &routes)?;
+    let ingress = start_ingress(options.ingress_addr, workers, metrics, &routes)?;
     server_tasks.spawn(routes::keep(client, node.to_owned(), handlers, routes, server_shutdown.clone()));
     let addresses = Addresses { api: api_addr, ingress: ingress.local_addr(), registry: registry_addr };
     write_files(data_dir, identity, &pki, &addresses)?;
@@ -265,13 +268,17 @@ fn serve_registry(
     Ok(())
 }
 
-fn start_ingress(addr: SocketAddr, routes: &Arc<ArcSwap<RoutingTable>>) -> Result<Running> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+fn start_ingress(
+    addr: SocketAddr,
+    workers: usize,
+    metrics: Arc<Metrics>,
+    routes: &Arc<ArcSwap<RoutingTable>>,
+) -> Result<Running> {
     let options = IngressOptions {
         addr,
         workers,
         routes: routes.clone(),
-        metrics: Arc::new(Metrics::new(workers)),
+        metrics,
         seed: rand::random(),
         limits: Limits::default(),
     };

@@ -1,16 +1,57 @@
 //! `cargo xtask bench NAME`: one promise of SPECIFICATION.md, measured beside its peer in one run. Prints a table and writes
-//! `target/bench/NAME.json`.
+//! `target/bench/NAME.json`. The measuring is in `tests/bench/`; here the peers are installed and everything is built for release.
 
 use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::process::{cargo, stage, target_dir};
+use crate::{guests, peers};
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to measure
-    name: String,
+    #[arg(required = true)]
+    names: Vec<Name>,
 }
 
-/// Measures.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Requests/s and latency of a hello component, beside `wasmtime serve` and native code
+    Serve,
+    /// From a pod's creation to Ready, alone and in a burst of 1,000
+    PodStart,
+    /// How soon `wasmctl up` is ready, its memory, the binary's size
+    Up,
+}
+
+impl Name {
+    fn as_str(self) -> &'static str {
+        match self {
+            Name::Serve => "serve",
+            Name::PodStart => "pod-start",
+            Name::Up => "up",
+        }
+    }
+}
+
+/// Sets up and measures.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    anyhow::bail!("no benchmark is called `{}`", args.name)
+    let guests = guests::build()?;
+    stage("wasmctl for release", cargo().args(["build", "--quiet", "--release"]))?;
+    let mut bench = cargo();
+    if args.names.contains(&Name::Serve) {
+        peers::debian(&[("wrk", "wrk")])?;
+        bench.env("CORACLE_BENCH_WASMTIME", peers::wasmtime()?);
+    }
+    let target_dir = target_dir();
+    bench
+        .args(["bench", "--quiet", "--package", "coracle-tests", "--bench", "bench", "--"])
+        .args(args.names.iter().map(|name| name.as_str()))
+        .env("CORACLE_TEST_GUESTS", guests)
+        .env("CORACLE_TEST_WASMCTL", target_dir.join("release/wasmctl"))
+        .env("CORACLE_BENCH_RESULTS", target_dir.join("bench"))
+        .env("RUST_BACKTRACE", "0");
+    stage("benchmark", &mut bench)?;
+    Ok(())
 }

@@ -71,6 +71,21 @@ pub(crate) fn debian(programs: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
+/// `wasmtime serve`, as others run components.
+pub(crate) fn wasmtime() -> Result<PathBuf> {
+    let features = [
+        "run",
+        "serve",
+        "component-model",
+        "component-model-async",
+        "cranelift",
+        "pooling-allocator",
+        "parallel-compilation",
+        "clap/default",
+    ];
+    cargo_tool("wasmtime-cli", "48.0.8", "wasmtime", &features)
+}
+
 /// A program that cargo installs into our cache.
 pub(crate) fn cargo_tool(krate: &str, version: &str, program: &str, features: &[&str]) -> Result<PathBuf> {
     if is_on_path(program) && version.is_empty() {

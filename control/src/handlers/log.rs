@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use coracle_api::kinds::NODE;
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use futures::StreamExt;
@@ -10,7 +9,7 @@ use http::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::Call;
+use super::{Call, host};
 use crate::objects::decode_record;
 use crate::request::Address;
 use crate::respond;
@@ -28,19 +27,11 @@ pub(super) async fn log(call: &Call, address: &Address) -> Result<Response, Stat
     let container = container(call, &pod, name)?;
     let node = object::str_at(&pod, &["spec", "nodeName"]).filter(|node| !node.is_empty());
     let node = node.ok_or_else(|| status::bad_request(format!("pod {name} does not have a host assigned")))?;
-    let base = log_endpoint(call, node).await?;
     let encode = |segment: &str| utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string();
     let namespace = address.namespace().unwrap_or_default();
     let query: Vec<String> = call.query.only(PASSED).map(|(key, value)| format!("{key}={}", encode(value))).collect();
     let path = format!("{}/{}/{}", encode(namespace), encode(name), encode(&container));
-    let url = format!("{base}/logs/{path}?{}", query.join("&"));
-    let unreachable = |error: reqwest::Error| {
-        status::service_unavailable(format!(
-            "the host {node} of pod {name} does not answer at {base}: {}",
-            chain(&error)
-        ))
-    };
-    let answer = call.app.hosts.get(&url).send().await.map_err(unreachable)?;
+    let answer = host::get(call, node, &format!("logs/{path}?{}", query.join("&"))).await?;
     let code = answer.status();
     if code == StatusCode::OK {
         // A log that is followed ends with the server.
@@ -76,33 +67,4 @@ fn container(call: &Call, pod: &Value, name: &str) -> Result<String, Status> {
             Err(status::bad_request(message))
         }
     }
-}
-
-/// Where a host serves its logs.
-async fn log_endpoint(call: &Call, node: &str) -> Result<String, Status> {
-    let found = call.app.objects.get(&NODE, None, node).await;
-    let record =
-        found.map_err(|_| status::service_unavailable(format!("the pod's host {node} is not known any more")))?;
-    let node_object = decode_record(&record);
-    let addresses = object::list_at(&node_object, &["status", "addresses"]);
-    let address = addresses.iter().find(|address| object::str_at(address, &["type"]) == Some("InternalIP"));
-    let ip = address.and_then(|address| object::str_at(address, &["address"]));
-    let port = object::i64_at(&node_object, &["status", "daemonEndpoints", "kubeletEndpoint", "Port"]);
-    match (ip, port) {
-        (Some(ip), Some(port)) if ip.contains(':') => Ok(format!("https://[{ip}]:{port}")),
-        (Some(ip), Some(port)) => Ok(format!("https://{ip}:{port}")),
-        _ => Err(status::service_unavailable(format!("the pod's host {node} does not say where it serves logs"))),
-    }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -72,33 +72,3 @@ fn certificates_name_their_user() {
         .assert_eq(&format!("{:?}", user(&pki.issue_host("n1", &names).unwrap().certificate_pem)));
     assert_eq!(User::from_certificate(&CertificateDer::from(vec![1, 2, 3])), User::anonymous());
 }
-
-#[test]
-fn the_kubeconfig_holds_all_of_it() {
-    let dir = TempDir::new().unwrap();
-    let pki = open(dir.path()).unwrap();
-    let text = pki.kubeconfig("quiet-otter", "https://127.0.0.1:6443", "admin", &pki.issue_admin().unwrap());
-    let shown: Vec<String> =
-        text.lines().map(|line| line.split_once("-data: ").map_or(line, |(key, _)| key).to_owned()).collect();
-    expect![[r#"
-        apiVersion: v1
-        kind: Config
-        clusters:
-        - name: quiet-otter
-          cluster:
-            server: https://127.0.0.1:6443
-            certificate-authority
-        users:
-        - name: admin
-          user:
-            client-certificate
-            client-key
-        contexts:
-        - name: quiet-otter
-          context:
-            cluster: quiet-otter
-            user: admin
-        current-context: quiet-otter
-        preferences: {}"#]]
-    .assert_eq(&shown.join("\n"));
-}

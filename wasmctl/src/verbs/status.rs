@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use coracle_api::status::Status;
 use coracle_api::{kinds, object};
-use coracle_client::ListOptions;
+use coracle_client::{Client, ListOptions};
 use serde_json::{Value, json};
 
 use crate::context::Global;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::rollout::is_ready;
 
 /// Show the cluster's members, hosts and pods, and what is wrong
@@ -27,12 +28,22 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let client = global.client()?;
     let nodes = client.list(kinds::by_any_name("nodes").expect("built in"), None, &ListOptions::default()).await?.items;
     let pods = client.list(kinds::by_any_name("pods").expect("built in"), None, &ListOptions::default()).await?.items;
-    let summary = summarise(&nodes, &pods);
+    let mut summary = summarise(&nodes, &pods);
+    summary["store"] = store(&figures(&client, "/metrics").await?);
+    let mut hosts = String::new();
+    for node in nodes.iter().filter(|node| is_ready(node)) {
+        hosts += &figures(&client, &format!("/api/v1/nodes/{}/proxy/metrics", object::name(node))).await?;
+    }
+    summary["requests"] = requests(&hosts);
     if args.output.is_some() {
         println!("{summary:#}");
         return Ok(());
     }
     println!("cluster {}   {}", client.config().context, client.config().server);
+    let (store, requests) = (&summary["store"], &summary["requests"]);
+    let role = if store["isLeader"] == true { "1 member, leader" } else { "1 member, without a leader" };
+    let log_mib = store["logBytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20);
+    println!("store   {role}, {} objects at revision {}, log {log_mib:.1} MiB", store["objects"], store["revision"]);
     println!("hosts   {} ready, {} not ready", summary["hosts"]["ready"], summary["hosts"]["notReady"]);
     let phases: Vec<String> = summary["pods"]
         .as_object()
@@ -41,10 +52,57 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
         .map(|(phase, count)| format!("{count} {}", phase.to_lowercase()))
         .collect();
     println!("pods    {}", if phases.is_empty() { "none".to_owned() } else { phases.join(", ") });
+    println!(
+        "served  {} requests, {} of them failed, {} in flight",
+        requests["answered"], requests["failed"], requests["inFlight"]
+    );
     for problem in summary["problems"].as_array().into_iter().flatten() {
         println!("problem {}", problem.as_str().unwrap_or_default());
     }
     Ok(())
+}
+
+/// The text at a path of metrics.
+async fn figures(client: &Client, path: &str) -> Result<String> {
+    let reply = client.raw(path).await?;
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    if reply.code != 200 {
+        return Err(Failure::new(format!(
+            "{path}: {}",
+            serde_json::from_slice::<Status>(&reply.body).map_or(text, |status| status.message)
+        )));
+    }
+    Ok(text)
+}
+
+fn store(metrics: &str) -> Value {
+    let figure = |name: &str| sum(metrics, name, "") as u64;
+    json!({
+        "isLeader": figure("coracle_store_is_leader") == 1,
+        "objects": figure("coracle_store_keys"),
+        "revision": figure("coracle_store_revision"),
+        "logBytes": figure("coracle_store_log_bytes"),
+    })
+}
+
+fn requests(metrics: &str) -> Value {
+    let answered = |labels: &str| sum(metrics, "coracle_ingress_requests_total", labels) as u64;
+    json!({
+        "answered": answered(""),
+        "failed": answered("code=\"5xx\""),
+        "inFlight": sum(metrics, "coracle_ingress_requests_in_flight", "") as u64,
+    })
+}
+
+/// The sum of a metric's values over the lines whose labels contain `labels`.
+fn sum(metrics: &str, name: &str, labels: &str) -> f64 {
+    let values = metrics.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let rest = series.strip_prefix(name)?;
+        let is_meant = rest.is_empty() || rest.starts_with('{');
+        (is_meant && rest.contains(labels)).then(|| value.parse::<f64>().ok())?
+    });
+    values.sum()
 }
 
 fn summarise(nodes: &[Value], pods: &[Value]) -> Value {
@@ -87,6 +145,14 @@ fn reason(pod: &Value) -> Option<String> {
 mod tests {
     use super::*;
     use expect_test::expect;
+
+    #[test]
+    fn metrics_are_summed_over_their_lines() {
+        let metrics = "# TYPE coracle_ingress_requests_total counter\n\
+            coracle_ingress_requests_total{code=\"2xx\"} 40\ncoracle_ingress_requests_total{code=\"5xx\"} 2\n\
+            coracle_ingress_requests_in_flight 1\ncoracle_ingress_requests_total{code=\"5xx\"} 1\n";
+        expect![[r#"{"answered":43,"failed":3,"inFlight":1}"#]].assert_eq(&requests(metrics).to_string());
+    }
 
     #[test]
     fn like_problems_are_one_line() {
