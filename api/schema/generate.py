@@ -17,17 +17,33 @@ import sys
 
 CORE = "io.k8s.api.core.v1."
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+APPS, BATCH, RBAC = "io.k8s.api.apps.v1.", "io.k8s.api.batch.v1.", "io.k8s.api.rbac.v1."
+ADMISSION = "io.k8s.api.admissionregistration.v1."
 LISTED = [
-    CORE + "ConfigMap", CORE + "Event", CORE + "Namespace", CORE + "Node", CORE + "Pod", CORE + "Secret",
-    CORE + "Service", CORE + "ServiceAccount",
-    "io.k8s.api.apps.v1.Deployment", "io.k8s.api.apps.v1.ReplicaSet",
+    CORE + "ConfigMap", CORE + "Endpoints", CORE + "Event", CORE + "LimitRange", CORE + "Namespace", CORE + "Node",
+    CORE + "PersistentVolume", CORE + "PersistentVolumeClaim", CORE + "Pod", CORE + "PodTemplate",
+    CORE + "ResourceQuota", CORE + "Secret", CORE + "Service", CORE + "ServiceAccount",
+    ADMISSION + "ValidatingAdmissionPolicy", ADMISSION + "ValidatingAdmissionPolicyBinding",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+    APPS + "ControllerRevision", APPS + "DaemonSet", APPS + "Deployment", APPS + "ReplicaSet", APPS + "StatefulSet",
+    "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
+    BATCH + "CronJob", BATCH + "Job",
+    "io.k8s.api.certificates.v1.CertificateSigningRequest",
     "io.k8s.api.coordination.v1.Lease",
     "io.k8s.api.discovery.v1.EndpointSlice",
-    "io.k8s.api.networking.v1.Ingress",
+    "io.k8s.api.networking.v1.Ingress", "io.k8s.api.networking.v1.IngressClass",
+    "io.k8s.api.node.v1.RuntimeClass",
+    "io.k8s.api.policy.v1.PodDisruptionBudget",
+    RBAC + "ClusterRole", RBAC + "ClusterRoleBinding", RBAC + "Role", RBAC + "RoleBinding",
+    "io.k8s.api.scheduling.v1.PriorityClass",
+    "io.k8s.api.storage.v1.StorageClass",
 ]
 ROOTS = LISTED + [name + "List" for name in LISTED] + [
     CORE + "Binding",
-    "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+    "io.k8s.api.authentication.v1.SelfSubjectReview", "io.k8s.api.authentication.v1.TokenRequest",
+    "io.k8s.api.authentication.v1.TokenReview",
+    "io.k8s.api.authorization.v1.LocalSubjectAccessReview", "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+    "io.k8s.api.authorization.v1.SelfSubjectRulesReview", "io.k8s.api.authorization.v1.SubjectAccessReview",
     "io.k8s.api.autoscaling.v1.Scale",
     "io.k8s.api.policy.v1.Eviction",
     META + "APIGroup", META + "APIGroupList", META + "APIResourceList", META + "APIVersions",

@@ -14,8 +14,7 @@ use crate::report::{Report, percentile};
 const ROUNDS: usize = 5;
 const SECONDS: u32 = 4;
 /// What makes the peer fast: memory that is reset rather than mapped anew, and only where it was touched.
-const TUNED: [&str; 6] = [
-    "-Spooling",
+const TUNED: [&str; 5] = [
     "-Opooling-allocator=y",
     "-Opooling-memory-keep-resident=2097152",
     "-Opooling-table-keep-resident=524288",
