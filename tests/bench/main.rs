@@ -3,11 +3,13 @@
 //!
 //! Deliberately absent: assertions about time. A missed target is printed, with by how much.
 
+mod api;
 mod load;
 mod native;
 mod pod_start;
 mod report;
 mod serve;
+mod store;
 mod up;
 
 use anyhow::{Result, bail};
@@ -15,12 +17,19 @@ use anyhow::{Result, bail};
 fn main() -> Result<()> {
     // `cargo bench` adds `--bench`.
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if let [verb, addr, dir] = names.as_slice()
+        && verb == store::VERB
+    {
+        return store::serve(addr, dir.as_ref());
+    }
     for name in &names {
         let report = match name.as_str() {
             "serve" => serve::measure()?,
             "pod-start" => pod_start::measure()?,
+            "api" => api::measure()?,
+            "store" => store::measure()?,
             "up" => up::measure()?,
-            name => bail!("no benchmark is called `{name}`; there are serve, pod-start and up"),
+            name => bail!("no benchmark is called `{name}`"),
         };
         report.publish()?;
     }

@@ -48,7 +48,7 @@ impl Report {
         self.targets.push(Target { what, measured, limit, is_met: measured <= limit });
     }
 
-    /// Prints the table, and writes `NAME.json` into the folder that `$CORACLE_BENCH_RESULTS` names.
+    /// Prints the table, and writes `NAME.json` into [`results_dir`].
     pub(crate) fn publish(&self) -> Result<()> {
         println!("{}", self.table());
         let dir =
@@ -93,10 +93,25 @@ fn figure(value: f64) -> String {
     }
 }
 
+/// Where results go, and what a benchmark needs on a real disk: the folder that `$CORACLE_BENCH_RESULTS` names.
+pub(crate) fn results_dir() -> Result<PathBuf> {
+    let dir = PathBuf::from(std::env::var_os("CORACLE_BENCH_RESULTS").context("run this with `cargo xtask bench`")?);
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    Ok(dir)
+}
+
 /// The value that a share of `values` does not exceed.
 pub(crate) fn percentile(values: &mut [f64], share: f64) -> f64 {
     assert!(!values.is_empty(), "there is something to take a percentile of");
     values.sort_by(f64::total_cmp);
     let rank = (share * values.len() as f64).ceil() as usize;
     values[rank.clamp(1, values.len()) - 1]
+}
+
+/// Memory that a process has, as the kernel counts it.
+pub(crate) fn resident_mb(process_id: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process_id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel says VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024.0 / 1e6)
 }

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use coracle_tests::{Cluster, wasmctl_path};
 
-use crate::report::{Report, percentile};
+use crate::report::{Report, percentile, resident_mb};
 
 const STARTS: usize = 10;
 const MB: f64 = 1e6;
@@ -34,11 +34,4 @@ pub(crate) fn measure() -> Result<Report> {
     report.at_most("resident MB, worst of 11", percentile(&mut resident, 1.0), 80.0);
     report.at_most("binary MB", binary_mb, 70.0);
     Ok(report)
-}
-
-fn resident_mb(process_id: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process_id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the kernel says VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib * 1024.0 / MB)
 }

@@ -17,10 +17,14 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
+    /// The API server's writes, reads, lists, watchers and memory
+    Api,
     /// Requests/s and latency of a hello component, beside `wasmtime serve` and native code
     Serve,
     /// From a pod's creation to Ready, alone and in a burst of 1,000
     PodStart,
+    /// Durable puts/s and latency of the store, beside etcd on the same disk
+    Store,
     /// How soon `wasmctl up` is ready, its memory, the binary's size
     Up,
 }
@@ -28,8 +32,10 @@ enum Name {
 impl Name {
     fn as_str(self) -> &'static str {
         match self {
+            Name::Api => "api",
             Name::Serve => "serve",
             Name::PodStart => "pod-start",
+            Name::Store => "store",
             Name::Up => "up",
         }
     }
@@ -43,6 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.names.contains(&Name::Serve) {
         peers::debian(&[("wrk", "wrk")])?;
         bench.env("CORACLE_BENCH_WASMTIME", peers::wasmtime()?);
+    }
+    if args.names.contains(&Name::Store) {
+        peers::debian(&[("etcd", "etcd-server")])?;
     }
     let target_dir = target_dir();
     bench

@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("control", &["api", "scheduler", "store", "net", "registry"]),
     ("host", &["api", "client", "net", "registry"]),
     ("wasmctl", &["api", "client", "control", "host", "net", "registry", "store"]),
-    ("tests", &["api", "client"]),
+    ("tests", &["api", "client", "store"]),
     ("xtask", &[]),
 ];
 

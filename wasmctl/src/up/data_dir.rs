@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rand::seq::IndexedRandom as _;
 use rustix::fs::{FlockOperation, flock};
@@ -36,6 +37,10 @@ const FIRST: &[&str] =
 const SECOND: &[&str] =
     &["badger", "beaver", "crane", "curlew", "heron", "marten", "otter", "plover", "salmon", "swan", "teal", "trout"];
 
+/// How long a process that was killed may take to let go of the lock: the system first takes its memory apart.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
 impl DataDir {
     /// Opens or makes the directory, and locks it.
     pub(crate) fn open(path: &Path) -> Result<DataDir> {
@@ -53,7 +58,7 @@ impl DataDir {
             .mode(0o600)
             .open(lock_path)
             .map_err(failed)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !is_locked_in_time(&lock) {
             let mut owner = String::new();
             let _ = lock.read_to_string(&mut owner);
             return Err(Failure::new(format!(
@@ -125,6 +130,17 @@ impl DataDir {
         };
         write().map_err(|error| Failure::new(format!("{}: {error}", path.display())))
     }
+}
+
+fn is_locked_in_time(lock: &File) -> bool {
+    let began = Instant::now();
+    while flock(lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if began.elapsed() > LOCK_PATIENCE {
+            return false;
+        }
+        std::thread::sleep(LOCK_RETRY);
+    }
+    true
 }
 
 #[cfg(test)]
