@@ -52,7 +52,7 @@ pub enum NameRule {
 pub struct Column {
     /// The heading.
     pub name: &'static str,
-    /// The OpenAPI type of the cell: `string` or `integer`.
+    /// The type of the cell: `string`, `integer` or `date`.
     pub kind: &'static str,
     /// `name` for the column that identifies the row, otherwise empty.
     pub format: &'static str,

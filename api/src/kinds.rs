@@ -7,18 +7,27 @@ mod check;
 mod config_map;
 mod deployment;
 mod endpoint_slice;
+mod endpoints;
 mod event;
 mod ingress;
+pub mod ingress_class;
 mod lease;
+mod limit_range;
 pub(crate) mod metadata;
 mod namespace;
 mod node;
+mod persistent_volume;
+mod persistent_volume_claim;
 pub mod pod;
 mod replica_set;
+mod resource_list;
+mod resource_quota;
 mod sealed_data;
 mod secret;
 mod service;
 mod service_account;
+pub mod storage;
+pub mod storage_class;
 mod workload;
 
 use crate::kind::Kind;
@@ -49,14 +58,33 @@ pub static SERVICE_ACCOUNT: Kind = service_account::KIND;
 pub static EVENT: Kind = event::KIND;
 /// Leases.
 pub static LEASE: Kind = lease::KIND;
+/// Endpoints: the addresses behind a service, in the old form.
+pub static ENDPOINTS: Kind = endpoints::KIND;
+/// Limit ranges: defaults and bounds for what pods and claims ask for.
+pub static LIMIT_RANGE: Kind = limit_range::KIND;
+/// Persistent volumes.
+pub static PERSISTENT_VOLUME: Kind = persistent_volume::KIND;
+/// Claims on persistent volumes.
+pub static PERSISTENT_VOLUME_CLAIM: Kind = persistent_volume_claim::KIND;
+/// Resource quotas: how much a namespace may use.
+pub static RESOURCE_QUOTA: Kind = resource_quota::KIND;
+/// Ingress classes.
+pub static INGRESS_CLASS: Kind = ingress_class::KIND;
+/// Storage classes.
+pub static STORAGE_CLASS: Kind = storage_class::KIND;
 
 /// All kinds, in the order in which discovery lists them within a group.
 pub static ALL: &[&Kind] = &[
     &CONFIG_MAP,
+    &ENDPOINTS,
     &EVENT,
+    &LIMIT_RANGE,
     &NAMESPACE,
     &NODE,
+    &PERSISTENT_VOLUME_CLAIM,
+    &PERSISTENT_VOLUME,
     &POD,
+    &RESOURCE_QUOTA,
     &SECRET,
     &SERVICE_ACCOUNT,
     &SERVICE,
@@ -64,7 +92,9 @@ pub static ALL: &[&Kind] = &[
     &REPLICA_SET,
     &LEASE,
     &ENDPOINT_SLICE,
+    &INGRESS_CLASS,
     &INGRESS,
+    &STORAGE_CLASS,
 ];
 
 /// The kind served under `/api/VERSION/PLURAL` (empty group) or `/apis/GROUP/VERSION/PLURAL`.

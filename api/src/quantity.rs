@@ -98,6 +98,12 @@ impl Quantity {
         clamp(round_up(self.nanos, NANOS))
     }
 
+    /// How many times as large as another it is; `None` for nothing to compare with.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio is inexact anyway")]
+    pub fn ratio_to(self, other: Quantity) -> Option<f64> {
+        (other.nanos != 0).then(|| self.nanos as f64 / other.nanos as f64)
+    }
+
     /// Whether it is below zero.
     pub fn is_negative(self) -> bool {
         self.nanos < 0

@@ -24,6 +24,10 @@ pub(crate) const NAME: Column = name(0);
 /// How long ago the object was created.
 pub(crate) const AGE: Column = Column::string("Age", 0, AGE_DESCRIPTION, age);
 
+/// When the object was created: the second column of kinds without columns of their own.
+pub(crate) const CREATED_AT: Column =
+    Column { kind: "date", ..Column::string("Created At", 0, AGE_DESCRIPTION, created_at) };
+
 /// The column that identifies the row.
 pub(crate) const fn name(priority: i32) -> Column {
     Column {
@@ -38,6 +42,10 @@ pub(crate) const fn name(priority: i32) -> Column {
 
 fn age(object: &Value, now: Timestamp) -> Value {
     since(object::creation_timestamp(object), now).into()
+}
+
+fn created_at(object: &Value, _: Timestamp) -> Value {
+    object::creation_timestamp(object).map(object::timestamp).into()
 }
 
 /// How long ago a moment was, as `kubectl` words it; `<unknown>` without one.

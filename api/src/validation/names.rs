@@ -219,6 +219,15 @@ pub fn ip_address(text: &str) -> Vec<String> {
     vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]
 }
 
+/// A part of a URL's path: names that follow no stricter rule.
+pub fn path_segment(text: &str) -> Vec<String> {
+    if matches!(text, "." | "..") {
+        return vec![format!("may not be '{text}'")];
+    }
+    let refused = ["/", "%"].iter().filter(|part| text.contains(**part));
+    refused.map(|part| format!("may not contain '{part}'")).collect()
+}
+
 /// A quantity: `100m`, `1.5Gi`.
 pub fn quantity(text: &str) -> Vec<String> {
     crate::quantity::Quantity::parse(text).err().map(|error| error.to_string()).into_iter().collect()

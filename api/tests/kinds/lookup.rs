@@ -89,10 +89,15 @@ fn the_table_of_kinds() {
         .collect();
     expect![[r#"
         configmaps v1 ConfigMap configmaps/ns/name [cm] []
+        endpoints v1 Endpoints endpoints/ns/name [ep] []
         events v1 Event events/ns/name [ev] []
+        limitranges v1 LimitRange limitranges/ns/name [limits] []
         namespaces v1 Namespace namespaces/name [ns] [status]
         nodes v1 Node nodes/name [no] [status]
+        persistentvolumeclaims v1 PersistentVolumeClaim persistentvolumeclaims/ns/name [pvc] [status]
+        persistentvolumes v1 PersistentVolume persistentvolumes/name [pv] [status]
         pods v1 Pod pods/ns/name [po] [status,log,binding,eviction]
+        resourcequotas v1 ResourceQuota resourcequotas/ns/name [quota] [status]
         secrets v1 Secret secrets/ns/name [] []
         serviceaccounts v1 ServiceAccount serviceaccounts/ns/name [sa] []
         services v1 Service services/ns/name [svc] [status]
@@ -100,7 +105,9 @@ fn the_table_of_kinds() {
         replicasets.apps apps/v1 ReplicaSet replicasets.apps/ns/name [rs] [status,scale]
         leases.coordination.k8s.io coordination.k8s.io/v1 Lease leases.coordination.k8s.io/ns/name [] []
         endpointslices.discovery.k8s.io discovery.k8s.io/v1 EndpointSlice endpointslices.discovery.k8s.io/ns/name [] []
-        ingresses.networking.k8s.io networking.k8s.io/v1 Ingress ingresses.networking.k8s.io/ns/name [ing] [status]"#]]
+        ingressclasses.networking.k8s.io networking.k8s.io/v1 IngressClass ingressclasses.networking.k8s.io/name [] []
+        ingresses.networking.k8s.io networking.k8s.io/v1 Ingress ingresses.networking.k8s.io/ns/name [ing] [status]
+        storageclasses.storage.k8s.io storage.k8s.io/v1 StorageClass storageclasses.storage.k8s.io/name [sc] []"#]]
     .assert_eq(&lines.join("\n"));
     let all: Vec<&str> = kinds::in_category("all").map(|kind| kind.plural).collect();
     expect!["pods services deployments replicasets"].assert_eq(&all.join(" "));

@@ -5,6 +5,7 @@
 mod defaults;
 mod lookup;
 mod pods;
+mod resources;
 mod tables;
 mod unsupported;
 mod updates;

@@ -46,6 +46,7 @@ const CONTENT: &[(&str, &str, &str)] = &[
         "kubernetes",
         "spec: {type: ClusterIP, clusterIP: 10.0.0.1, ports: [{name: https, port: 443, protocol: TCP, targetPort: 26443}]}",
     ),
+    ("endpoints", "kubernetes", "subsets: [{addresses: [{ip: 192.0.2.2}], ports: [{name: https, port: 26443}]}]"),
     (
         "endpointslices",
         "kubernetes",

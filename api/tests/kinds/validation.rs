@@ -203,11 +203,13 @@ fn resources() {
     check_container(
         "resources: {limits: {cpu: 1, memory: 1Gi, horses: 1, example.com/gpu: 2}, requests: {cpu: 1500m, memory: lots, example.com/gpu: 1, example.com/tpu: 1.5}}",
         expect![[r#"
+            spec.containers[0].resources.limits[horses]: Invalid value: "horses": must be a standard resource type or fully qualified
             spec.containers[0].resources.limits[horses]: Invalid value: "horses": must be a standard resource for containers
             spec.containers[0].resources.requests: Invalid value: "1500m": must be less than or equal to cpu limit of 1
             spec.containers[0].resources.requests: Invalid value: "1": must be equal to example.com/gpu limit of 2
             spec.containers[0].resources.requests[example.com/tpu]: Invalid value: "1500m": must be an integer
             spec.containers[0].resources.limits: Required value: Limit must be set for non overcommitable resources
+            spec.containers[0].resources.requests[horses]: Invalid value: "horses": must be a standard resource type or fully qualified
             spec.containers[0].resources.requests[horses]: Invalid value: "horses": must be a standard resource for containers
             spec.containers[0].resources.requests[memory]: Invalid value: "lots": quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"#]],
     );

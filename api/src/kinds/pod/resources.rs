@@ -4,19 +4,16 @@ use serde_json::{Map, Value};
 
 use super::default::child;
 use crate::kinds::check::{self, Errors};
+use crate::kinds::resource_list;
 use crate::object;
 use crate::quantity::Quantity;
-use crate::validation::{self, FieldError, NOT_NEGATIVE};
+use crate::validation::FieldError;
 
-/// Writes quantities in their canonical form, as Kubernetes does: `1000m` is `1`, and a number is a string.
+/// Writes a container's quantities in their canonical form.
 pub(crate) fn canonicalise(container: &mut Map<String, Value>) {
     let Some(resources) = child(container, "resources") else { return };
     for list in ["limits", "requests"] {
-        for (_, value) in child(resources, list).into_iter().flatten() {
-            if let Ok(quantity) = Quantity::from_value(value) {
-                *value = quantity.to_string().into();
-            }
-        }
+        resource_list::canonicalise(child(resources, list));
     }
 }
 
@@ -28,7 +25,7 @@ pub(crate) fn validate(container: &Value, path: &str, errors: &mut Errors) {
         let Some(request) = entry(resource, value, &format!("{path}.requests[{resource}]"), errors) else { continue };
         let limit = object::get(container, &["resources", "limits", resource]);
         let limit = limit.and_then(|limit| Quantity::from_value(limit).ok());
-        let can_overcommit = !resource.contains('/') && !resource.starts_with("hugepages-");
+        let can_overcommit = resource_list::can_overcommit(resource);
         let (path, text) = (format!("{path}.requests"), request.to_string());
         match limit {
             Some(limit) if !can_overcommit && request != limit => {
@@ -49,22 +46,14 @@ pub(crate) fn validate(container: &Value, path: &str, errors: &mut Errors) {
 }
 
 fn entry(resource: &str, value: &Value, path: &str, errors: &mut Errors) -> Option<Quantity> {
-    check::follows(errors, path, resource, validation::qualified_name);
-    let is_standard = matches!(resource, "cpu" | "memory" | "ephemeral-storage") || resource.starts_with("hugepages-");
-    if !resource.contains('/') && !is_standard {
-        errors.push(FieldError::invalid(path, resource, "must be a standard resource for containers"));
-    }
+    resource_list::container_name(resource, path, errors);
     match Quantity::from_value(value) {
         Err(error) => {
             errors.push(FieldError::invalid(path, value.clone(), error.to_string()));
             None
         }
         Ok(quantity) => {
-            if quantity.is_negative() {
-                errors.push(FieldError::invalid(path, quantity.to_string(), NOT_NEGATIVE));
-            } else if resource.contains('/') && quantity.milli() % 1000 != 0 {
-                errors.push(FieldError::invalid(path, quantity.to_string(), "must be an integer"));
-            }
+            resource_list::amount(resource, quantity, path, errors);
             Some(quantity)
         }
     }
