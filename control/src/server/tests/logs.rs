@@ -21,9 +21,9 @@ async fn each_obstacle_is_named() {
     check("p/log?container=nope", expect!["400 container nope is not valid for pod p"]).await;
     check("p/log?container=side", expect!["400 pod p does not have a host assigned"]).await;
     server.json(&format!("POST {pods}/p/binding"), json!({ "target": { "name": "n1" } })).await;
-    check("p/log?container=side", expect!["503 the pod's host n1 is not known any more"]).await;
+    check("p/log?container=side", expect!["503 the host n1 is not known (any more)"]).await;
     server.json("POST /api/v1/nodes", json!({ "metadata": { "name": "n1" } })).await;
-    check("p/log?container=side", expect!["503 the pod's host n1 does not say where it serves logs"]).await;
+    check("p/log?container=side", expect!["503 the host n1 does not say where it serves"]).await;
     expect!["405 the server does not allow this method on the requested resource"]
         .assert_eq(&server.outcome(&format!("POST {pods}/p/log"), json!({})).await);
 }
