@@ -7,6 +7,8 @@ use coracle_api::status::Status;
 use coracle_store::Snapshot;
 use serde_json::Value;
 
+mod default_class;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_fields;
 mod service_account;
@@ -23,7 +25,8 @@ pub(crate) struct Attributes<'a> {
 type CreateStep = fn(&Attributes<'_>, &mut Value, &mut Vec<String>) -> Result<(), Status>;
 type UpdateStep = fn(&Attributes<'_>, &Value, &mut Value) -> Result<(), Status>;
 
-const CREATE: &[CreateStep] = &[namespace_lifecycle::admit, service_account::admit, pod_fields::admit];
+const CREATE: &[CreateStep] =
+    &[namespace_lifecycle::admit, limit_ranger::admit, service_account::admit, default_class::admit, pod_fields::admit];
 const UPDATE: &[UpdateStep] = &[pod_fields::admit_update];
 
 /// Passes a new, defaulted object through the chain.
@@ -38,4 +41,9 @@ pub(crate) fn admit_create(
 /// Passes a changed object through the chain.
 pub(crate) fn admit_update(attributes: &Attributes<'_>, old: &Value, new: &mut Value) -> Result<(), Status> {
     UPDATE.iter().try_for_each(|step| step(attributes, old, new))
+}
+
+/// Looks at an object once more, whole and valid; `old` is what it replaces.
+pub(crate) fn check(attributes: &Attributes<'_>, old: Option<&Value>, new: &Value) -> Result<(), Status> {
+    limit_ranger::check(attributes, old, new)
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::result_large_err, reason = "a Status is the API's answer, made once for each request that fails")]
 
 mod admission;
+mod amounts;
 pub mod authentication;
 pub mod authorizer;
 pub mod clock;

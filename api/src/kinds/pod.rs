@@ -10,7 +10,7 @@ pub(crate) mod validate;
 
 use serde_json::Value;
 
-pub(crate) use resources::qos_class;
+pub use resources::qos_class;
 pub use unsupported::unsupported_fields;
 
 use crate::kind::{Kind, NameRule, Subresource};

@@ -181,6 +181,7 @@ fn create(request: &mut Request, context: &Context<'_>) -> Result<Prepared, Stat
     let mut errors = Vec::new();
     kind.validate(&object, &mut errors);
     refuse_invalid(kind, &request.name, &errors)?;
+    admission::check(&attributes, None, &object)?;
     let key = request.key();
     let taken = status::already_exists(kind, &request.name);
     if prefix.is_none() && context.snapshot.get(&key).is_some() {
@@ -201,24 +202,27 @@ fn finish_update(
 ) -> Result<Change, Status> {
     let kind = request.kind;
     let mut errors = Vec::new();
-    match part {
-        Part::Status | Part::Finalize => kind.validate_status_update(&new, &old, &mut errors),
-        Part::Main | Part::Scale => {
-            let attributes = admission::Attributes {
-                kind,
-                namespace: request.namespace.as_deref(),
-                name: &request.name,
-                snapshot: context.snapshot,
-                trusted: request.options.trusted,
-            };
-            admission::admit_update(&attributes, &old, &mut new)?;
-            kind.default(&mut new);
-            stamp::bump_generation(&mut new, &old);
-            stamp::check_finalizers(&new, &old, &mut errors);
-            kind.validate_update(&new, &old, &mut errors);
-        }
+    let attributes = admission::Attributes {
+        kind,
+        namespace: request.namespace.as_deref(),
+        name: &request.name,
+        snapshot: context.snapshot,
+        trusted: request.options.trusted,
+    };
+    let is_status = matches!(part, Part::Status | Part::Finalize);
+    if is_status {
+        kind.validate_status_update(&new, &old, &mut errors);
+    } else {
+        admission::admit_update(&attributes, &old, &mut new)?;
+        kind.default(&mut new);
+        stamp::bump_generation(&mut new, &old);
+        stamp::check_finalizers(&new, &old, &mut errors);
+        kind.validate_update(&new, &old, &mut errors);
     }
     refuse_invalid(kind, &request.name, &errors)?;
+    if !is_status {
+        admission::check(&attributes, Some(&old), &new)?;
+    }
     if deletion::is_complete(&new) {
         return Ok(Change::Remove);
     }

@@ -5,6 +5,7 @@ mod batches;
 mod deletion;
 mod discovery;
 mod errors;
+mod limits;
 mod listing;
 mod logs;
 mod patching;

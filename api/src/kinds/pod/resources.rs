@@ -60,7 +60,7 @@ fn entry(resource: &str, value: &Value, path: &str, errors: &mut Errors) -> Opti
 }
 
 /// `Guaranteed`, `Burstable` or `BestEffort`: how firmly a pod's CPU and memory are promised to it.
-pub(crate) fn qos_class(pod: &Value) -> &'static str {
+pub fn qos_class(pod: &Value) -> &'static str {
     let containers = ["containers", "initContainers"].map(|list| object::list_at(pod, &["spec", list]));
     let amount = |container: &Value, list: &str, resource: &str| {
         let value = object::get(container, &["resources", list, resource]);

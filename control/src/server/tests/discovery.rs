@@ -22,22 +22,30 @@ async fn the_old_form_lists_a_group_version_each() {
     let server = Server::start().await;
     expect![[r#"200 {"kind":"APIVersions","serverAddressByClientCIDRs":[],"versions":["v1"]}"#]]
         .assert_eq(&server.shown("GET /api", Value::Null).await);
-    expect![[r#"200 {"apiVersion":"v1","groups":[{"name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]},{"name":"coordination.k8s.io","preferredVersion":{"groupVersion":"coordination.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"coordination.k8s.io/v1","version":"v1"}]},{"name":"discovery.k8s.io","preferredVersion":{"groupVersion":"discovery.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"discovery.k8s.io/v1","version":"v1"}]},{"name":"networking.k8s.io","preferredVersion":{"groupVersion":"networking.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"networking.k8s.io/v1","version":"v1"}]},{"name":"coracle.dev","preferredVersion":{"groupVersion":"coracle.dev/v1","version":"v1"},"versions":[{"groupVersion":"coracle.dev/v1","version":"v1"}]},{"name":"authorization.k8s.io","preferredVersion":{"groupVersion":"authorization.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"authorization.k8s.io/v1","version":"v1"}]}],"kind":"APIGroupList"}"#]].assert_eq(&server.shown("GET /apis", Value::Null).await);
+    expect![[r#"200 {"apiVersion":"v1","groups":[{"name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]},{"name":"coordination.k8s.io","preferredVersion":{"groupVersion":"coordination.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"coordination.k8s.io/v1","version":"v1"}]},{"name":"discovery.k8s.io","preferredVersion":{"groupVersion":"discovery.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"discovery.k8s.io/v1","version":"v1"}]},{"name":"networking.k8s.io","preferredVersion":{"groupVersion":"networking.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"networking.k8s.io/v1","version":"v1"}]},{"name":"storage.k8s.io","preferredVersion":{"groupVersion":"storage.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"storage.k8s.io/v1","version":"v1"}]},{"name":"coracle.dev","preferredVersion":{"groupVersion":"coracle.dev/v1","version":"v1"},"versions":[{"groupVersion":"coracle.dev/v1","version":"v1"}]},{"name":"authorization.k8s.io","preferredVersion":{"groupVersion":"authorization.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"authorization.k8s.io/v1","version":"v1"}]}],"kind":"APIGroupList"}"#]].assert_eq(&server.shown("GET /apis", Value::Null).await);
     expect![[r#"200 {"apiVersion":"v1","kind":"APIGroup","name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]}"#]].assert_eq(&server.shown("GET /apis/apps", Value::Null).await);
     let (_, core) = server.json("GET /api/v1", Value::Null).await;
     expect![[r#"
         configmaps ConfigMap namespaced ["cm"] create,delete,deletecollection,get,list,patch,update,watch
+        endpoints Endpoints namespaced ["ep"] create,delete,deletecollection,get,list,patch,update,watch
         events Event namespaced ["ev"] create,delete,deletecollection,get,list,patch,update,watch
+        limitranges LimitRange namespaced ["limits"] create,delete,deletecollection,get,list,patch,update,watch
         namespaces Namespace cluster ["ns"] create,delete,get,list,patch,update,watch
         namespaces/finalize Namespace cluster null update
         namespaces/status Namespace cluster null get,patch,update
         nodes Node cluster ["no"] create,delete,deletecollection,get,list,patch,update,watch
         nodes/status Node cluster null get,patch,update
+        persistentvolumeclaims PersistentVolumeClaim namespaced ["pvc"] create,delete,deletecollection,get,list,patch,update,watch
+        persistentvolumeclaims/status PersistentVolumeClaim namespaced null get,patch,update
+        persistentvolumes PersistentVolume cluster ["pv"] create,delete,deletecollection,get,list,patch,update,watch
+        persistentvolumes/status PersistentVolume cluster null get,patch,update
         pods Pod namespaced ["po"] create,delete,deletecollection,get,list,patch,update,watch
         pods/binding Binding namespaced null create
         pods/eviction Eviction namespaced null create
         pods/log Pod namespaced null get
         pods/status Pod namespaced null get,patch,update
+        resourcequotas ResourceQuota namespaced ["quota"] create,delete,deletecollection,get,list,patch,update,watch
+        resourcequotas/status ResourceQuota namespaced null get,patch,update
         secrets Secret namespaced null create,delete,deletecollection,get,list,patch,update,watch
         serviceaccounts ServiceAccount namespaced ["sa"] create,delete,deletecollection,get,list,patch,update,watch
         services Service namespaced ["svc"] create,delete,deletecollection,get,list,patch,update,watch
@@ -96,7 +104,7 @@ async fn fixed_paths_answer() {
     }
     let (_, version) = server.json("GET /version", Value::Null).await;
     assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.36.0+coracle"), "{version}");
-    expect![[r#"200 {"paths":["/api","/api/v1","/apis","/apis/apps/v1","/apis/authorization.k8s.io/v1","/apis/coordination.k8s.io/v1","/apis/coracle.dev/v1","/apis/discovery.k8s.io/v1","/apis/networking.k8s.io/v1","/healthz","/livez","/metrics","/openapi/v3","/readyz","/version"]}"#]].assert_eq(&server.shown("GET /", Value::Null).await);
+    expect![[r#"200 {"paths":["/api","/api/v1","/apis","/apis/apps/v1","/apis/authorization.k8s.io/v1","/apis/coordination.k8s.io/v1","/apis/coracle.dev/v1","/apis/discovery.k8s.io/v1","/apis/networking.k8s.io/v1","/apis/storage.k8s.io/v1","/healthz","/livez","/metrics","/openapi/v3","/readyz","/version"]}"#]].assert_eq(&server.shown("GET /", Value::Null).await);
     let (code, figures) = server.text("GET /metrics", &[], "").await;
     assert_eq!(code, 200);
     assert!(figures.contains("apiserver_request_total{verb=\"path\",resource=\"\",code=\"200\"} 5"), "{figures}");
