@@ -11,6 +11,7 @@ mod default_class;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_fields;
+pub(crate) mod resource_quota;
 mod service_account;
 
 /// What a step may know besides the object.
@@ -43,7 +44,7 @@ pub(crate) fn admit_update(attributes: &Attributes<'_>, old: &Value, new: &mut V
     UPDATE.iter().try_for_each(|step| step(attributes, old, new))
 }
 
-/// Looks at an object once more, whole and valid; `old` is what it replaces.
+/// Looks at an object once more, whole and valid; `old` is what it replaces. Quotas come after this, in `objects::ledger`.
 pub(crate) fn check(attributes: &Attributes<'_>, old: Option<&Value>, new: &Value) -> Result<(), Status> {
     limit_ranger::check(attributes, old, new)
 }

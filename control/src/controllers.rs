@@ -20,6 +20,7 @@ pub mod garbage_collector;
 pub mod namespace;
 pub mod node_lifecycle;
 pub mod replica_set;
+pub mod resource_quota;
 pub mod scheduling;
 
 #[cfg(test)]
@@ -42,6 +43,8 @@ pub enum Key {
     Endpoints(Arc<str>),
     /// A node, by name.
     Node(Arc<str>),
+    /// A resource quota, by storage key.
+    ResourceQuota(Arc<str>),
     /// Any object that owns, is owned, or waits for a finalizer, by storage key.
     Garbage(Arc<str>),
     /// Events that are old enough to be forgotten.
@@ -96,6 +99,7 @@ pub fn reconcile(world: &World, key: &Key, now: Timestamp) -> Outcome {
         Key::Scheduling => scheduling::reconcile(world, now),
         Key::Endpoints(key) => endpoint_slice::reconcile(world, key),
         Key::Node(name) => node_lifecycle::reconcile(world, name, now),
+        Key::ResourceQuota(key) => resource_quota::reconcile(world, key),
         Key::Garbage(key) => garbage_collector::reconcile(world, key),
         Key::EventExpiry => event_expiry::reconcile(world, now),
     }

@@ -17,6 +17,7 @@ mod harness;
 mod metrics;
 pub mod objects;
 pub mod pki;
+mod quota;
 mod request;
 mod respond;
 pub mod server;

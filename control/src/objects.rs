@@ -19,6 +19,7 @@ use prepare::{Action, Request};
 mod bind;
 mod deletion;
 mod engine;
+mod ledger;
 mod modify;
 pub mod options;
 mod prepare;
@@ -39,6 +40,7 @@ pub struct Objects {
 
 struct Inner {
     store: Store,
+    ledger: ledger::Ledger,
     clock: Arc<dyn Clock>,
     uids: Box<dyn Fn() -> String + Send + Sync>,
 }
@@ -135,7 +137,7 @@ impl Objects {
         clock: Arc<dyn Clock>,
         uids: impl Fn() -> String + Send + Sync + 'static,
     ) -> Objects {
-        Objects { inner: Arc::new(Inner { store, clock, uids: Box::new(uids) }) }
+        Objects { inner: Arc::new(Inner { store, ledger: ledger::Ledger::default(), clock, uids: Box::new(uids) }) }
     }
 
     /// The store underneath.

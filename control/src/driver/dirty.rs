@@ -37,6 +37,7 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         _ => mark_other(object, new, dirty),
     }
     mark_garbage(world, old, new, dirty);
+    mark_quotas(world, old, new, dirty);
     if !object.meta.namespace.is_empty() {
         let namespace = world.find(&kinds::NAMESPACE, "", &object.meta.namespace);
         if namespace.is_some_and(|namespace| namespace.meta.deleting.is_some()) {
@@ -56,6 +57,9 @@ fn mark_other(object: &Object, new: Option<&Object>, dirty: &mut Dirty) {
         }
         "ServiceAccount" | "ConfigMap" if matches!(&*meta.name, "default" | "kube-root-ca.crt") => {
             dirty.insert(Key::Namespace(meta.namespace.clone()));
+        }
+        "ResourceQuota" => {
+            dirty.insert(Key::ResourceQuota(object.key.clone()));
         }
         "EndpointSlice" => {
             if let Some(service) = meta.labels.get(SERVICE_NAME) {
@@ -211,6 +215,16 @@ fn mark_garbage(world: &World, old: Option<&Object>, new: Option<&Object>, dirty
                 dirty.insert(Key::Garbage(owner.key.clone()));
             }
         }
+    }
+}
+
+/// The quotas of a namespace, where something begins, ceases or changes to count.
+fn mark_quotas(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
+    let Some(object) = new.or(old).filter(|object| object.kind.namespaced) else { return };
+    let prefix = kinds::RESOURCE_QUOTA.prefix(Some(&object.meta.namespace));
+    let mut quotas = world.range(&prefix).peekable();
+    if quotas.peek().is_some() && old.map(Object::usage) != new.map(Object::usage) {
+        dirty.extend(quotas.map(|quota| Key::ResourceQuota(quota.key.clone())));
     }
 }
 

@@ -3,7 +3,7 @@
 //! Deliberately absent: everything else. A reconciler that rewrites an object decodes its bytes, so that fields nobody
 //! here knows survive.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use coracle_api::kind::Kind;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::intern::{Interner, Labels};
+use crate::quota::{Usage, reads_content};
 
 mod node;
 mod pod;
@@ -35,6 +36,7 @@ pub struct Object {
     pub json: Bytes,
     /// The revision it was written at.
     pub revision: Revision,
+    usage: OnceLock<Usage>,
 }
 
 /// The metadata of an object.
@@ -387,12 +389,20 @@ impl Object {
         interner: &mut Interner,
     ) -> Result<Object, serde_json::Error> {
         let (meta, view) = wire::parse(kind, &json, interner)?;
-        Ok(Object { key, kind, meta, view, json, revision })
+        Ok(Object { key, kind, meta, view, json, revision, usage: OnceLock::new() })
     }
 
     /// The whole object, decoded.
     pub fn decode(&self) -> Value {
         serde_json::from_slice(&self.json).expect("invariant: it was read once already")
+    }
+
+    /// What quotas may count of it; read when somebody first asks.
+    pub(crate) fn usage(&self) -> &Usage {
+        self.usage.get_or_init(|| {
+            let object = if reads_content(self.kind) { self.decode() } else { Value::Null };
+            Usage::of(self.kind, &object)
+        })
     }
 
     /// The pod, where it is one.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use coracle_api::status::{self, Status};
-use coracle_store::{Outcome, ReadError, Record, Snapshot, WriteError};
+use coracle_store::{Outcome, ReadError, Record, Snapshot, Write, WriteError};
 
+use super::ledger::{self, Reservation, Session};
 use super::prepare::{Context, Failure, Prepared, Request, prepare};
 use super::{Effect, Objects, Written};
 
@@ -14,6 +15,14 @@ const ATTEMPTS_MAX: usize = 8;
 /// What a request was last seen to act on: nothing seen so far, no object, or an object.
 type Seen = Option<Option<Arc<Record>>>;
 
+/// What was decided on one snapshot.
+struct Round {
+    writes: Vec<Write>,
+    /// For each write: its request, and what it means.
+    submitted: Vec<(usize, Effect, Vec<String>, Failure)>,
+    reservation: Option<Reservation>,
+}
+
 impl Objects {
     pub(super) async fn run(&self, mut requests: Vec<Request>) -> Result<Vec<Result<Written, Status>>, Status> {
         let mut results: Vec<Option<Result<Written, Status>>> = requests.iter().map(|_| None).collect();
@@ -21,25 +30,12 @@ impl Objects {
         let mut pending: Vec<usize> = (0..requests.len()).collect();
         let mut snapshot = self.snapshot_for(&requests).await?;
         for attempt in 1..=ATTEMPTS_MAX {
-            let mut writes = Vec::with_capacity(pending.len());
-            let mut submitted = Vec::with_capacity(pending.len());
-            for index in pending.drain(..) {
-                let context = Context { snapshot: &snapshot, now: self.inner.clock.now(), uids: &*self.inner.uids };
-                match prepare(&mut requests[index], seen[index].take(), &context) {
-                    Err(status) => results[index] = Some(Err(status)),
-                    Ok(Prepared { write: None, record, effect, warnings, .. }) => {
-                        results[index] = Some(Ok(Written { record, effect, warnings }));
-                    }
-                    Ok(Prepared { write: Some(write), effect, warnings, on_conflict, .. }) => {
-                        writes.push(write);
-                        submitted.push((index, effect, warnings, on_conflict));
-                    }
-                }
-            }
+            let decided = self.decide(&mut requests, pending.drain(..), &mut seen, &mut results, snapshot);
+            let Round { writes, submitted, reservation } = decided;
             if writes.is_empty() {
                 break;
             }
-            let outcomes = self.inner.store.write(writes).await.map_err(write_failed)?;
+            let outcomes = self.carry_out(writes, reservation).await.map_err(write_failed)?;
             for ((index, effect, warnings, on_conflict), outcome) in submitted.into_iter().zip(outcomes) {
                 results[index] = match (outcome, on_conflict) {
                     (Outcome::Written(record), _) => Some(Ok(Written { record, effect, warnings })),
@@ -61,6 +57,55 @@ impl Objects {
             snapshot = self.inner.store.snapshot();
         }
         Ok(results.into_iter().map(|result| result.expect("invariant: every request ends in a result")).collect())
+    }
+
+    /// Decides on the pending requests, all on one snapshot.
+    fn decide(
+        &self,
+        requests: &mut [Request],
+        pending: impl Iterator<Item = usize>,
+        seen: &mut [Seen],
+        results: &mut [Option<Result<Written, Status>>],
+        mut snapshot: Snapshot,
+    ) -> Round {
+        let has_quota =
+            |request: &Request| request.spends_in().is_some_and(|namespace| ledger::has_quota(&snapshot, namespace));
+        let quotas = requests.iter().any(has_quota).then(|| self.inner.ledger.open());
+        if quotas.is_some() {
+            snapshot = self.inner.store.snapshot();
+        }
+        let now = self.inner.clock.now();
+        let mut context = Context { snapshot: &snapshot, now, uids: &*self.inner.uids, quotas };
+        let (mut writes, mut submitted) = (Vec::new(), Vec::new());
+        for index in pending {
+            match prepare(&mut requests[index], seen[index].take(), &mut context) {
+                Err(status) => results[index] = Some(Err(status)),
+                Ok(Prepared { write: None, record, effect, warnings, .. }) => {
+                    results[index] = Some(Ok(Written { record, effect, warnings }));
+                }
+                Ok(Prepared { write: Some(write), effect, warnings, on_conflict, .. }) => {
+                    writes.push(write);
+                    submitted.push((index, effect, warnings, on_conflict));
+                }
+            }
+        }
+        Round { writes, submitted, reservation: context.quotas.map(Session::close) }
+    }
+
+    /// Writes, and keeps what is reserved until that is done, be it that the caller has gone meanwhile.
+    async fn carry_out(
+        &self,
+        writes: Vec<Write>,
+        reservation: Option<Reservation>,
+    ) -> Result<Vec<Outcome>, WriteError> {
+        let Some(reservation) = reservation else { return self.inner.store.write(writes).await };
+        let store = self.inner.store.clone();
+        let task = tokio::spawn(async move {
+            let outcomes = store.write(writes).await;
+            drop(reservation);
+            outcomes
+        });
+        task.await.unwrap_or_else(|error| Err(WriteError::Stopped(error.to_string())))
     }
 
     /// The watch cache, or a linearizable read where the cache lacks what the requests speak of.

@@ -12,9 +12,10 @@ use coracle_store::{Operation, Precondition, Record, Revision, Snapshot, Tag, Wr
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::ledger::Session;
 use super::options::{DeleteOptions, Part, WriteOptions};
 use super::{Effect, bind, deletion, modify, schema, stamp};
-use crate::admission;
+use crate::{admission, quota};
 
 /// A write, addressed.
 pub(super) struct Request {
@@ -39,6 +40,8 @@ pub(super) struct Context<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
     pub(super) uids: &'a (dyn Fn() -> String + Send + Sync),
+    /// There where a quota may have a say.
+    pub(super) quotas: Option<Session<'a>>,
 }
 
 /// What happens when the object changed since the decision.
@@ -85,6 +88,18 @@ impl Request {
         }
     }
 
+    /// The namespace whose quotas it may use up.
+    pub(super) fn spends_in(&self) -> Option<&str> {
+        let may_spend = match &self.action {
+            Action::Create { .. } => true,
+            Action::Update { part, .. } | Action::Patch { part, .. } => {
+                *part == Part::Main && quota::reads_content(self.kind)
+            }
+            Action::Bind { .. } | Action::Delete(_) => false,
+        };
+        self.namespace.as_deref().filter(|_| may_spend)
+    }
+
     /// Whether a snapshot is new enough to decide on.
     pub(super) fn is_covered_by(&self, snapshot: &Snapshot) -> bool {
         let is_create = matches!(self.action, Action::Create { .. });
@@ -107,7 +122,7 @@ impl Request {
 pub(super) fn prepare(
     request: &mut Request,
     seen: Option<Option<Arc<Record>>>,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Prepared, Status> {
     if let Action::Create { .. } = request.action {
         return create(request, context);
@@ -127,12 +142,12 @@ pub(super) fn prepare(
             let body = Request::take_object(object, revision.is_none());
             let part = *part;
             let new = modify::replace(request, part, &old, body, &mut warnings)?;
-            finish_update(request, part, old, new, context)?
+            finish_update(request, part, &current, old, new, context)?
         }
         Action::Patch { part, patch_kind, body } => {
             let (part, patch_kind, body) = (*part, *patch_kind, body.clone());
             let new = modify::patch(request, part, patch_kind, &old, &body, &mut warnings)?;
-            finish_update(request, part, old, new, context)?
+            finish_update(request, part, &current, old, new, context)?
         }
         Action::Bind { uid, node } => Change::Put(bind::assign(kind, &old, uid, node, context.now)?),
         Action::Delete(options) => deletion::decide(kind, &old, options, trusted, context.now)?,
@@ -152,7 +167,7 @@ pub(super) enum Change {
     Nothing,
 }
 
-fn create(request: &mut Request, context: &Context<'_>) -> Result<Prepared, Status> {
+fn create(request: &mut Request, context: &mut Context<'_>) -> Result<Prepared, Status> {
     let Action::Create { object } = &mut request.action else { unreachable!("only called for creates") };
     let prefix = object::generate_name(object).filter(|_| object::name(object).is_empty()).map(str::to_owned);
     let mut object = Request::take_object(object, prefix.is_some());
@@ -187,6 +202,9 @@ fn create(request: &mut Request, context: &Context<'_>) -> Result<Prepared, Stat
     if prefix.is_none() && context.snapshot.get(&key).is_some() {
         return Err(taken);
     }
+    if let Some(quotas) = &mut context.quotas {
+        quotas.charge(&attributes, None, &object, options.dry_run)?;
+    }
     let record = encode_record(kind, &key, &object, 0);
     let on_conflict = if prefix.is_some() { Failure::Retry(taken) } else { Failure::Final(taken) };
     let write = (!options.dry_run).then(|| put(&record, Precondition::Absent));
@@ -196,9 +214,10 @@ fn create(request: &mut Request, context: &Context<'_>) -> Result<Prepared, Stat
 fn finish_update(
     request: &Request,
     part: Part,
+    current: &Record,
     old: Value,
     mut new: Value,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
 ) -> Result<Change, Status> {
     let kind = request.kind;
     let mut errors = Vec::new();
@@ -222,6 +241,9 @@ fn finish_update(
     refuse_invalid(kind, &request.name, &errors)?;
     if !is_status {
         admission::check(&attributes, Some(&old), &new)?;
+        if let Some(quotas) = &mut context.quotas {
+            quotas.charge(&attributes, Some((current, &old)), &new, request.options.dry_run)?;
+        }
     }
     if deletion::is_complete(&new) {
         return Ok(Change::Remove);

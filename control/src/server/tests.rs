@@ -9,6 +9,7 @@ mod limits;
 mod listing;
 mod logs;
 mod patching;
+mod quotas;
 mod tls;
 mod watching;
 mod writing;
