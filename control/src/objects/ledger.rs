@@ -9,6 +9,8 @@
 //! Why not a precondition on the quota: the store decides each write by itself, so `status.used` would have to be written
 //! ahead of the objects, as Kubernetes does, be mended when they fail, and make all creates of a namespace compete for one
 //! key. The objects are the truth; the status only reports. Only the leader writes, so that its notes are all there are.
+//!
+//! Deliberately absent: holding up what was decided before a quota was there; it counts once it is stored.
 
 use std::collections::HashMap;
 use std::sync::Arc;
