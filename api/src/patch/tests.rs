@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::schema;
 
+mod differences;
+
 fn check_json(target: Value, patch: &Value, expected: &Expect) {
     let mut target = target;
     let text = match json_patch(&mut target, patch.to_string().as_bytes()) {
