@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O or knows a clock. An object travels as `serde_json::Value`, so that unknown fields survive.
 
+pub mod apply;
 pub mod decode;
 pub mod encode;
 pub mod kind;

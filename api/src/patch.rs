@@ -1,6 +1,6 @@
 //! Patches: RFC 6902 (JSON), RFC 7386 (merge) and Kubernetes' strategic merge. All pure: the caller reads and writes the object.
 //!
-//! Server-side apply is no patch of this module: it needs field ownership.
+//! Server-side apply is no patch of this module: it needs field ownership, see [`crate::apply`].
 
 use serde_json::Value;
 use thiserror::Error;

@@ -30,6 +30,8 @@ pub struct Definition {
     pub name: &'static str,
     /// Its fields, sorted by name; none where any are allowed.
     fields: Vec<Field>,
+    /// How writers share its objects, unless the field that holds one says otherwise.
+    pub map_type: MapType,
 }
 
 /// One field of a definition.
@@ -45,8 +47,40 @@ pub struct Field {
     pub retains_keys: bool,
     /// The field that tells the items of a merged list apart; `None` for a list of plain values.
     pub merge_key: Option<&'static str>,
-    /// The fields that tell the items of the list apart for server-side apply.
-    pub map_keys: Vec<&'static str>,
+    /// How writers share a list, for server-side apply.
+    pub list_type: ListType,
+    /// How writers share a map or an object, where the field says so itself.
+    pub map_type: Option<MapType>,
+}
+
+/// How writers share a list (`x-kubernetes-list-type`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListType {
+    /// As a whole.
+    Atomic,
+    /// Item by item, each told apart by its value.
+    Set,
+    /// Item by item, each told apart by these of its fields, sorted by name.
+    Map(Vec<ListKey>),
+}
+
+/// A field that tells the items of a list apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListKey {
+    /// Its name.
+    pub name: &'static str,
+    /// What an item means that lacks it.
+    pub default: Option<&'static str>,
+}
+
+/// How writers share a map or an object (`x-kubernetes-map-type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MapType {
+    /// Entry by entry.
+    #[default]
+    Granular,
+    /// As a whole.
+    Atomic,
 }
 
 /// What a field holds.

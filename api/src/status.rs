@@ -153,6 +153,11 @@ pub fn conflict_because(kind: &Kind, name: &str, cause: &str) -> Status {
     failure(409, "Conflict", message, by_resource(kind, name))
 }
 
+/// 409: other managers own fields that an applied configuration would change; one cause for each.
+pub fn apply_conflict(message: &str, causes: Vec<Cause>) -> Status {
+    failure(409, "Conflict", message, Some(Details { causes, ..Details::default() }))
+}
+
 /// 409: the uid asked for is not the stored object's.
 pub fn conflict_uid(kind: &Kind, name: &str, expected: &str, found: &str) -> Status {
     let message = format!(

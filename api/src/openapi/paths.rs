@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{META, REFERENCE};
+use crate::apply;
 use crate::kind::{Kind, Subresource};
 use crate::patch::PatchKind;
 
@@ -115,6 +116,7 @@ fn patch_body() -> Option<Value> {
     Some(
         PatchKind::ACCEPTED
             .iter()
+            .chain([&apply::MEDIA_TYPE])
             .map(|media_type| ((*media_type).to_owned(), schema.clone()))
             .collect::<Map<_, _>>()
             .into(),

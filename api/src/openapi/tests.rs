@@ -38,6 +38,7 @@ fn patches_say_what_client_side_apply_asks() {
         let patch = &document["paths"][&path]["patch"];
         assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], kind.kind, "{path}");
         assert!(patch["requestBody"]["content"]["application/strategic-merge-patch+json"].is_object(), "{path}");
+        assert!(patch["requestBody"]["content"]["application/apply-patch+yaml"].is_object(), "{path}");
         let parameters = patch["parameters"].as_array().unwrap();
         assert!(parameters.iter().any(|parameter| parameter["name"] == "fieldValidation"), "{path}");
         let schema = &document["components"]["schemas"][kind.definition];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Definition, Field, Reference, Shape, find};
+use super::{Definition, Field, ListKey, ListType, MapType, Reference, Shape, find};
 
 pub(crate) const PREFIX: &str = "#/components/schemas/";
 
@@ -30,12 +30,21 @@ struct Schema<'a> {
     strategy: Option<Cow<'a, str>>,
     #[serde(rename = "x-kubernetes-list-map-keys", default, borrow)]
     map_keys: Vec<&'a str>,
+    #[serde(rename = "x-kubernetes-list-type")]
+    list_type: Option<&'a str>,
+    #[serde(rename = "x-kubernetes-map-type")]
+    map_type: Option<&'a str>,
 }
+
+/// What the items of a list mean that lack a key, by the list's field. The published table leaves defaults out; these are
+/// Kubernetes' `+default` markers on `ContainerPort`, `ServicePort` and `LocalObjectReference`.
+const KEY_DEFAULTS: &[(&str, &str, &str)] = &[("ports", "protocol", "TCP"), ("imagePullSecrets", "name", "")];
 
 pub(super) fn definition(name: &'static str, text: &'static str) -> Definition {
     let schema: Schema<'static> = serde_json::from_str(text).expect("invariant: the embedded table is tested whole");
+    let map_type = map_type(&schema).unwrap_or_default();
     let fields = schema.properties.into_iter().map(|(name, schema)| field(name, &schema)).collect();
-    Definition { name, fields }
+    Definition { name, fields, map_type }
 }
 
 fn field(name: &'static str, schema: &Schema<'static>) -> Field {
@@ -46,7 +55,31 @@ fn field(name: &'static str, schema: &Schema<'static>) -> Field {
         is_merged: strategy.split(',').any(|word| word == "merge"),
         retains_keys: strategy.split(',').any(|word| word == "retainKeys"),
         merge_key: schema.merge_key,
-        map_keys: schema.map_keys.clone(),
+        list_type: list_type(name, schema),
+        map_type: map_type(schema),
+    }
+}
+
+fn list_type(field: &str, schema: &Schema<'static>) -> ListType {
+    let key = |name: &&'static str| {
+        let default = KEY_DEFAULTS.iter().find(|(list, key, _)| *list == field && key == name);
+        ListKey { name, default: default.map(|(.., value)| *value) }
+    };
+    match schema.list_type {
+        Some("set") => ListType::Set,
+        Some("map") => {
+            let mut keys: Vec<ListKey> = schema.map_keys.iter().map(key).collect();
+            keys.sort_by_key(|key| key.name);
+            ListType::Map(keys)
+        }
+        _ => ListType::Atomic,
+    }
+}
+
+fn map_type(schema: &Schema<'_>) -> Option<MapType> {
+    match schema.map_type? {
+        "atomic" => Some(MapType::Atomic),
+        _ => Some(MapType::Granular),
     }
 }
 

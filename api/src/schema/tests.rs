@@ -42,13 +42,53 @@ fn knows_how_lists_merge() {
     let spec = definition("io.k8s.api.core.v1.PodSpec").unwrap();
     let containers = spec.field("containers").unwrap();
     assert!(containers.is_merged && !containers.retains_keys);
-    assert_eq!((containers.merge_key, containers.map_keys.as_slice()), (Some("name"), &["name"][..]));
+    assert_eq!(containers.merge_key, Some("name"));
     let volumes = spec.field("volumes").unwrap();
     assert!(volumes.is_merged && volumes.retains_keys);
     let finalizers =
         definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").unwrap().field("finalizers").unwrap();
     assert!(finalizers.is_merged && finalizers.merge_key.is_none());
     assert!(!spec.field("tolerations").unwrap().is_merged);
+}
+
+#[test]
+fn knows_how_writers_share_fields() {
+    let shared = |path: &str| {
+        let (definition_name, name) = path.split_once(' ').unwrap();
+        let field = definition(definition_name).unwrap().field(name).unwrap();
+        let map_type = field.map_type.or_else(|| field.shape.definition().map(|definition| definition.map_type));
+        match (&field.shape, &field.list_type) {
+            (Shape::List(_), ListType::Map(keys)) => {
+                let keys = keys.iter().map(|key| match key.default {
+                    Some(default) => format!("{}={default:?}", key.name),
+                    None => key.name.to_owned(),
+                });
+                keys.collect::<Vec<_>>().join(",")
+            }
+            (Shape::List(_), list_type) => format!("{list_type:?}"),
+            _ => format!("{:?}", map_type.unwrap_or_default()),
+        }
+    };
+    let core = "io.k8s.api.core.v1.";
+    let cases = [
+        ("PodSpec containers", "name"),
+        ("Container ports", "containerPort,protocol=\"TCP\""),
+        ("ServiceSpec ports", "port,protocol=\"TCP\""),
+        ("PodSpec imagePullSecrets", "name=\"\""),
+        ("PodSpec topologySpreadConstraints", "topologyKey,whenUnsatisfiable"),
+        ("PodSpec tolerations", "Atomic"),
+        ("Container args", "Atomic"),
+        ("NodeSpec podCIDRs", "Set"),
+        ("ServiceSpec selector", "Atomic"),
+        ("PodSpec nodeSelector", "Atomic"),
+        ("EnvVarSource configMapKeyRef", "Atomic"),
+        ("PersistentVolumeSpec claimRef", "Granular"),
+        ("ConfigMap data", "Granular"),
+        ("PodSpec securityContext", "Granular"),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(shared(&format!("{core}{path}")), expected, "{path}");
+    }
 }
 
 #[test]
