@@ -258,6 +258,17 @@ impl Call {
         self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
+    /// What the query asks of a write, and who writes.
+    fn write_options(&self) -> Result<WriteOptions, Status> {
+        let options_kind = match self.method {
+            Method::POST => "CreateOptions",
+            Method::PUT => "UpdateOptions",
+            _ => "PatchOptions",
+        };
+        let user_agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+        self.query.write_options(options_kind, user_agent.unwrap_or_default())
+    }
+
     /// The form of the body. Protobuf is what `kubectl create` sends for built-in kinds.
     fn body_type(&self) -> Result<ContentType, Status> {
         let content_type = self.content_type();

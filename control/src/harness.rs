@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -20,18 +21,20 @@ use crate::objects::{ObjectWrite, Objects};
 use crate::server::handle;
 use crate::{Clock, is_ephemeral};
 
-/// A clock that stands still.
-struct Still;
+/// A clock that stands still until it is moved.
+struct Still(Arc<AtomicU64>);
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
-        "2026-11-21T10:00:00Z".parse().unwrap()
+        let start: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        start + Duration::from_secs(self.0.load(Ordering::Relaxed))
     }
 }
 
 pub(crate) struct Server {
     pub(crate) app: Arc<App>,
     pub(crate) user: User,
+    seconds: Arc<AtomicU64>,
     _dir: Arc<TempDir>,
 }
 
@@ -48,19 +51,27 @@ impl Server {
         let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
         let count = AtomicU64::new(1);
         let uids = move || format!("uid-{}", count.fetch_add(1, Ordering::Relaxed));
-        let objects = Objects::with_uids(store, Arc::new(Still), uids);
+        let seconds = Arc::new(AtomicU64::new(0));
+        let objects = Objects::with_uids(store, Arc::new(Still(Arc::clone(&seconds))), uids);
         for name in ["default", "kube-node-lease"] {
             let object = json!({ "metadata": { "name": name } });
             let write = ObjectWrite::Create { kind: &coracle_api::kinds::NAMESPACE, object };
             objects.write_all(vec![write]).await.unwrap().remove(0).unwrap();
         }
         let app = App::new(objects, Arc::new(BuiltIn), reqwest_client(), CancellationToken::new());
-        Server { app: Arc::new(app), user: User::authenticated("admin", [MASTERS.to_owned()]), _dir: Arc::new(dir) }
+        let user = User::authenticated("admin", [MASTERS.to_owned()]);
+        Server { app: Arc::new(app), user, seconds, _dir: Arc::new(dir) }
     }
 
     /// The same server, asked by someone else.
     pub(crate) fn as_user(&self, user: User) -> Server {
-        Server { app: Arc::clone(&self.app), user, _dir: Arc::clone(&self._dir) }
+        let (seconds, dir) = (Arc::clone(&self.seconds), Arc::clone(&self._dir));
+        Server { app: Arc::clone(&self.app), user, seconds, _dir: dir }
+    }
+
+    /// Moves the clock on by a second.
+    pub(crate) fn tick(&self) {
+        self.seconds.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn as_node(&self, node: &str) -> Server {

@@ -22,13 +22,14 @@ mod engine;
 mod ledger;
 mod modify;
 pub mod options;
+mod ownership;
 mod prepare;
 mod scale;
 mod schema;
 mod stamp;
 
 pub(crate) use engine::read_failed;
-pub use options::{DeleteOptions, FieldValidation, Part, Propagation, WriteOptions};
+pub use options::{Configuration, DeleteOptions, FieldValidation, Part, Propagation, WriteOptions};
 pub(crate) use prepare::{decode_record, stated_revision};
 pub use scale::scale_of;
 
@@ -196,6 +197,20 @@ impl Objects {
         options: &WriteOptions,
     ) -> Result<Written, Status> {
         let action = Action::Patch { part, patch_kind, body };
+        self.run_one(Request::new(kind, namespace, name.to_owned(), action, options)).await
+    }
+
+    /// Applies a configuration to an object, or one part of it; creates the object where it isn't there.
+    pub async fn apply(
+        &self,
+        kind: &'static Kind,
+        namespace: Option<&str>,
+        name: &str,
+        part: Part,
+        configuration: Configuration,
+        options: &WriteOptions,
+    ) -> Result<Written, Status> {
+        let action = Action::Apply { part, configuration: Box::new(configuration) };
         self.run_one(Request::new(kind, namespace, name.to_owned(), action, options)).await
     }
 

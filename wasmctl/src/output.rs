@@ -68,19 +68,28 @@ pub(crate) fn align(lines: &[Vec<String>], widths: &mut Vec<usize>) -> String {
     text
 }
 
-/// Objects in one of the machine-readable forms.
+/// Objects in one of the machine-readable forms; who owns which of their fields is left out, as kubectl does.
 pub(crate) fn objects(kind: &Kind, items: &[Value], format: Format, is_single: bool) -> String {
+    let items: Vec<Value> = items.iter().map(without_owners).collect();
     match format {
         Format::Name => {
             items.iter().map(|item| format!("{}/{}\n", resource(kind), cell(&item["metadata"]["name"]))).collect()
         }
         Format::Yaml if is_single => coracle_api::yaml::to_yaml(&items[0]),
-        Format::Yaml => coracle_api::yaml::to_yaml(&list(items)),
+        Format::Yaml => coracle_api::yaml::to_yaml(&list(&items)),
         Format::Json | Format::Wide => {
-            let value = if is_single { items[0].clone() } else { list(items) };
+            let value = if is_single { items[0].clone() } else { list(&items) };
             format!("{value:#}\n")
         }
     }
+}
+
+fn without_owners(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    object
 }
 
 /// `pod`, `deployment.apps`: a kind as kubectl names it in results.

@@ -19,7 +19,7 @@ const ITEMS_MAX: usize = 10_000;
 type Item = (ObjectWrite, Option<DeleteOptions>);
 
 pub(super) async fn run(call: &Call, mut batch: Value) -> Result<Response, Status> {
-    let options = call.query.write_options()?;
+    let options = call.write_options()?;
     let items = match batch.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) => items,
         None | Some(Value::Null) => Vec::new(),

@@ -20,7 +20,7 @@ pub(super) async fn bind(call: &Call, address: &Address, body: &[u8]) -> Result<
         return Err(status::bad_request("target.kind: a pod can be bound to a Node only"));
     }
     let namespace = address.namespace().unwrap_or_default();
-    let options = call.query.write_options()?;
+    let options = call.write_options()?;
     call.app.objects.bind(namespace, name, object::uid(&binding), node, &options).await?;
     Ok(success(StatusCode::CREATED))
 }
@@ -28,7 +28,7 @@ pub(super) async fn bind(call: &Call, address: &Address, body: &[u8]) -> Result<
 /// Deletes a pod. Nothing here can forbid an eviction.
 pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result<Response, Status> {
     let (eviction, _) = call.decode(body, "Eviction")?;
-    let mut options = DeleteOptions { dry_run: call.query.write_options()?.dry_run, ..DeleteOptions::default() };
+    let mut options = DeleteOptions { dry_run: call.write_options()?.dry_run, ..DeleteOptions::default() };
     if let Some(asked) = eviction.get("deleteOptions") {
         options = with_body(options, asked)?;
     }

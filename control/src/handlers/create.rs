@@ -13,7 +13,7 @@ pub(super) async fn create(call: &Call, address: &Address, body: Bytes) -> Resul
     if address.name.is_some() || (address.kind.namespaced && address.namespace.is_none()) {
         return Err(status::method_not_allowed());
     }
-    let options = call.query.write_options()?;
+    let options = call.write_options()?;
     let (object, duplicates) = call.decode_object(&body, address.kind, &options)?;
     let name = Some(object::name(&object)).filter(|name| !name.is_empty()).map(str::to_owned);
     let named = Address { name, ..address.clone() };

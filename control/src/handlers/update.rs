@@ -7,12 +7,12 @@ use coracle_api::status::Status;
 use http::StatusCode;
 
 use super::Call;
-use crate::objects::{Part, decode_record, scale_of};
+use crate::objects::{Effect, Part, decode_record, scale_of};
 use crate::request::Address;
 use crate::respond;
 
 pub(super) async fn update(call: &Call, address: &Address, body: Bytes) -> Result<Response, Status> {
-    let options = call.query.write_options()?;
+    let options = call.write_options()?;
     let part = part(address);
     let (object, duplicates) = match part {
         Part::Scale => call.decode(&body, "Scale")?,
@@ -48,5 +48,6 @@ pub(super) fn answer(
         let scale = scale_of(&decode_record(&written.record));
         return Ok(respond::encoded(StatusCode::OK, accepted.encoding, &scale));
     }
-    call.written(StatusCode::OK, address.kind, written, duplicates)
+    let code = if written.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
+    call.written(code, address.kind, written, duplicates)
 }

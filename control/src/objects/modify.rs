@@ -1,15 +1,17 @@
 //! The object that a PUT or PATCH asks for, before defaulting and validation.
 
+use coracle_api::apply::ManagedFields;
 use coracle_api::patch::{self as patches, PatchError, PatchKind};
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
 use coracle_api::{decode, object};
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::options::Part;
+use super::options::{Configuration, Part};
 use super::prepare::Request;
 use super::scale::{rescaled, scale_of};
-use super::{FieldValidation, prepare, schema, stamp};
+use super::{FieldValidation, ownership, prepare, schema, stamp};
 
 /// The object with one part of it replaced by a body.
 pub(super) fn replace(
@@ -40,16 +42,31 @@ pub(super) fn patch(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     if part == Part::Scale {
-        let scale = apply(request, part, patch_kind, &scale_of(old), body, warnings)?;
+        let scale = patched(request, part, patch_kind, &scale_of(old), body, warnings)?;
         check_revision(request, old, &scale)?;
         return rescaled(old, &scale);
     }
-    let mut new = apply(request, part, patch_kind, old, body, warnings)?;
+    let mut new = patched(request, part, patch_kind, old, body, warnings)?;
     check_revision(request, old, &new)?;
     stamp::check_type(request.kind, &mut new)?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut new)?;
     stamp::check_name(&request.name, &mut new)?;
     warnings.extend(schema::check_patched(request.kind, old, &new, body, &request.options)?);
+    stamp::check_uid(request.kind, &new, old)?;
+    Ok(merge_part(request, part, old, new))
+}
+
+/// The object with a configuration applied to one part of it.
+pub(super) fn apply(
+    request: &Request,
+    part: Part,
+    old: &Value,
+    configuration: &Configuration,
+    managed: &mut ManagedFields,
+    now: Timestamp,
+) -> Result<Value, Status> {
+    let new = ownership::apply(request, part, old, configuration, managed, now)?;
+    check_revision(request, old, &new)?;
     stamp::check_uid(request.kind, &new, old)?;
     Ok(merge_part(request, part, old, new))
 }
@@ -63,7 +80,7 @@ fn check_revision(request: &Request, old: &Value, new: &Value) -> Result<(), Sta
     }
 }
 
-fn apply(
+fn patched(
     request: &Request,
     part: Part,
     patch_kind: PatchKind,
@@ -105,7 +122,7 @@ pub(super) fn unfit_patch(body: &[u8], error: String) -> Status {
 fn merge_part(request: &Request, part: Part, old: &Value, mut body: Value) -> Value {
     match part {
         Part::Main | Part::Scale => {
-            stamp::on_update(&mut body, old);
+            stamp::on_update(&mut body, old, request.options.trusted);
             if request.kind.has(coracle_api::kind::Subresource::Status) {
                 copy(&mut body, old, "status");
             }

@@ -1,6 +1,8 @@
 //! What a caller may ask of a write or a deletion.
 
+use coracle_api::status::Status;
 use coracle_store::Revision;
+use serde_json::Value;
 
 /// What to do with fields the schema doesn't know. Fields of a wrong type are refused always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,13 +25,29 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// The object comes from inside the control plane: skip the schema check, and allow what only controllers may write.
     pub trusted: bool,
+    /// The name under which the fields written are owned.
+    pub manager: String,
 }
+
+/// The name under which the controllers own fields.
+const CONTROLLERS: &str = "coracle-controllers";
 
 impl WriteOptions {
     /// The options of a controller's writes.
     pub fn trusted() -> WriteOptions {
-        WriteOptions { trusted: true, ..WriteOptions::default() }
+        WriteOptions { trusted: true, manager: CONTROLLERS.to_owned(), ..WriteOptions::default() }
     }
+}
+
+/// A configuration to apply.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// The fields wanted, as an object.
+    pub object: Value,
+    /// Whether fields that others own are taken from them.
+    pub force: bool,
+    /// Why the object may not be created, where it isn't there.
+    pub creation_refused: Option<Status>,
 }
 
 /// What becomes of the objects owned by a deleted one.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use coracle_api::apply::ManagedFields;
 use coracle_api::kind::Kind;
 use coracle_api::patch::PatchKind;
 use coracle_api::status::{self, Status};
@@ -13,8 +14,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::ledger::Session;
-use super::options::{DeleteOptions, Part, WriteOptions};
-use super::{Effect, bind, deletion, modify, schema, stamp};
+use super::options::{Configuration, DeleteOptions, Part, WriteOptions};
+use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
 use crate::{admission, quota};
 
 /// A write, addressed.
@@ -31,6 +32,7 @@ pub(super) enum Action {
     Create { object: Value },
     Update { part: Part, object: Value, revision: Option<Revision> },
     Patch { part: Part, patch_kind: PatchKind, body: Bytes },
+    Apply { part: Part, configuration: Box<Configuration> },
     Bind { uid: String, node: String },
     Delete(DeleteOptions),
 }
@@ -84,7 +86,7 @@ impl Request {
         match &self.action {
             Action::Update { revision, .. } => *revision,
             Action::Delete(options) => options.revision,
-            Action::Create { .. } | Action::Patch { .. } | Action::Bind { .. } => None,
+            Action::Create { .. } | Action::Patch { .. } | Action::Apply { .. } | Action::Bind { .. } => None,
         }
     }
 
@@ -95,6 +97,8 @@ impl Request {
             Action::Update { part, .. } | Action::Patch { part, .. } => {
                 *part == Part::Main && quota::reads_content(self.kind)
             }
+            // It may turn out to be a create.
+            Action::Apply { part, .. } => *part == Part::Main,
             Action::Bind { .. } | Action::Delete(_) => false,
         };
         self.namespace.as_deref().filter(|_| may_spend)
@@ -128,6 +132,9 @@ pub(super) fn prepare(
         return create(request, context);
     }
     let current = seen.unwrap_or_else(|| context.snapshot.get(&request.key()));
+    if current.is_none() && matches!(request.action, Action::Apply { part: Part::Main, .. }) {
+        return create_applied(request, context);
+    }
     let current = current.ok_or_else(|| status::not_found(request.kind, &request.name))?;
     if request.revision().is_some_and(|revision| revision != current.revision) {
         return Err(status::conflict(request.kind, &request.name));
@@ -142,12 +149,18 @@ pub(super) fn prepare(
             let body = Request::take_object(object, revision.is_none());
             let part = *part;
             let new = modify::replace(request, part, &old, body, &mut warnings)?;
-            finish_update(request, part, &current, old, new, context)?
+            finish_update(request, part, &current, old, new, None, context)?
         }
         Action::Patch { part, patch_kind, body } => {
             let (part, patch_kind, body) = (*part, *patch_kind, body.clone());
             let new = modify::patch(request, part, patch_kind, &old, &body, &mut warnings)?;
-            finish_update(request, part, &current, old, new, context)?
+            finish_update(request, part, &current, old, new, None, context)?
+        }
+        Action::Apply { part, configuration } => {
+            let (part, configuration) = (*part, configuration.clone());
+            let mut managed = ManagedFields::of(&old).unwrap_or_default();
+            let new = modify::apply(request, part, &old, &configuration, &mut managed, context.now)?;
+            finish_update(request, part, &current, old, new, Some(managed), context)?
         }
         Action::Bind { uid, node } => Change::Put(bind::assign(kind, &old, uid, node, context.now)?),
         Action::Delete(options) => deletion::decide(kind, &old, options, trusted, context.now)?,
@@ -171,17 +184,50 @@ fn create(request: &mut Request, context: &mut Context<'_>) -> Result<Prepared, 
     let Action::Create { object } = &mut request.action else { unreachable!("only called for creates") };
     let prefix = object::generate_name(object).filter(|_| object::name(object).is_empty()).map(str::to_owned);
     let mut object = Request::take_object(object, prefix.is_some());
-    let (kind, options) = (request.kind, &request.options);
+    let kind = request.kind;
     stamp::check_type(kind, &mut object)?;
     stamp::check_namespace(kind, request.namespace.as_deref(), &mut object)?;
-    let mut warnings = schema::check(kind, &object, options)?;
-    if stated_revision(&object)?.is_some() {
-        return Err(status::bad_request("resourceVersion should not be set on objects to be created"));
-    }
+    let warnings = schema::check(kind, &object, &request.options)?;
     let uid = (context.uids)();
     if let Some(prefix) = &prefix {
         request.name = names::seeded_name(prefix, seed(&uid));
         object::set_name(&mut object, request.name.as_str());
+    }
+    let taken = status::already_exists(kind, &request.name);
+    let on_conflict = if prefix.is_some() { Failure::Retry(taken) } else { Failure::Final(taken) };
+    finish_create(request, object, uid, None, warnings, on_conflict, context)
+}
+
+/// Creates the object that a configuration was to be applied to.
+fn create_applied(request: &Request, context: &mut Context<'_>) -> Result<Prepared, Status> {
+    let Action::Apply { part, configuration } = &request.action else { unreachable!("only called for applications") };
+    if let Some(refused) = &configuration.creation_refused {
+        return Err(refused.clone());
+    }
+    let mut managed = ManagedFields::default();
+    let object = ownership::apply(request, *part, &Value::Null, configuration, &mut managed, context.now)?;
+    let uid = object::uid(&object);
+    if !uid.is_empty() {
+        let cause = format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+        return Err(status::conflict_because(request.kind, &request.name, &cause));
+    }
+    let on_conflict = Failure::Retry(status::conflict(request.kind, &request.name));
+    finish_create(request, object, (context.uids)(), Some(managed), Vec::new(), on_conflict, context)
+}
+
+/// Carries on with a new object that has its name; `managed` are its owners where it was applied.
+fn finish_create(
+    request: &Request,
+    mut object: Value,
+    uid: String,
+    managed: Option<ManagedFields>,
+    mut warnings: Vec<String>,
+    on_conflict: Failure,
+    context: &mut Context<'_>,
+) -> Result<Prepared, Status> {
+    let (kind, options) = (request.kind, &request.options);
+    if stated_revision(&object)?.is_some() {
+        return Err(status::bad_request("resourceVersion should not be set on objects to be created"));
     }
     stamp::on_create(&mut object, uid, context.now);
     kind.prepare(&mut object);
@@ -198,25 +244,31 @@ fn create(request: &mut Request, context: &mut Context<'_>) -> Result<Prepared, 
     refuse_invalid(kind, &request.name, &errors)?;
     admission::check(&attributes, None, &object)?;
     let key = request.key();
-    let taken = status::already_exists(kind, &request.name);
-    if prefix.is_none() && context.snapshot.get(&key).is_some() {
-        return Err(taken);
+    if let Failure::Final(taken) = &on_conflict
+        && context.snapshot.get(&key).is_some()
+    {
+        return Err(taken.clone());
+    }
+    match managed {
+        Some(managed) => managed.write_to(&mut object),
+        None => ownership::created(request, &mut object, context.now),
     }
     if let Some(quotas) = &mut context.quotas {
         quotas.charge(&attributes, None, &object, options.dry_run)?;
     }
     let record = encode_record(kind, &key, &object, 0);
-    let on_conflict = if prefix.is_some() { Failure::Retry(taken) } else { Failure::Final(taken) };
     let write = (!options.dry_run).then(|| put(&record, Precondition::Absent));
     Ok(Prepared { write, record, effect: Effect::Created, warnings, on_conflict })
 }
 
+/// Carries on with an object that is there; `managed` are its owners where it was applied.
 fn finish_update(
     request: &Request,
     part: Part,
     current: &Record,
     old: Value,
     mut new: Value,
+    managed: Option<ManagedFields>,
     context: &mut Context<'_>,
 ) -> Result<Change, Status> {
     let kind = request.kind;
@@ -237,6 +289,10 @@ fn finish_update(
         stamp::bump_generation(&mut new, &old);
         stamp::check_finalizers(&new, &old, &mut errors);
         kind.validate_update(&new, &old, &mut errors);
+    }
+    match managed {
+        Some(managed) => ownership::applied(&old, &mut new, managed),
+        None => ownership::updated(request, part, &old, &mut new, context.now, &mut errors),
     }
     refuse_invalid(kind, &request.name, &errors)?;
     if !is_status {

@@ -24,16 +24,22 @@ pub fn scale_of(workload: &Value) -> Value {
     })
 }
 
+/// The replicas that a Scale asks for.
+pub(super) fn replicas(scale: &Value) -> Result<Option<i64>, Status> {
+    match scale.pointer("/spec/replicas") {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_i64().filter(|replicas| i32::try_from(*replicas).is_ok()) {
+            Some(replicas) => Ok(Some(replicas)),
+            None => Err(status::bad_request(format!(
+                "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas: expected an int32, found {value}"
+            ))),
+        },
+    }
+}
+
 /// The workload with the replicas of a Scale.
 pub(super) fn rescaled(workload: &Value, scale: &Value) -> Result<Value, Status> {
-    let replicas = match scale.pointer("/spec/replicas") {
-        None | Some(Value::Null) => 0,
-        Some(value) => value.as_i64().filter(|replicas| i32::try_from(*replicas).is_ok()).ok_or_else(|| {
-            status::bad_request(format!(
-                "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas: expected an int32, found {value}"
-            ))
-        })?,
-    };
+    let replicas = replicas(scale)?.unwrap_or(0);
     let mut new = workload.clone();
     object::child_mut(&mut new, "spec").insert("replicas".to_owned(), replicas.into());
     Ok(new)

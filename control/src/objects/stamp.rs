@@ -5,7 +5,7 @@ use coracle_api::object;
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Metadata that only the server writes.
 const OWNED: &[&str] =
@@ -95,16 +95,18 @@ pub(super) fn on_create(body: &mut Value, uid: String, now: Timestamp) {
 }
 
 /// Keeps what the server owns as it was.
-pub(super) fn on_update(body: &mut Value, old: &Value) {
+pub(super) fn on_update(body: &mut Value, old: &Value, trusted: bool) {
     let old = object::metadata(old);
     let metadata = object::metadata_mut(body);
-    for field in OWNED {
+    // A writer may state the owners; one that states none means those there are.
+    let states_owners = metadata.get("managedFields").is_some_and(|stated| !stated.is_null() && *stated != json!([]));
+    let owners = (trusted || !states_owners).then_some(&"managedFields");
+    for field in OWNED.iter().chain(owners) {
         match old.and_then(|old| old.get(*field)) {
             Some(value) => metadata.insert((*field).to_owned(), value.clone()),
             None => metadata.remove(*field),
         };
     }
-    metadata.remove("managedFields");
     if let Some(value) = old.and_then(|old| old.get("generateName")) {
         metadata.insert("generateName".to_owned(), value.clone());
     }

@@ -72,40 +72,83 @@ impl Query {
         parsed.map_err(|error| status::bad_request(error.to_string()))
     }
 
-    fn dry_run(&self) -> Result<bool, Status> {
+    fn dry_run(&self, options_kind: &str) -> Result<bool, Status> {
         match self.get("dryRun") {
             None => Ok(false),
             Some("All") => Ok(true),
             Some(other) => {
                 let error = FieldError::not_supported("dryRun", other, &["All"]);
-                Err(status::invalid_options("meta.k8s.io", "CreateOptions", "", &[error]))
+                Err(status::invalid_options("meta.k8s.io", options_kind, "", &[error]))
             }
         }
     }
 
-    pub(crate) fn write_options(&self) -> Result<WriteOptions, Status> {
+    /// The options of a create, an update or a patch; `options_kind` is the kind that holds them in Kubernetes. A writer
+    /// that gives no name goes by its program's.
+    pub(crate) fn write_options(&self, options_kind: &str, user_agent: &str) -> Result<WriteOptions, Status> {
         let field_validation = match self.get("fieldValidation") {
             None | Some("Warn") => FieldValidation::Warn,
             Some("Ignore") => FieldValidation::Ignore,
             Some("Strict") => FieldValidation::Strict,
             Some(other) => {
                 let error = FieldError::not_supported("fieldValidation", other, &["Ignore", "Strict", "Warn"]);
-                return Err(status::invalid_options("meta.k8s.io", "CreateOptions", "", &[error]));
+                return Err(status::invalid_options("meta.k8s.io", options_kind, "", &[error]));
             }
         };
-        Ok(WriteOptions { dry_run: self.dry_run()?, field_validation, trusted: false })
+        let manager = match self.get("fieldManager") {
+            Some(manager) => {
+                let refused = |error| status::invalid_options("meta.k8s.io", options_kind, "", &[error]);
+                check_manager(manager).map_err(refused)?;
+                manager.to_owned()
+            }
+            None => program(user_agent),
+        };
+        Ok(WriteOptions { dry_run: self.dry_run(options_kind)?, field_validation, trusted: false, manager })
     }
 
     /// The options of a deletion, as far as the query states them.
     pub(crate) fn delete_options(&self) -> Result<DeleteOptions, Status> {
         Ok(DeleteOptions {
-            dry_run: self.dry_run()?,
+            dry_run: self.dry_run("DeleteOptions")?,
             grace_period_seconds: self.number("gracePeriodSeconds")?,
             propagation: propagation(self.get("propagationPolicy"), self.get("orphanDependents"))?,
             uid: None,
             revision: None,
         })
     }
+}
+
+/// How long the name of a field manager may be.
+const MANAGER_BYTES_MAX: usize = 128;
+
+fn is_printable(letter: char) -> bool {
+    letter == ' ' || !(letter.is_control() || letter.is_whitespace())
+}
+
+fn check_manager(manager: &str) -> Result<(), FieldError> {
+    if manager.len() > MANAGER_BYTES_MAX {
+        return Err(FieldError::too_long("fieldManager", MANAGER_BYTES_MAX));
+    }
+    match manager.char_indices().find(|(_, letter)| !is_printable(*letter)) {
+        None => Ok(()),
+        Some((position, letter)) => {
+            let detail = format!("invalid character U+{:04X} (at position {position})", u32::from(letter));
+            Err(FieldError::invalid("fieldManager", manager, detail))
+        }
+    }
+}
+
+/// The name of the program in a `User-Agent`: what stands before its version.
+fn program(user_agent: &str) -> String {
+    let name = user_agent.split('/').next().unwrap_or_default();
+    let mut program = String::new();
+    for letter in name.chars().filter(|letter| is_printable(*letter)) {
+        if program.len() + letter.len_utf8() > MANAGER_BYTES_MAX {
+            break;
+        }
+        program.push(letter);
+    }
+    if program.is_empty() { "unknown".to_owned() } else { program }
 }
 
 /// A propagation policy, or its older form.

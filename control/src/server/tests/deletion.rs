@@ -150,7 +150,7 @@ async fn namespaces_end_empty() {
     let server = Server::start().await;
     let namespace = json!({ "metadata": { "name": "team" } });
     let (_, created) = server.json("POST /api/v1/namespaces", namespace).await;
-    expect![[r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","labels":{"kubernetes.io/metadata.name":"team"},"name":"team","resourceVersion":"1048579","uid":"uid-3"},"spec":{"finalizers":["kubernetes"]},"status":{"phase":"Active"}}"#]].assert_eq(&created.to_string());
+    expect![[r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","labels":{"kubernetes.io/metadata.name":"team"},"managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:labels":{".":{},"f:kubernetes.io/metadata.name":{}}},"f:spec":{"f:finalizers":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"team","resourceVersion":"1048579","uid":"uid-3"},"spec":{"finalizers":["kubernetes"]},"status":{"phase":"Active"}}"#]].assert_eq(&created.to_string());
     check(
         &server,
         "DELETE /api/v1/namespaces/default",

@@ -154,7 +154,7 @@ async fn tables_have_columns_once() {
     let mut watch = Frames::open(&server, &format!("{MAPS}?watch=true"), accept).await;
     let first = watch.next().await.unwrap();
     assert_eq!(first["object"]["columnDefinitions"][0]["name"], "Name");
-    expect![[r#"{"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"1048580"},"rows":[{"cells":["b",1,"0s"],"object":{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","name":"b","namespace":"default","resourceVersion":"1048580","uid":"uid-4"}}}]},"type":"ADDED"}"#]].assert_eq(&watch.next().await.unwrap().to_string());
+    expect![[r#"{"object":{"apiVersion":"meta.k8s.io/v1","columnDefinitions":null,"kind":"Table","metadata":{"resourceVersion":"1048580"},"rows":[{"cells":["b",1,"0s"],"object":{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"b","namespace":"default","resourceVersion":"1048580","uid":"uid-4"}}}]},"type":"ADDED"}"#]].assert_eq(&watch.next().await.unwrap().to_string());
 }
 
 #[tokio::test]

@@ -20,11 +20,11 @@ async fn an_object_is_stamped_once() {
     object["metadata"]["uid"] = "mine".into();
     object["metadata"]["creationTimestamp"] = "2001-01-01T00:00:00Z".into();
     object["metadata"]["deletionTimestamp"] = "2001-01-01T00:00:00Z".into();
-    expect![[r#"201 {"apiVersion":"v1","data":{"a":"b"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","name":"c1","namespace":"default","resourceVersion":"1048579","uid":"uid-3"}}"#]].assert_eq(&server.shown(&format!("POST {MAPS}"), object.clone()).await);
+    expect![[r#"201 {"apiVersion":"v1","data":{"a":"b"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"c1","namespace":"default","resourceVersion":"1048579","uid":"uid-3"}}"#]].assert_eq(&server.shown(&format!("POST {MAPS}"), object.clone()).await);
     object["data"]["a"] = "c".into();
     object["metadata"]["uid"] = Value::Null;
-    expect![[r#"200 {"apiVersion":"v1","data":{"a":"c"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","name":"c1","namespace":"default","resourceVersion":"1048580","uid":"uid-3"}}"#]].assert_eq(&server.shown(&format!("PUT {MAPS}/c1"), object).await);
-    expect![[r#"200 {"apiVersion":"v1","data":{"a":"c"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","name":"c1","namespace":"default","resourceVersion":"1048580","uid":"uid-3"}}"#]].assert_eq(&server.shown(&format!("GET {MAPS}/c1"), Value::Null).await);
+    expect![[r#"200 {"apiVersion":"v1","data":{"a":"c"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"c1","namespace":"default","resourceVersion":"1048580","uid":"uid-3"}}"#]].assert_eq(&server.shown(&format!("PUT {MAPS}/c1"), object).await);
+    expect![[r#"200 {"apiVersion":"v1","data":{"a":"c"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"c1","namespace":"default","resourceVersion":"1048580","uid":"uid-3"}}"#]].assert_eq(&server.shown(&format!("GET {MAPS}/c1"), Value::Null).await);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn names_are_generated() {
 async fn dry_runs_write_nothing() {
     let server = Server::start().await;
     let before = server.app.objects.store().snapshot().revision();
-    expect![[r#"201 {"apiVersion":"v1","data":{"a":"b"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","name":"c1","namespace":"default","uid":"uid-3"}}"#]].assert_eq(&server.shown(&format!("POST {MAPS}?dryRun=All"), config_map("c1", "b")).await);
+    expect![[r#"201 {"apiVersion":"v1","data":{"a":"b"},"kind":"ConfigMap","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"c1","namespace":"default","uid":"uid-3"}}"#]].assert_eq(&server.shown(&format!("POST {MAPS}?dryRun=All"), config_map("c1", "b")).await);
     check(&server, &format!("GET {MAPS}/c1"), Value::Null, expect![[r#"404 configmaps "c1" not found"#]]).await;
     check(
         &server,
@@ -283,20 +283,30 @@ async fn one_object_has_many_shapes() {
         shown.push_str(&format!("{code} {text}\n"));
     }
     expect![[r#"
-        200 {"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","name":"c1","namespace":"default","resourceVersion":"1048579","uid":"uid-3"}}
+        200 {"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"c1","namespace":"default","resourceVersion":"1048579","uid":"uid-3"}}
         200 apiVersion: v1
         data:
           a: b
         kind: ConfigMap
         metadata:
           creationTimestamp: "2026-11-21T10:00:00Z"
+          managedFields:
+          - apiVersion: v1
+            fieldsType: FieldsV1
+            fieldsV1:
+              "f:data":
+                ".": {}
+                "f:a": {}
+            manager: unknown
+            operation: Update
+            time: "2026-11-21T10:00:00Z"
           name: c1
           namespace: default
           resourceVersion: "1048579"
           uid: uid-3
 
-        200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"1048579","creationTimestamp":"2026-11-21T10:00:00Z","name":"c1","namespace":"default","uid":"uid-3"},"data":{"a":"b"}}
-        200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"1048579","creationTimestamp":"2026-11-21T10:00:00Z","name":"c1","namespace":"default","uid":"uid-3"},"data":{"a":"b"}}
+        200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"1048579","creationTimestamp":"2026-11-21T10:00:00Z","managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"c1","namespace":"default","uid":"uid-3"},"data":{"a":"b"}}
+        200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"resourceVersion":"1048579","creationTimestamp":"2026-11-21T10:00:00Z","managedFields":[{"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:a":{}}},"manager":"unknown","operation":"Update","time":"2026-11-21T10:00:00Z"}],"name":"c1","namespace":"default","uid":"uid-3"},"data":{"a":"b"}}
     "#]].assert_eq(&shown);
     let table = [("accept", "application/json;as=Table;g=meta.k8s.io;v=v1")];
     let (_, text) = server.text(&line, &table, "").await;
