@@ -52,7 +52,7 @@ pub enum NameRule {
 pub struct Column {
     /// The heading.
     pub name: &'static str,
-    /// The type of the cell: `string`, `integer` or `date`.
+    /// The type of the cell: `string`, `integer`, `boolean` or `date`.
     pub kind: &'static str,
     /// `name` for the column that identifies the row, otherwise empty.
     pub format: &'static str,
@@ -83,6 +83,16 @@ impl Column {
         cell: fn(&Value, Timestamp) -> Value,
     ) -> Column {
         Column { name, kind: "integer", format: "", description, priority, cell }
+    }
+
+    /// A column of yes and no.
+    pub(crate) const fn boolean(
+        name: &'static str,
+        priority: i32,
+        description: &'static str,
+        cell: fn(&Value, Timestamp) -> Value,
+    ) -> Column {
+        Column { name, kind: "boolean", format: "", description, priority, cell }
     }
 }
 
@@ -117,6 +127,8 @@ pub struct Kind {
     pub name_rule: NameRule,
     /// The index tags of an object: `PATH=VALUE` for every field selector that watchers use a lot.
     pub tags: fn(&Value) -> Vec<String>,
+    /// Whether objects ask for something to be done that no controller of this version does; who creates one is told.
+    pub awaits_controller: bool,
     /// Whether a client may set `status` when it creates an object.
     pub(crate) status_on_create: bool,
     pub(crate) default: fn(&mut Value),

@@ -5,12 +5,17 @@
 mod cells;
 mod check;
 mod config_map;
+mod controller_revision;
+mod cron_job;
+mod daemon_set;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
 mod event;
+mod horizontal_pod_autoscaler;
 mod ingress;
 pub mod ingress_class;
+mod job;
 mod lease;
 mod limit_range;
 pub(crate) mod metadata;
@@ -19,13 +24,18 @@ mod node;
 mod persistent_volume;
 mod persistent_volume_claim;
 pub mod pod;
+mod pod_disruption_budget;
+mod pod_template;
+pub mod priority_class;
 mod replica_set;
 mod resource_list;
 mod resource_quota;
+mod runtime_class;
 mod sealed_data;
 mod secret;
 mod service;
 mod service_account;
+mod stateful_set;
 pub mod storage;
 pub mod storage_class;
 mod workload;
@@ -72,6 +82,26 @@ pub static RESOURCE_QUOTA: Kind = resource_quota::KIND;
 pub static INGRESS_CLASS: Kind = ingress_class::KIND;
 /// Storage classes.
 pub static STORAGE_CLASS: Kind = storage_class::KIND;
+/// Pod templates that belong to no workload.
+pub static POD_TEMPLATE: Kind = pod_template::KIND;
+/// Stateful sets.
+pub static STATEFUL_SET: Kind = stateful_set::KIND;
+/// Daemon sets.
+pub static DAEMON_SET: Kind = daemon_set::KIND;
+/// Controller revisions: what stateful sets and daemon sets were.
+pub static CONTROLLER_REVISION: Kind = controller_revision::KIND;
+/// Jobs.
+pub static JOB: Kind = job::KIND;
+/// Cron jobs.
+pub static CRON_JOB: Kind = cron_job::KIND;
+/// Horizontal pod autoscalers.
+pub static HORIZONTAL_POD_AUTOSCALER: Kind = horizontal_pod_autoscaler::KIND;
+/// Pod disruption budgets.
+pub static POD_DISRUPTION_BUDGET: Kind = pod_disruption_budget::KIND;
+/// Priority classes.
+pub static PRIORITY_CLASS: Kind = priority_class::KIND;
+/// Runtime classes.
+pub static RUNTIME_CLASS: Kind = runtime_class::KIND;
 
 /// All kinds, in the order in which discovery lists them within a group.
 pub static ALL: &[&Kind] = &[
@@ -84,16 +114,26 @@ pub static ALL: &[&Kind] = &[
     &PERSISTENT_VOLUME_CLAIM,
     &PERSISTENT_VOLUME,
     &POD,
+    &POD_TEMPLATE,
     &RESOURCE_QUOTA,
     &SECRET,
     &SERVICE_ACCOUNT,
     &SERVICE,
+    &CONTROLLER_REVISION,
+    &DAEMON_SET,
     &DEPLOYMENT,
     &REPLICA_SET,
+    &STATEFUL_SET,
+    &HORIZONTAL_POD_AUTOSCALER,
+    &CRON_JOB,
+    &JOB,
     &LEASE,
     &ENDPOINT_SLICE,
     &INGRESS_CLASS,
     &INGRESS,
+    &RUNTIME_CLASS,
+    &POD_DISRUPTION_BUDGET,
+    &PRIORITY_CLASS,
     &STORAGE_CLASS,
 ];
 

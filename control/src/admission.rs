@@ -7,11 +7,14 @@ use coracle_api::status::Status;
 use coracle_store::Snapshot;
 use serde_json::Value;
 
+mod awaited_controller;
 mod default_class;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_fields;
+mod priority;
 pub(crate) mod resource_quota;
+mod runtime_class;
 mod service_account;
 
 /// What a step may know besides the object.
@@ -26,9 +29,17 @@ pub(crate) struct Attributes<'a> {
 type CreateStep = fn(&Attributes<'_>, &mut Value, &mut Vec<String>) -> Result<(), Status>;
 type UpdateStep = fn(&Attributes<'_>, &Value, &mut Value) -> Result<(), Status>;
 
-const CREATE: &[CreateStep] =
-    &[namespace_lifecycle::admit, limit_ranger::admit, service_account::admit, default_class::admit, pod_fields::admit];
-const UPDATE: &[UpdateStep] = &[pod_fields::admit_update];
+const CREATE: &[CreateStep] = &[
+    namespace_lifecycle::admit,
+    limit_ranger::admit,
+    service_account::admit,
+    priority::admit,
+    runtime_class::admit,
+    default_class::admit,
+    pod_fields::admit,
+    awaited_controller::admit,
+];
+const UPDATE: &[UpdateStep] = &[priority::admit_update, pod_fields::admit_update];
 
 /// Passes a new, defaulted object through the chain.
 pub(crate) fn admit_create(

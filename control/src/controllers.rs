@@ -29,7 +29,7 @@ pub(crate) mod harness;
 /// What a controller is asked to look at. The order is the order within a turn.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// The namespaces every cluster has.
+    /// The namespaces and priority classes every cluster has.
     Bootstrap,
     /// A namespace, by name.
     Namespace(Arc<str>),

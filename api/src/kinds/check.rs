@@ -11,6 +11,8 @@ pub(crate) type Errors = Vec<FieldError>;
 /// A rule for text: returns what is wrong with it.
 pub(crate) type Rule = fn(&str) -> Vec<String>;
 
+const PERCENT_RULE: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or \
+    '93%', regex used for validation is '[0-9]+%')";
 pub(crate) const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
 
 /// The string under a field, or the empty string.
@@ -78,6 +80,42 @@ pub(crate) fn port_or_name(errors: &mut Errors, path: &str, value: &Value) {
 pub(crate) fn not_negative(errors: &mut Errors, path: &str, number: Option<i64>) {
     if let Some(number) = number.filter(|number| *number < 0) {
         errors.push(FieldError::invalid(path, number, NOT_NEGATIVE));
+    }
+}
+
+/// Several numbers of the object at `path` that may not be negative.
+pub(crate) fn none_negative(errors: &mut Errors, path: &str, object: &Value, fields: &[&str]) {
+    for field in fields {
+        not_negative(errors, &format!("{path}.{field}"), object::i64_at(object, &[field]));
+    }
+}
+
+/// A count or a percentage; returns the number of `3` or `25%`.
+pub(crate) fn count_or_percent(errors: &mut Errors, path: &str, value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => {
+            not_negative(errors, path, number.as_i64());
+            number.as_i64()
+        }
+        Value::String(text) => {
+            let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = digits.and_then(|digits| digits.parse().ok());
+            if number.is_none() {
+                errors.push(FieldError::invalid(path, text.as_str(), PERCENT_RULE));
+            }
+            number
+        }
+        other => {
+            errors.push(FieldError::invalid(path, other.clone(), "must be an integer or percentage (e.g '5%%')"));
+            None
+        }
+    }
+}
+
+/// A percentage, where it is one, of at most 100; `number` is what [`count_or_percent`] found.
+pub(crate) fn at_most_all(errors: &mut Errors, path: &str, value: &Value, number: Option<i64>) {
+    if value.is_string() && number.is_some_and(|percent| percent > 100) {
+        errors.push(FieldError::invalid(path, value.clone(), "must not be greater than 100%"));
     }
 }
 

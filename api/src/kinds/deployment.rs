@@ -10,8 +10,6 @@ use crate::object;
 use crate::validation::FieldError;
 
 const ROLLING_UPDATE: &str = "RollingUpdate";
-const PERCENT_RULE: &str = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or \
-    '93%', regex used for validation is '[0-9]+%')";
 
 pub(crate) const KIND: Kind = Kind {
     group: "apps",
@@ -28,10 +26,11 @@ pub(crate) const KIND: Kind = Kind {
     fields: &[],
     name_rule: NameRule::Dns1123Subdomain,
     tags,
+    awaits_controller: false,
     status_on_create: false,
     default,
     validate,
-    validate_update,
+    validate_update: workload::validate_update,
 };
 
 const COLUMNS: &[Column] = &[
@@ -50,8 +49,8 @@ const COLUMNS: &[Column] = &[
         available,
     ),
     cells::AGE,
-    Column::string("Containers", 1, "Names of each container in the template.", containers),
-    Column::string("Images", 1, "Images referenced by each container in the template.", images),
+    workload::CONTAINERS,
+    workload::IMAGES,
     Column::string(
         "Selector",
         1,
@@ -75,14 +74,6 @@ fn available(object: &Value, _: Timestamp) -> Value {
     cells::number(object, &["status", "availableReplicas"])
 }
 
-fn containers(object: &Value, _: Timestamp) -> Value {
-    workload::container_names(object)
-}
-
-fn images(object: &Value, _: Timestamp) -> Value {
-    workload::container_images(object)
-}
-
 fn selector(object: &Value, _: Timestamp) -> Value {
     workload::selector_text(object).into()
 }
@@ -92,8 +83,7 @@ fn tags(_: &Value) -> Vec<String> {
 }
 
 fn default(object: &mut Value) {
-    let spec = object::child_mut(object, "spec");
-    default::set(spec, "replicas", 1);
+    let spec = workload::default_replicated(object);
     default::set(spec, "revisionHistoryLimit", 10);
     default::set(spec, "progressDeadlineSeconds", 600);
     default::set(spec, "strategy", json!({}));
@@ -107,12 +97,11 @@ fn default(object: &mut Value) {
             default::set(rolling, "maxSurge", "25%");
         }
     }
-    default::template(spec);
     object::child_mut(object, "status");
 }
 
 fn validate(object: &Value, errors: &mut Vec<FieldError>) {
-    workload::validate(object, errors);
+    workload::validate_replicated(object, errors);
     strategy(object, errors);
     let number = |field| object::i64_at(object, &["spec", field]);
     check::not_negative(errors, "spec.revisionHistoryLimit", number("revisionHistoryLimit"));
@@ -148,38 +137,11 @@ fn strategy(object: &Value, errors: &mut Vec<FieldError>) {
 
 fn rolling_update(rolling: &Value, path: &str, errors: &mut Vec<FieldError>) {
     let unavailable_path = format!("{path}.maxUnavailable");
-    let unavailable = count_or_percent(&rolling["maxUnavailable"], &unavailable_path, errors);
-    let surge = count_or_percent(&rolling["maxSurge"], &format!("{path}.maxSurge"), errors);
-    let value = rolling["maxUnavailable"].clone();
+    let value = &rolling["maxUnavailable"];
+    let unavailable = check::count_or_percent(errors, &unavailable_path, value);
+    let surge = check::count_or_percent(errors, &format!("{path}.maxSurge"), &rolling["maxSurge"]);
     if unavailable == Some(0) && surge == Some(0) {
-        errors.push(FieldError::invalid(unavailable_path, value, "may not be 0 when `maxSurge` is 0"));
-    } else if value.is_string() && unavailable.is_some_and(|percent| percent > 100) {
-        errors.push(FieldError::invalid(unavailable_path, value, "must not be greater than 100%"));
+        errors.push(FieldError::invalid(&unavailable_path, value.clone(), "may not be 0 when `maxSurge` is 0"));
     }
-}
-
-/// The number of `3` or `25%`.
-fn count_or_percent(value: &Value, path: &str, errors: &mut Vec<FieldError>) -> Option<i64> {
-    match value {
-        Value::Number(number) => {
-            check::not_negative(errors, path, number.as_i64());
-            number.as_i64()
-        }
-        Value::String(text) => {
-            let digits = text.strip_suffix('%').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-            let number = digits.and_then(|digits| digits.parse().ok());
-            if number.is_none() {
-                errors.push(FieldError::invalid(path, text.as_str(), PERCENT_RULE));
-            }
-            number
-        }
-        other => {
-            errors.push(FieldError::invalid(path, other.clone(), "must be an integer or percentage (e.g '5%%')"));
-            None
-        }
-    }
-}
-
-fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
-    workload::validate_update(new, old, errors);
+    check::at_most_all(errors, &unavailable_path, value, unavailable);
 }

@@ -23,6 +23,7 @@ pub(crate) const KIND: Kind = Kind {
     fields: &["status.phase"],
     name_rule: NameRule::Dns1123Label,
     tags,
+    awaits_controller: false,
     status_on_create: false,
     default,
     validate,

@@ -3,7 +3,7 @@
 mod columns;
 mod container;
 pub(crate) mod default;
-mod resources;
+pub(crate) mod resources;
 mod unsupported;
 mod update;
 pub(crate) mod validate;
@@ -40,11 +40,23 @@ pub(crate) const KIND: Kind = Kind {
     ],
     name_rule: NameRule::Dns1123Subdomain,
     tags,
+    awaits_controller: false,
     status_on_create: false,
     default: default::pod,
     validate,
     validate_update: update::validate,
 };
+
+/// Where the pod spec lies in the objects of a kind; `None` for kinds that describe no pods.
+pub fn spec_path(kind: &Kind) -> Option<&'static [&'static str]> {
+    match kind.kind {
+        "Pod" => Some(&["spec"]),
+        "PodTemplate" => Some(&["template", "spec"]),
+        "DaemonSet" | "Deployment" | "Job" | "ReplicaSet" | "StatefulSet" => Some(&["spec", "template", "spec"]),
+        "CronJob" => Some(&["spec", "jobTemplate", "spec", "template", "spec"]),
+        _ => None,
+    }
+}
 
 fn tags(object: &Value) -> Vec<String> {
     vec![format!("spec.nodeName={}", object::str_at(object, &["spec", "nodeName"]).unwrap_or_default())]

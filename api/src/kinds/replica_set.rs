@@ -7,7 +7,6 @@ use crate::kind::{Column, Kind, NameRule, Subresource};
 use crate::kinds::pod::default;
 use crate::kinds::{cells, workload};
 use crate::object;
-use crate::validation::FieldError;
 
 pub(crate) const KIND: Kind = Kind {
     group: "apps",
@@ -24,10 +23,11 @@ pub(crate) const KIND: Kind = Kind {
     fields: &["status.replicas"],
     name_rule: NameRule::Dns1123Subdomain,
     tags,
+    awaits_controller: false,
     status_on_create: false,
     default,
-    validate,
-    validate_update,
+    validate: workload::validate_replicated,
+    validate_update: workload::validate_update,
 };
 
 const COLUMNS: &[Column] = &[
@@ -49,8 +49,8 @@ const COLUMNS: &[Column] = &[
     ),
     Column::integer("Ready", 0, "The number of ready replicas for this replica set.", ready),
     cells::AGE,
-    Column::string("Containers", 1, "Names of each container in the template.", containers),
-    Column::string("Images", 1, "Images referenced by each container in the template.", images),
+    workload::CONTAINERS,
+    workload::IMAGES,
     Column::string(
         "Selector",
         1,
@@ -58,7 +58,7 @@ const COLUMNS: &[Column] = &[
         defaulted to the labels present on the pod template. Label keys and values that must match in order to be \
         controlled by this replica set. More info: \
         https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors",
-        selector,
+        workload::selector_or_none,
     ),
 ];
 
@@ -74,36 +74,11 @@ fn ready(object: &Value, _: Timestamp) -> Value {
     cells::number(object, &["status", "readyReplicas"])
 }
 
-fn containers(object: &Value, _: Timestamp) -> Value {
-    workload::container_names(object)
-}
-
-fn images(object: &Value, _: Timestamp) -> Value {
-    workload::container_images(object)
-}
-
-fn selector(object: &Value, _: Timestamp) -> Value {
-    match workload::selector_text(object) {
-        text if text.is_empty() => cells::NONE.into(),
-        text => text.into(),
-    }
-}
-
 fn tags(_: &Value) -> Vec<String> {
     Vec::new()
 }
 
 fn default(object: &mut Value) {
-    let spec = object::child_mut(object, "spec");
-    default::set(spec, "replicas", 1);
-    default::template(spec);
+    workload::default_replicated(object);
     default::set(object::child_mut(object, "status"), "replicas", 0);
-}
-
-fn validate(object: &Value, errors: &mut Vec<FieldError>) {
-    workload::validate(object, errors);
-}
-
-fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
-    workload::validate_update(new, old, errors);
 }

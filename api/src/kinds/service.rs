@@ -28,6 +28,7 @@ pub(crate) const KIND: Kind = Kind {
     fields: &["spec.clusterIP", "spec.type"],
     name_rule: NameRule::Dns1035Label,
     tags,
+    awaits_controller: false,
     status_on_create: false,
     default,
     validate,

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::SelectorError;
 
+/// Fields that are selected by another name than they have, and what they read as where they are missing.
+const RENAMED: &[(&str, &str, &str)] = &[("status.successful", "status.succeeded", "0")];
+
 /// One term of a field selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldTerm {
@@ -71,8 +74,10 @@ impl FieldSelector {
     /// Whether an object's fields match.
     pub fn matches(&self, object: &Value) -> bool {
         self.terms.iter().all(|term| {
-            let value = term.path.split('.').try_fold(object, |value, field| value.get(field)).map(text);
-            (value.unwrap_or_default() == term.value.as_str()) != term.is_negated
+            let renamed = RENAMED.iter().find(|(name, ..)| *name == term.path);
+            let (path, missing) = renamed.map_or((term.path.as_str(), ""), |(_, path, missing)| (path, missing));
+            let value = path.split('.').try_fold(object, |value, field| value.get(field)).map(text);
+            (value.as_deref().unwrap_or(missing) == term.value.as_str()) != term.is_negated
         })
     }
 }

@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 
 use crate::{kind_of, object, prepared};
 
-fn check(manifest: &str, expected: Expect) {
+pub(crate) fn check(manifest: &str, expected: Expect) {
     let prepared = prepared(manifest);
     expected.assert_eq(&yaml::to_yaml(&prepared));
     let mut again = prepared.clone();

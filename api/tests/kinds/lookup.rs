@@ -26,6 +26,14 @@ fn people_name_kinds_in_many_ways() {
         "secret",
         "lease",
         "endpointslices",
+        "sts",
+        "ds",
+        "job",
+        "cj",
+        "hpa",
+        "pdb",
+        "pc",
+        "podtemplate",
         "pods.apps",
         "horses",
         "",
@@ -53,6 +61,14 @@ fn people_name_kinds_in_many_ways() {
         secret: secrets
         lease: leases.coordination.k8s.io
         endpointslices: endpointslices.discovery.k8s.io
+        sts: statefulsets.apps
+        ds: daemonsets.apps
+        job: jobs.batch
+        cj: cronjobs.batch
+        hpa: horizontalpodautoscalers.autoscaling
+        pdb: poddisruptionbudgets.policy
+        pc: priorityclasses.scheduling.k8s.io
+        podtemplate: podtemplates
         pods.apps: -
         horses: -
         : -"#]]
@@ -97,20 +113,30 @@ fn the_table_of_kinds() {
         persistentvolumeclaims v1 PersistentVolumeClaim persistentvolumeclaims/ns/name [pvc] [status]
         persistentvolumes v1 PersistentVolume persistentvolumes/name [pv] [status]
         pods v1 Pod pods/ns/name [po] [status,log,binding,eviction]
+        podtemplates v1 PodTemplate podtemplates/ns/name [] []
         resourcequotas v1 ResourceQuota resourcequotas/ns/name [quota] [status]
         secrets v1 Secret secrets/ns/name [] []
         serviceaccounts v1 ServiceAccount serviceaccounts/ns/name [sa] []
         services v1 Service services/ns/name [svc] [status]
+        controllerrevisions.apps apps/v1 ControllerRevision controllerrevisions.apps/ns/name [] []
+        daemonsets.apps apps/v1 DaemonSet daemonsets.apps/ns/name [ds] [status]
         deployments.apps apps/v1 Deployment deployments.apps/ns/name [deploy] [status,scale]
         replicasets.apps apps/v1 ReplicaSet replicasets.apps/ns/name [rs] [status,scale]
+        statefulsets.apps apps/v1 StatefulSet statefulsets.apps/ns/name [sts] [status,scale]
+        horizontalpodautoscalers.autoscaling autoscaling/v2 HorizontalPodAutoscaler horizontalpodautoscalers.autoscaling/ns/name [hpa] [status]
+        cronjobs.batch batch/v1 CronJob cronjobs.batch/ns/name [cj] [status]
+        jobs.batch batch/v1 Job jobs.batch/ns/name [] [status]
         leases.coordination.k8s.io coordination.k8s.io/v1 Lease leases.coordination.k8s.io/ns/name [] []
         endpointslices.discovery.k8s.io discovery.k8s.io/v1 EndpointSlice endpointslices.discovery.k8s.io/ns/name [] []
-        ingressclasses.networking.k8s.io networking.k8s.io/v1 IngressClass ingressclasses.networking.k8s.io/name [] []
         ingresses.networking.k8s.io networking.k8s.io/v1 Ingress ingresses.networking.k8s.io/ns/name [ing] [status]
+        runtimeclasses.node.k8s.io node.k8s.io/v1 RuntimeClass runtimeclasses.node.k8s.io/name [] []
+        poddisruptionbudgets.policy policy/v1 PodDisruptionBudget poddisruptionbudgets.policy/ns/name [pdb] [status]
+        priorityclasses.scheduling.k8s.io scheduling.k8s.io/v1 PriorityClass priorityclasses.scheduling.k8s.io/name [pc] []
         storageclasses.storage.k8s.io storage.k8s.io/v1 StorageClass storageclasses.storage.k8s.io/name [sc] []"#]]
     .assert_eq(&lines.join("\n"));
     let all: Vec<&str> = kinds::in_category("all").map(|kind| kind.plural).collect();
-    expect!["pods services deployments replicasets"].assert_eq(&all.join(" "));
+    expect!["pods services daemonsets deployments replicasets statefulsets horizontalpodautoscalers cronjobs jobs"]
+        .assert_eq(&all.join(" "));
 }
 
 #[test]
@@ -141,6 +167,15 @@ fn tags_follow_what_watchers_ask_for() {
     };
     expect!["spec.nodeName=n1"].assert_eq(&tags("{apiVersion: v1, kind: Pod, spec: {nodeName: n1}}"));
     expect!["spec.nodeName="].assert_eq(&tags("{apiVersion: v1, kind: Pod, spec: {}}"));
+    expect!["globalDefault=true"]
+        .assert_eq(&tags("{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, globalDefault: true}"));
     expect!["involvedObject.name=web involvedObject.uid=u1"]
         .assert_eq(&tags("{apiVersion: v1, kind: Event, involvedObject: {name: web, uid: u1, kind: Pod}}"));
+}
+
+#[test]
+fn who_asks_for_what_nobody_does_is_told() {
+    let names: Vec<&str> = kinds::ALL.iter().filter(|kind| kind.awaits_controller).map(|kind| kind.kind).collect();
+    expect!["DaemonSet StatefulSet HorizontalPodAutoscaler CronJob Job PodDisruptionBudget"]
+        .assert_eq(&names.join(" "));
 }

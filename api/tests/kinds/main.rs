@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "these are tables of tests")]
 
+mod batch;
 mod defaults;
 mod lookup;
 mod pods;
+mod policies;
 mod resources;
+mod sets;
 mod tables;
 mod unsupported;
 mod updates;

@@ -20,9 +20,16 @@ fn now() -> Timestamp {
     "2026-11-21T01:49:51Z".parse().unwrap()
 }
 
+/// The kinds of which no API server's Table was taken.
+const UNSEEN: &[&Kind] = &[&kinds::POD_TEMPLATE];
+
+fn seen() -> impl Iterator<Item = &'static Kind> {
+    kinds::ALL.iter().copied().filter(|kind| !UNSEEN.contains(kind))
+}
+
 #[test]
 fn columns_equal_the_goldens() {
-    for kind in kinds::ALL {
+    for kind in seen() {
         let (ours, theirs) = (table::column_definitions(kind), golden(kind)["columnDefinitions"].clone());
         assert_eq!(pretty(&ours), pretty(&theirs), "{}", kind.plural);
     }
@@ -41,6 +48,8 @@ const CONTENT: &[(&str, &str, &str)] = &[
         "d1",
         "spec: {replicas: 2, selector: {matchLabels: {app: d1}}, template: {spec: {containers: [{name: c, image: x}]}}}",
     ),
+    ("priorityclasses", "system-cluster-critical", "value: 2000000000"),
+    ("priorityclasses", "system-node-critical", "{value: 2000001000, globalDefault: false}"),
     (
         "services",
         "kubernetes",
@@ -56,7 +65,7 @@ const CONTENT: &[(&str, &str, &str)] = &[
 
 #[test]
 fn rows_equal_the_goldens() {
-    for kind in kinds::ALL {
+    for kind in seen() {
         let golden = golden(kind);
         let rows = golden["rows"].as_array().into_iter().flatten();
         let objects: Vec<Value> = rows
@@ -115,7 +124,7 @@ fn cells(manifest: &str) -> String {
     named.collect::<Vec<_>>().join(" ")
 }
 
-fn check(manifest: &str, expected: Expect) {
+pub(crate) fn check(manifest: &str, expected: Expect) {
     expected.assert_eq(&cells(manifest));
 }
 

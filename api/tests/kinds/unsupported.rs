@@ -3,10 +3,11 @@
 use coracle_api::kinds::pod::unsupported_fields;
 use expect_test::{Expect, expect};
 
-use crate::prepared;
+use crate::{kind_of, prepared};
 
 fn check(manifest: &str, expected: Expect) {
-    let errors = unsupported_fields(&prepared(manifest));
+    let object = prepared(manifest);
+    let errors = unsupported_fields(kind_of(&object), &object);
     expected.assert_eq(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
 }
 
@@ -50,4 +51,15 @@ fn templates() {
         "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}, spec: {template: {spec: {volumes: [{name: a}], containers: [{name: c}]}}}}",
         expect!["spec.template.spec.volumes: Forbidden: volumes are not supported by this version of Coracle"],
     );
+    check(
+        "{apiVersion: v1, kind: PodTemplate, metadata: {name: t}, template: {spec: {volumes: [{name: a}], containers: [{name: c}]}}}",
+        expect!["template.spec.volumes: Forbidden: volumes are not supported by this version of Coracle"],
+    );
+    check(
+        "{apiVersion: batch/v1, kind: CronJob, metadata: {name: c}, spec: {jobTemplate: {spec: {template: {spec: {hostNetwork: true, containers: [{name: c}]}}}}}}",
+        expect![
+            "spec.jobTemplate.spec.template.spec.hostNetwork: Forbidden: the host's network is not supported by this version of Coracle"
+        ],
+    );
+    check("{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, spec: {volumes: [{name: a}]}}", expect![[""]]);
 }

@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use crate::{kind_of, object, prepared};
 
 /// The errors of replacing a manifest by itself with some fields merged over it.
-fn check(manifest: &str, change: &str, expected: Expect) {
+pub(crate) fn check(manifest: &str, change: &str, expected: Expect) {
     let old = prepared(manifest);
     let mut new = old.clone();
     coracle_api::patch::merge_patch(&mut new, &object(change));

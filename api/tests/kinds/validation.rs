@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use crate::{kind_of, prepared};
 
 /// Every error of a manifest, one a line.
-fn check(manifest: &str, expected: Expect) {
+pub(crate) fn check(manifest: &str, expected: Expect) {
     let object = prepared(manifest);
     let mut errors = Vec::new();
     kind_of(&object).validate(&object, &mut errors);

@@ -1,6 +1,7 @@
 //! Pods and pod templates that ask for what can't be given: refused where the meaning would change, else warned of.
 
-use coracle_api::kinds::{DEPLOYMENT, POD, REPLICA_SET, pod};
+use coracle_api::kind::Kind;
+use coracle_api::kinds::pod;
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use serde_json::Value;
@@ -8,41 +9,36 @@ use serde_json::Value;
 use super::Attributes;
 
 /// Fields of a pod's spec that have no meaning for a component, and do no harm.
-const IGNORED: &[&str] = &["tolerations", "securityContext", "priorityClassName", "dnsConfig", "imagePullSecrets"];
+const IGNORED: &[&str] = &["securityContext", "dnsConfig", "imagePullSecrets"];
 /// The same of a container.
 const IGNORED_IN_CONTAINER: &[&str] = &["securityContext", "stdin", "tty", "workingDir"];
 
 pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
-    if !has_pods(attributes) || attributes.trusted {
+    if attributes.trusted {
         return Ok(());
     }
-    let errors = pod::unsupported_fields(object);
+    let errors = pod::unsupported_fields(attributes.kind, object);
     if !errors.is_empty() {
         return Err(status::invalid(attributes.kind, attributes.name, &errors));
     }
-    warnings.extend(ignored(object));
+    warnings.extend(ignored(attributes.kind, object));
     Ok(())
 }
 
 pub(super) fn admit_update(attributes: &Attributes<'_>, old: &Value, new: &mut Value) -> Result<(), Status> {
-    if !has_pods(attributes) || attributes.trusted {
+    if attributes.trusted {
         return Ok(());
     }
-    let known = pod::unsupported_fields(old);
-    let errors: Vec<_> = pod::unsupported_fields(new).into_iter().filter(|error| !known.contains(error)).collect();
+    let known = pod::unsupported_fields(attributes.kind, old);
+    let mut errors = pod::unsupported_fields(attributes.kind, new);
+    errors.retain(|error| !known.contains(error));
     if errors.is_empty() { Ok(()) } else { Err(status::invalid(attributes.kind, attributes.name, &errors)) }
 }
 
-fn has_pods(attributes: &Attributes<'_>) -> bool {
-    [POD.kind, REPLICA_SET.kind, DEPLOYMENT.kind].contains(&attributes.kind.kind)
-}
-
-fn ignored(object: &Value) -> Vec<String> {
-    let (spec, path) = match object::get(object, &["spec", "template", "spec"]) {
-        Some(spec) => (Some(spec), "spec.template.spec"),
-        None => (object.get("spec"), "spec"),
-    };
-    let Some(spec) = spec else { return Vec::new() };
+fn ignored(kind: &Kind, object: &Value) -> Vec<String> {
+    let Some(path) = pod::spec_path(kind) else { return Vec::new() };
+    let Some(spec) = object::get(object, path) else { return Vec::new() };
+    let path = &path.join(".");
     let has = |value: &Value, field: &str| match value.get(field) {
         None | Some(Value::Null | Value::Bool(false)) => false,
         Some(Value::String(text)) => !text.is_empty(),

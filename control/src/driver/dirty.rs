@@ -55,6 +55,9 @@ fn mark_other(object: &Object, new: Option<&Object>, dirty: &mut Dirty) {
                 dirty.insert(Key::Bootstrap);
             }
         }
+        "PriorityClass" if new.is_none() => {
+            dirty.insert(Key::Bootstrap);
+        }
         "ServiceAccount" | "ConfigMap" if matches!(&*meta.name, "default" | "kube-root-ca.crt") => {
             dirty.insert(Key::Namespace(meta.namespace.clone()));
         }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::kind::Kind;
 use crate::kinds::check::is_set;
 use crate::object;
 use crate::validation::FieldError;
@@ -34,12 +35,10 @@ const CONTAINER_FIELDS: &[(&str, &str)] = &[
     ("volumeDevices", "volumes are"),
 ];
 
-/// The fields of a pod, or of the pod template of a workload, that this version can't honour.
-pub fn unsupported_fields(object: &Value) -> Vec<FieldError> {
-    match object::get(object, &["spec", "template", "spec"]) {
-        Some(spec) => of_spec(spec, "spec.template.spec"),
-        None => object.get("spec").map_or_else(Vec::new, |spec| of_spec(spec, "spec")),
-    }
+/// The fields that this version can't honour in what an object says of pods.
+pub fn unsupported_fields(kind: &Kind, object: &Value) -> Vec<FieldError> {
+    let Some(path) = super::spec_path(kind) else { return Vec::new() };
+    object::get(object, path).map_or_else(Vec::new, |spec| of_spec(spec, &path.join(".")))
 }
 
 fn of_spec(spec: &Value, path: &str) -> Vec<FieldError> {

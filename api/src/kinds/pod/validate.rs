@@ -60,7 +60,8 @@ fn volumes<'a>(spec: &'a Value, path: &str, errors: &mut Errors) -> HashSet<&'a 
     names
 }
 
-fn tolerations(spec: &Value, path: &str, errors: &mut Errors) {
+/// Appends what is wrong with the tolerations of the object that lie at `path`.
+pub(crate) fn tolerations(spec: &Value, path: &str, errors: &mut Errors) {
     for (index, toleration) in object::list_at(spec, &["tolerations"]).iter().enumerate() {
         let path = |field: &str| format!("{path}[{index}].{field}");
         let [key, operator, value, effect] =

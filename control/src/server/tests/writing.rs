@@ -217,12 +217,12 @@ async fn pods_run_as_someone_and_ask_for_what_there_is() {
     let mut networked = pod("p3");
     networked["spec"]["hostNetwork"] = true.into();
     check(&server, &format!("POST {PODS}"), networked, expect![[r#"422 Pod "p3" is invalid: spec.hostNetwork: Forbidden: the host's network is not supported by this version of Coracle"#]]).await;
-    let mut tolerant = pod("p4");
-    tolerant["spec"]["tolerations"] = json!([{ "operator": "Exists" }]);
+    let mut resolving = pod("p4");
+    resolving["spec"]["dnsConfig"] = json!({ "nameservers": ["192.0.2.1"] });
     let response =
-        server.send(&format!("POST {PODS}"), &[("content-type", "application/json")], tolerant.to_string()).await;
+        server.send(&format!("POST {PODS}"), &[("content-type", "application/json")], resolving.to_string()).await;
     assert_eq!(response.status(), 201);
-    expect![[r#"299 - "spec.tolerations: has no effect here""#]]
+    expect![[r#"299 - "spec.dnsConfig: has no effect here""#]]
         .assert_eq(response.headers()["warning"].to_str().unwrap());
 }
 

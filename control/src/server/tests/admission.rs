@@ -1,0 +1,143 @@
+//! What creates and updates pass besides their kinds' own rules: priorities, runtime classes, kinds that nobody acts on.
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use crate::harness::{Server, pod};
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+const PRIORITIES: &str = "/apis/scheduling.k8s.io/v1/priorityclasses";
+const RUNTIMES: &str = "/apis/node.k8s.io/v1/runtimeclasses";
+const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/default/statefulsets";
+const JOBS: &str = "/apis/batch/v1/namespaces/default/jobs";
+
+fn priority_class(name: &str, value: i64, rest: Value) -> Value {
+    let mut class = json!({ "metadata": { "name": name }, "value": value });
+    class.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    class
+}
+
+fn pod_with(name: &str, spec: Value) -> Value {
+    let mut pod = pod(name);
+    pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    pod
+}
+
+fn template(restart_policy: &str) -> Value {
+    json!({
+        "metadata": { "labels": { "app": "a" } },
+        "spec": { "restartPolicy": restart_policy, "containers": [{ "name": "main", "image": "example.org/a:1" }] },
+    })
+}
+
+/// What became of a pod's fields, or why it was refused.
+async fn check_pod(server: &Server, spec: Value, fields: &[&str], expected: Expect) {
+    let (code, pod) = server.json(&format!("POST {PODS}?dryRun=All"), pod_with("p", spec)).await;
+    let shown = match pod.get("message") {
+        Some(message) => format!("{code} {}", message.as_str().unwrap()),
+        None => fields.iter().map(|field| format!("{field}={} ", pod["spec"][field])).collect(),
+    };
+    expected.assert_eq(shown.trim_end());
+}
+
+#[tokio::test]
+async fn pods_have_the_priority_of_their_class() {
+    const FIELDS: &[&str] = &["priorityClassName", "priority", "preemptionPolicy"];
+    let server = Server::start().await;
+    check_pod(&server, json!({}), FIELDS, expect![[""]]).await;
+    check_pod(&server, json!({ "priorityClassName": "high" }), FIELDS, expect![[""]]).await;
+    let high = priority_class("high", 1000, json!({ "preemptionPolicy": "Never" }));
+    expect!["201"].assert_eq(&server.outcome(&format!("POST {PRIORITIES}"), high).await);
+    check_pod(&server, json!({ "priorityClassName": "high" }), FIELDS, expect![[""]]).await;
+    check_pod(&server, json!({ "priorityClassName": "high", "priority": 1000 }), FIELDS, expect![[""]]).await;
+    check_pod(&server, json!({ "priorityClassName": "high", "priority": 7 }), FIELDS, expect![[""]]).await;
+    let preempting = json!({ "priorityClassName": "high", "preemptionPolicy": "PreemptLowerPriority" });
+    check_pod(&server, preempting, FIELDS, expect![[""]]).await;
+    check_pod(&server, json!({ "priority": 7 }), FIELDS, expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn one_class_is_the_default() {
+    let server = Server::start().await;
+    let is_default = json!({ "globalDefault": true });
+    let post = format!("POST {PRIORITIES}");
+    expect!["201"].assert_eq(&server.outcome(&post, priority_class("usual", 5, is_default.clone())).await);
+    check_pod(&server, json!({}), &["priorityClassName", "priority"], expect![[""]]).await;
+    expect![[""]].assert_eq(&server.outcome(&post, priority_class("other", 6, is_default.clone())).await);
+    expect!["201"].assert_eq(&server.outcome(&post, priority_class("other", 6, json!({}))).await);
+    expect![[""]].assert_eq(&server.outcome(&format!("PATCH {PRIORITIES}/other"), is_default.clone()).await);
+    expect!["200"].assert_eq(&server.outcome(&format!("PATCH {PRIORITIES}/usual"), is_default).await);
+}
+
+#[tokio::test]
+async fn a_pod_keeps_its_priority() {
+    let server = Server::start().await;
+    server.json(&format!("POST {PODS}"), pod("p")).await;
+    let late = priority_class("late", 5, json!({ "globalDefault": true }));
+    server.json(&format!("POST {PRIORITIES}"), late).await;
+    let (_, mut stored) = server.json(&format!("GET {PODS}/p"), Value::Null).await;
+    stored["metadata"]["labels"]["new"] = "yes".into();
+    for field in ["priority", "preemptionPolicy"] {
+        stored["spec"].as_object_mut().unwrap().remove(field);
+    }
+    let (code, updated) = server.json(&format!("PUT {PODS}/p"), stored).await;
+    expect![[""]].assert_eq(&format!("{code} {} {}", updated["spec"]["priority"], updated["spec"]["preemptionPolicy"]));
+}
+
+#[tokio::test]
+async fn pods_run_as_their_runtime_class_says() {
+    const FIELDS: &[&str] = &["overhead", "nodeSelector", "tolerations"];
+    let server = Server::start().await;
+    check_pod(&server, json!({ "runtimeClassName": "wasm" }), FIELDS, expect![[""]]).await;
+    check_pod(&server, json!({ "runtimeClassName": "fast" }), FIELDS, expect![[""]]).await;
+    check_pod(&server, json!({ "overhead": { "cpu": "1" } }), FIELDS, expect![[""]]).await;
+    let toleration = json!({ "key": "fast", "operator": "Exists" });
+    let class = json!({
+        "metadata": { "name": "fast" }, "handler": "wasm", "overhead": { "podFixed": { "cpu": "100m" } },
+        "scheduling": { "nodeSelector": { "disk": "ssd" }, "tolerations": [toleration] },
+    });
+    expect!["201"].assert_eq(&server.outcome(&format!("POST {RUNTIMES}"), class).await);
+    check_pod(&server, json!({ "runtimeClassName": "fast" }), FIELDS, expect![[""]]).await;
+    let own = json!({
+        "runtimeClassName": "fast", "overhead": { "cpu": "100m" }, "nodeSelector": { "zone": "a" }, "tolerations": [toleration],
+    });
+    check_pod(&server, own, FIELDS, expect![[""]]).await;
+    let conflict = json!({ "runtimeClassName": "fast", "nodeSelector": { "disk": "tape" } });
+    check_pod(&server, conflict, FIELDS, expect![[""]]).await;
+    check_pod(&server, json!({ "runtimeClassName": "fast", "overhead": { "cpu": "1" } }), FIELDS, expect![[""]]).await;
+}
+
+#[tokio::test]
+async fn who_creates_what_nobody_acts_on_is_told() {
+    let server = Server::start().await;
+    let set = json!({
+        "metadata": { "name": "db" },
+        "spec": { "selector": { "matchLabels": { "app": "a" } }, "template": template("Always") },
+    });
+    let json = [("content-type", "application/json")];
+    let response = server.send(&format!("POST {STATEFUL_SETS}"), &json, set.to_string()).await;
+    assert_eq!(response.status(), 201);
+    expect![[""]].assert_eq(response.headers()["warning"].to_str().unwrap());
+    let (_, scale) = server.json(&format!("PATCH {STATEFUL_SETS}/db/scale"), json!({ "spec": { "replicas": 3 } })).await;
+    expect![[""]].assert_eq(&format!("{} {}", scale["spec"], scale["status"]));
+    let (_, scaled) = server.json(&format!("GET {STATEFUL_SETS}/db"), Value::Null).await;
+    assert_eq!(scaled["spec"]["replicas"], 3);
+}
+
+#[tokio::test]
+async fn a_job_selects_its_own_pods() {
+    let server = Server::start().await;
+    let job = json!({ "metadata": { "name": "pi" }, "spec": { "template": template("Never") } });
+    let (code, created) = server.json(&format!("POST {JOBS}"), job).await;
+    expect![[""]].assert_eq(&format!(
+        "{code} {} {} {}",
+        created["spec"]["selector"], created["spec"]["template"]["metadata"]["labels"], created["metadata"]["labels"]
+    ));
+    let names = async |selector: &str| {
+        let (code, list) = server.json(&format!("GET {JOBS}?fieldSelector={selector}"), Value::Null).await;
+        format!("{code} {} {}", list["items"].as_array().map_or(0, Vec::len), list["message"])
+    };
+    expect![[""]].assert_eq(&names("status.successful=0").await);
+    expect![[""]].assert_eq(&names("status.successful=1").await);
+    expect![[""]].assert_eq(&names("status.active=1").await);
+}
