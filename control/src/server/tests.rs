@@ -1,6 +1,7 @@
 //! Requests through the whole server, against a real store.
 
 mod access;
+mod admission;
 mod applying;
 mod batches;
 mod deletion;

@@ -19,6 +19,8 @@ fn a_cluster_starts_with_four_furnished_namespaces() {
         namespaces/kube-node-lease
         namespaces/kube-public
         namespaces/kube-system
+        priorityclasses.scheduling.k8s.io/system-cluster-critical
+        priorityclasses.scheduling.k8s.io/system-node-critical
         serviceaccounts/default/default
         serviceaccounts/kube-node-lease/default
         serviceaccounts/kube-public/default
@@ -64,6 +66,8 @@ fn a_namespace_goes_when_it_is_empty() {
         namespaces/kube-public
         namespaces/kube-system
         nodes/n
+        priorityclasses.scheduling.k8s.io/system-cluster-critical
+        priorityclasses.scheduling.k8s.io/system-node-critical
         serviceaccounts/default/default
         serviceaccounts/kube-node-lease/default
         serviceaccounts/kube-public/default

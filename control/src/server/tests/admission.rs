@@ -44,16 +44,40 @@ async fn check_pod(server: &Server, spec: Value, fields: &[&str], expected: Expe
 async fn pods_have_the_priority_of_their_class() {
     const FIELDS: &[&str] = &["priorityClassName", "priority", "preemptionPolicy"];
     let server = Server::start().await;
-    check_pod(&server, json!({}), FIELDS, expect![[""]]).await;
-    check_pod(&server, json!({ "priorityClassName": "high" }), FIELDS, expect![[""]]).await;
+    check_pod(
+        &server,
+        json!({}),
+        FIELDS,
+        expect![[r#"priorityClassName=null priority=0 preemptionPolicy="PreemptLowerPriority""#]],
+    )
+    .await;
+    check_pod(
+        &server,
+        json!({ "priorityClassName": "high" }),
+        FIELDS,
+        expect![[r#"403 pods "p" is forbidden: no PriorityClass with name high was found"#]],
+    )
+    .await;
     let high = priority_class("high", 1000, json!({ "preemptionPolicy": "Never" }));
     expect!["201"].assert_eq(&server.outcome(&format!("POST {PRIORITIES}"), high).await);
-    check_pod(&server, json!({ "priorityClassName": "high" }), FIELDS, expect![[""]]).await;
-    check_pod(&server, json!({ "priorityClassName": "high", "priority": 1000 }), FIELDS, expect![[""]]).await;
-    check_pod(&server, json!({ "priorityClassName": "high", "priority": 7 }), FIELDS, expect![[""]]).await;
+    check_pod(
+        &server,
+        json!({ "priorityClassName": "high" }),
+        FIELDS,
+        expect![[r#"priorityClassName="high" priority=1000 preemptionPolicy="Never""#]],
+    )
+    .await;
+    check_pod(
+        &server,
+        json!({ "priorityClassName": "high", "priority": 1000 }),
+        FIELDS,
+        expect![[r#"priorityClassName="high" priority=1000 preemptionPolicy="Never""#]],
+    )
+    .await;
+    check_pod(&server, json!({ "priorityClassName": "high", "priority": 7 }), FIELDS, expect![[r#"403 pods "p" is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 1000 from the given PriorityClass name"#]]).await;
     let preempting = json!({ "priorityClassName": "high", "preemptionPolicy": "PreemptLowerPriority" });
-    check_pod(&server, preempting, FIELDS, expect![[""]]).await;
-    check_pod(&server, json!({ "priority": 7 }), FIELDS, expect![[""]]).await;
+    check_pod(&server, preempting, FIELDS, expect![[r#"403 pods "p" is forbidden: the string value of PreemptionPolicy (PreemptLowerPriority) must not be provided in pod spec; priority admission controller computed Never from the given PriorityClass name"#]]).await;
+    check_pod(&server, json!({ "priority": 7 }), FIELDS, expect![[r#"403 pods "p" is forbidden: the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name"#]]).await;
 }
 
 #[tokio::test]
@@ -62,10 +86,16 @@ async fn one_class_is_the_default() {
     let is_default = json!({ "globalDefault": true });
     let post = format!("POST {PRIORITIES}");
     expect!["201"].assert_eq(&server.outcome(&post, priority_class("usual", 5, is_default.clone())).await);
-    check_pod(&server, json!({}), &["priorityClassName", "priority"], expect![[""]]).await;
-    expect![[""]].assert_eq(&server.outcome(&post, priority_class("other", 6, is_default.clone())).await);
+    check_pod(
+        &server,
+        json!({}),
+        &["priorityClassName", "priority"],
+        expect![[r#"priorityClassName="usual" priority=5"#]],
+    )
+    .await;
+    expect![[r#"403 priorityclasses.scheduling.k8s.io "other" is forbidden: PriorityClass usual is already marked as default. Only one default can exist"#]].assert_eq(&server.outcome(&post, priority_class("other", 6, is_default.clone())).await);
     expect!["201"].assert_eq(&server.outcome(&post, priority_class("other", 6, json!({}))).await);
-    expect![[""]].assert_eq(&server.outcome(&format!("PATCH {PRIORITIES}/other"), is_default.clone()).await);
+    expect![[r#"403 priorityclasses.scheduling.k8s.io "other" is forbidden: PriorityClass usual is already marked as default. Only one default can exist"#]].assert_eq(&server.outcome(&format!("PATCH {PRIORITIES}/other"), is_default.clone()).await);
     expect!["200"].assert_eq(&server.outcome(&format!("PATCH {PRIORITIES}/usual"), is_default).await);
 }
 
@@ -81,30 +111,59 @@ async fn a_pod_keeps_its_priority() {
         stored["spec"].as_object_mut().unwrap().remove(field);
     }
     let (code, updated) = server.json(&format!("PUT {PODS}/p"), stored).await;
-    expect![[""]].assert_eq(&format!("{code} {} {}", updated["spec"]["priority"], updated["spec"]["preemptionPolicy"]));
+    expect![[r#"200 0 "PreemptLowerPriority""#]]
+        .assert_eq(&format!("{code} {} {}", updated["spec"]["priority"], updated["spec"]["preemptionPolicy"]));
 }
 
 #[tokio::test]
 async fn pods_run_as_their_runtime_class_says() {
     const FIELDS: &[&str] = &["overhead", "nodeSelector", "tolerations"];
     let server = Server::start().await;
-    check_pod(&server, json!({ "runtimeClassName": "wasm" }), FIELDS, expect![[""]]).await;
-    check_pod(&server, json!({ "runtimeClassName": "fast" }), FIELDS, expect![[""]]).await;
-    check_pod(&server, json!({ "overhead": { "cpu": "1" } }), FIELDS, expect![[""]]).await;
+    check_pod(
+        &server,
+        json!({ "runtimeClassName": "wasm" }),
+        FIELDS,
+        expect!["overhead=null nodeSelector=null tolerations=null"],
+    )
+    .await;
+    check_pod(
+        &server,
+        json!({ "runtimeClassName": "fast" }),
+        FIELDS,
+        expect![[r#"403 pods "p" is forbidden: pod rejected: RuntimeClass "fast" not found"#]],
+    )
+    .await;
+    check_pod(&server, json!({ "overhead": { "cpu": "1" } }), FIELDS, expect![[r#"403 pods "p" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"#]]).await;
     let toleration = json!({ "key": "fast", "operator": "Exists" });
     let class = json!({
         "metadata": { "name": "fast" }, "handler": "wasm", "overhead": { "podFixed": { "cpu": "100m" } },
         "scheduling": { "nodeSelector": { "disk": "ssd" }, "tolerations": [toleration] },
     });
     expect!["201"].assert_eq(&server.outcome(&format!("POST {RUNTIMES}"), class).await);
-    check_pod(&server, json!({ "runtimeClassName": "fast" }), FIELDS, expect![[""]]).await;
+    check_pod(
+        &server,
+        json!({ "runtimeClassName": "fast" }),
+        FIELDS,
+        expect![[
+            r#"overhead={"cpu":"100m"} nodeSelector={"disk":"ssd"} tolerations=[{"key":"fast","operator":"Exists"}]"#
+        ]],
+    )
+    .await;
     let own = json!({
         "runtimeClassName": "fast", "overhead": { "cpu": "100m" }, "nodeSelector": { "zone": "a" }, "tolerations": [toleration],
     });
-    check_pod(&server, own, FIELDS, expect![[""]]).await;
+    check_pod(&server, own, FIELDS, expect![[r#"overhead={"cpu":"100m"} nodeSelector={"disk":"ssd","zone":"a"} tolerations=[{"key":"fast","operator":"Exists"}]"#]]).await;
     let conflict = json!({ "runtimeClassName": "fast", "nodeSelector": { "disk": "tape" } });
-    check_pod(&server, conflict, FIELDS, expect![[""]]).await;
-    check_pod(&server, json!({ "runtimeClassName": "fast", "overhead": { "cpu": "1" } }), FIELDS, expect![[""]]).await;
+    check_pod(&server, conflict, FIELDS, expect![[r#"403 pods "p" is forbidden: conflict: runtimeClass.scheduling.nodeSelector[disk] = ssd; pod.spec.nodeSelector[disk] = tape"#]]).await;
+    check_pod(
+        &server,
+        json!({ "runtimeClassName": "fast", "overhead": { "cpu": "1" } }),
+        FIELDS,
+        expect![[
+            r#"403 pods "p" is forbidden: pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"#
+        ]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -114,12 +173,15 @@ async fn who_creates_what_nobody_acts_on_is_told() {
         "metadata": { "name": "db" },
         "spec": { "selector": { "matchLabels": { "app": "a" } }, "template": template("Always") },
     });
-    let json = [("content-type", "application/json")];
-    let response = server.send(&format!("POST {STATEFUL_SETS}"), &json, set.to_string()).await;
+    let headers = [("content-type", "application/json")];
+    let response = server.send(&format!("POST {STATEFUL_SETS}"), &headers, set.to_string()).await;
     assert_eq!(response.status(), 201);
-    expect![[""]].assert_eq(response.headers()["warning"].to_str().unwrap());
-    let (_, scale) = server.json(&format!("PATCH {STATEFUL_SETS}/db/scale"), json!({ "spec": { "replicas": 3 } })).await;
-    expect![[""]].assert_eq(&format!("{} {}", scale["spec"], scale["status"]));
+    expect![[r#"299 - "StatefulSet is stored, but this version of Coracle has no controller that acts on it""#]]
+        .assert_eq(response.headers()["warning"].to_str().unwrap());
+    let (_, scale) =
+        server.json(&format!("PATCH {STATEFUL_SETS}/db/scale"), json!({ "spec": { "replicas": 3 } })).await;
+    expect![[r#"{"replicas":3} {"replicas":0,"selector":"app=a"}"#]]
+        .assert_eq(&format!("{} {}", scale["spec"], scale["status"]));
     let (_, scaled) = server.json(&format!("GET {STATEFUL_SETS}/db"), Value::Null).await;
     assert_eq!(scaled["spec"]["replicas"], 3);
 }
@@ -129,7 +191,7 @@ async fn a_job_selects_its_own_pods() {
     let server = Server::start().await;
     let job = json!({ "metadata": { "name": "pi" }, "spec": { "template": template("Never") } });
     let (code, created) = server.json(&format!("POST {JOBS}"), job).await;
-    expect![[""]].assert_eq(&format!(
+    expect![[r#"201 {"matchLabels":{"batch.kubernetes.io/controller-uid":"uid-3"}} {"app":"a","batch.kubernetes.io/controller-uid":"uid-3","batch.kubernetes.io/job-name":"pi","controller-uid":"uid-3","job-name":"pi"} {"app":"a","batch.kubernetes.io/controller-uid":"uid-3","batch.kubernetes.io/job-name":"pi","controller-uid":"uid-3","job-name":"pi"}"#]].assert_eq(&format!(
         "{code} {} {} {}",
         created["spec"]["selector"], created["spec"]["template"]["metadata"]["labels"], created["metadata"]["labels"]
     ));
@@ -137,7 +199,7 @@ async fn a_job_selects_its_own_pods() {
         let (code, list) = server.json(&format!("GET {JOBS}?fieldSelector={selector}"), Value::Null).await;
         format!("{code} {} {}", list["items"].as_array().map_or(0, Vec::len), list["message"])
     };
-    expect![[""]].assert_eq(&names("status.successful=0").await);
-    expect![[""]].assert_eq(&names("status.successful=1").await);
-    expect![[""]].assert_eq(&names("status.active=1").await);
+    expect!["200 1 null"].assert_eq(&names("status.successful=0").await);
+    expect!["200 0 null"].assert_eq(&names("status.successful=1").await);
+    expect![[r#"400 0 "\"status.active\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\", \"status.successful\"""#]].assert_eq(&names("status.active=1").await);
 }
