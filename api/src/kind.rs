@@ -21,6 +21,10 @@ pub enum Subresource {
     Binding,
     /// A deletion that honours disruption budgets.
     Eviction,
+    /// A token for a service account.
+    Token,
+    /// Whether a certificate may be signed.
+    Approval,
 }
 
 impl Subresource {
@@ -32,6 +36,8 @@ impl Subresource {
             Subresource::Log => "log",
             Subresource::Binding => "binding",
             Subresource::Eviction => "eviction",
+            Subresource::Token => "token",
+            Subresource::Approval => "approval",
         }
     }
 }
@@ -45,6 +51,8 @@ pub enum NameRule {
     Dns1123Label,
     /// One lower-case label that starts with a letter, at most 63 characters.
     Dns1035Label,
+    /// Whatever can stand in a path.
+    PathSegment,
 }
 
 /// A column of the Tables that `kubectl get` prints.

@@ -3,7 +3,10 @@
 //! Deliberately absent: kinds that users define themselves; the table is fixed when Coracle is built.
 
 mod cells;
+pub mod certificate_signing_request;
 mod check;
+mod cluster_role;
+mod cluster_role_binding;
 mod config_map;
 mod controller_revision;
 mod cron_job;
@@ -31,6 +34,8 @@ mod replica_set;
 mod resource_list;
 mod resource_quota;
 mod runtime_class;
+mod role;
+mod role_binding;
 mod sealed_data;
 mod secret;
 mod service;
@@ -102,6 +107,16 @@ pub static POD_DISRUPTION_BUDGET: Kind = pod_disruption_budget::KIND;
 pub static PRIORITY_CLASS: Kind = priority_class::KIND;
 /// Runtime classes.
 pub static RUNTIME_CLASS: Kind = runtime_class::KIND;
+/// Roles.
+pub static ROLE: Kind = role::KIND;
+/// Role bindings.
+pub static ROLE_BINDING: Kind = role_binding::KIND;
+/// Cluster roles.
+pub static CLUSTER_ROLE: Kind = cluster_role::KIND;
+/// Cluster role bindings.
+pub static CLUSTER_ROLE_BINDING: Kind = cluster_role_binding::KIND;
+/// Certificate signing requests.
+pub static CERTIFICATE_SIGNING_REQUEST: Kind = certificate_signing_request::KIND;
 
 /// All kinds, in the order in which discovery lists them within a group.
 pub static ALL: &[&Kind] = &[
@@ -127,6 +142,7 @@ pub static ALL: &[&Kind] = &[
     &HORIZONTAL_POD_AUTOSCALER,
     &CRON_JOB,
     &JOB,
+    &CERTIFICATE_SIGNING_REQUEST,
     &LEASE,
     &ENDPOINT_SLICE,
     &INGRESS_CLASS,
@@ -134,6 +150,10 @@ pub static ALL: &[&Kind] = &[
     &RUNTIME_CLASS,
     &POD_DISRUPTION_BUDGET,
     &PRIORITY_CLASS,
+    &CLUSTER_ROLE_BINDING,
+    &CLUSTER_ROLE,
+    &ROLE_BINDING,
+    &ROLE,
     &STORAGE_CLASS,
 ];
 

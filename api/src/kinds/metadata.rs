@@ -17,6 +17,7 @@ pub(crate) fn validate(kind: &Kind, object: &Value, errors: &mut Errors) {
         NameRule::Dns1123Subdomain => validation::dns1123_subdomain,
         NameRule::Dns1123Label => validation::dns1123_label,
         NameRule::Dns1035Label => validation::dns1035_label,
+        NameRule::PathSegment => validation::path_segment,
     };
     if let Some(prefix) = object::generate_name(object) {
         let whole = prefix.strip_suffix('-').map_or_else(|| prefix.to_owned(), |start| format!("{start}a"));

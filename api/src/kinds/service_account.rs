@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::kind::{Column, Kind, NameRule};
+use crate::kind::{Column, Kind, NameRule, Subresource};
 use crate::kinds::cells;
 use crate::validation::FieldError;
 
@@ -17,7 +17,7 @@ pub(crate) const KIND: Kind = Kind {
     categories: &[],
     namespaced: true,
     definition: "io.k8s.api.core.v1.ServiceAccount",
-    subresources: &[],
+    subresources: &[Subresource::Token],
     columns: COLUMNS,
     fields: &[],
     name_rule: NameRule::Dns1123Subdomain,

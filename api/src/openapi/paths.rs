@@ -208,10 +208,15 @@ fn subresource_item(kind: &Kind, subresource: Subresource) -> Value {
         json!({ "post": post.render(), "parameters": path_parameters(kind.namespaced, Some(kind.kind)) })
     };
     match subresource {
-        Subresource::Status => object_item(kind, kind.definition, (kind.group, kind.version, kind.kind)),
+        Subresource::Status | Subresource::Approval => {
+            object_item(kind, kind.definition, (kind.group, kind.version, kind.kind))
+        }
         Subresource::Scale => object_item(kind, SCALE, ("autoscaling", "v1", "Scale")),
         Subresource::Binding => post(("", "v1", "Binding"), "io.k8s.api.core.v1.Binding"),
         Subresource::Eviction => post(("policy", "v1", "Eviction"), "io.k8s.api.policy.v1.Eviction"),
+        Subresource::Token => {
+            post(("authentication.k8s.io", "v1", "TokenRequest"), "io.k8s.api.authentication.v1.TokenRequest")
+        }
         Subresource::Log => json!({
             "get": {
                 "description": "read log of the specified Pod",

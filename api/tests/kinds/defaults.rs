@@ -510,3 +510,43 @@ fn a_namespace_that_goes_keeps_no_finalizer() {
     "#]]
     .assert_eq(&yaml::to_yaml(&namespace));
 }
+
+#[test]
+fn access() {
+    check(
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: b}, roleRef: {kind: Role, name: r}, subjects: [{kind: User, name: u}, {kind: Group, name: g}, {kind: ServiceAccount, name: s}]}",
+        expect![[r#"
+            apiVersion: rbac.authorization.k8s.io/v1
+            kind: RoleBinding
+            metadata:
+              name: b
+              namespace: default
+            roleRef:
+              apiGroup: rbac.authorization.k8s.io
+              kind: Role
+              name: r
+            subjects:
+            - apiGroup: rbac.authorization.k8s.io
+              kind: User
+              name: u
+            - apiGroup: rbac.authorization.k8s.io
+              kind: Group
+              name: g
+            - kind: ServiceAccount
+              name: s
+        "#]],
+    );
+    check(
+        "{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRoleBinding, metadata: {name: b}, roleRef: {kind: ClusterRole, name: r}}",
+        expect![[r#"
+            apiVersion: rbac.authorization.k8s.io/v1
+            kind: ClusterRoleBinding
+            metadata:
+              name: b
+            roleRef:
+              apiGroup: rbac.authorization.k8s.io
+              kind: ClusterRole
+              name: r
+        "#]],
+    );
+}

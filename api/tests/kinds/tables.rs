@@ -21,7 +21,7 @@ fn now() -> Timestamp {
 }
 
 /// The kinds of which no API server's Table was taken.
-const UNSEEN: &[&Kind] = &[&kinds::POD_TEMPLATE];
+const UNSEEN: &[&Kind] = &[&kinds::CERTIFICATE_SIGNING_REQUEST, &kinds::POD_TEMPLATE];
 
 fn seen() -> impl Iterator<Item = &'static Kind> {
     kinds::ALL.iter().copied().filter(|kind| !UNSEEN.contains(kind))
@@ -43,6 +43,34 @@ fn pretty(value: &Value) -> String {
 const CONTENT: &[(&str, &str, &str)] = &[
     ("configmaps", "c1", "data: {a: b}"),
     ("namespaces", "", "status: {phase: Active}"),
+    ("roles", "", "rules: []"),
+    ("clusterroles", "", "rules: []"),
+    (
+        "clusterrolebindings",
+        "cluster-admin",
+        "{roleRef: {kind: ClusterRole, name: cluster-admin}, subjects: [{kind: Group, name: 'system:masters'}]}",
+    ),
+    (
+        "clusterrolebindings",
+        "system:kube-dns",
+        "{roleRef: {kind: ClusterRole, name: 'system:kube-dns'}, subjects: [{kind: ServiceAccount, name: kube-dns, namespace: kube-system}]}",
+    ),
+    ("clusterrolebindings", "system:node", "roleRef: {kind: ClusterRole, name: 'system:node'}"),
+    (
+        "clusterrolebindings",
+        "system:public-info-viewer",
+        "{roleRef: {kind: ClusterRole, name: 'system:public-info-viewer'}, subjects: [{kind: Group, name: 'system:authenticated'}, {kind: Group, name: 'system:unauthenticated'}]}",
+    ),
+    (
+        "rolebindings",
+        "system:controller:bootstrap-signer",
+        "{roleRef: {kind: Role, name: 'system:controller:bootstrap-signer'}, subjects: [{kind: ServiceAccount, name: bootstrap-signer, namespace: kube-system}]}",
+    ),
+    (
+        "rolebindings",
+        "system::extension-apiserver-authentication-reader",
+        "{roleRef: {kind: Role, name: extension-apiserver-authentication-reader}, subjects: [{kind: User, name: 'system:kube-controller-manager'}, {kind: User, name: 'system:kube-scheduler'}]}",
+    ),
     (
         "deployments",
         "d1",
@@ -343,6 +371,28 @@ fn events() {
         "{apiVersion: v1, kind: Event, metadata: {name: e}, involvedObject: {kind: Node}}",
         expect![[
             r#"Last Seen="<unknown>" Type="" Reason="" Object="node" Subobject="" Source="" Message="" First Seen="<unknown>" Count=1 Name="e""#
+        ]],
+    );
+}
+
+#[test]
+fn certificate_signing_requests() {
+    check(
+        "{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {name: c}}",
+        expect![[
+            r#"Name="c" Age="<unknown>" SignerName="<none>" Requestor="" RequestedDuration="<none>" Condition="Pending""#
+        ]],
+    );
+    check(
+        "
+        apiVersion: certificates.k8s.io/v1
+        kind: CertificateSigningRequest
+        metadata: {name: jane}
+        spec: {signerName: kubernetes.io/kube-apiserver-client, username: admin, expirationSeconds: 86400}
+        status: {conditions: [{type: Approved}, {type: Failed}], certificate: eA==}
+        ",
+        expect![[
+            r#"Name="jane" Age="<unknown>" SignerName="kubernetes.io/kube-apiserver-client" Requestor="admin" RequestedDuration="24h" Condition="Approved,Failed,Issued""#
         ]],
     );
 }

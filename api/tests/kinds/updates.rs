@@ -141,3 +141,63 @@ fn the_rest() {
         expect![[r#"addressType: Invalid value: "IPv6": field is immutable"#]],
     );
 }
+
+#[test]
+fn what_a_binding_binds_stays() {
+    const BINDING: &str = "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: b}, roleRef: {kind: Role, name: r}}";
+    check(BINDING, "{subjects: [{kind: User, name: jane}]}", expect![""]);
+    check(
+        BINDING,
+        "{roleRef: {kind: ClusterRole}}",
+        expect![[
+            r#"roleRef: Invalid value: rbac.RoleRef{APIGroup:"rbac.authorization.k8s.io", Kind:"ClusterRole", Name:"r"}: cannot change roleRef"#
+        ]],
+    );
+}
+
+#[test]
+fn a_signing_request_stays_as_it_was_made() {
+    check(
+        "{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {name: c}, spec: {request: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K, signerName: a.b/c, usages: [any]}}",
+        "{spec: {signerName: a.b/d}}",
+        expect![[
+            r#"spec: Invalid value: {"request":"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K","signerName":"a.b/d","usages":["any"]}: field is immutable"#
+        ]],
+    );
+}
+
+#[test]
+fn conditions_of_a_signing_request_are_not_taken_back() {
+    let check = |old: &str, new: &str, expected: Expect| {
+        let [old, new] = [old, new].map(|status| object(&format!("status: {status}")));
+        let mut errors = Vec::new();
+        coracle_api::kinds::certificate_signing_request::validate_conditions(&new, &old, &mut errors);
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        expected.assert_eq(&lines.join("\n"));
+    };
+    check("{}", "{conditions: [{type: Approved, status: 'True'}, {type: Mine, status: 'False'}]}", expect![""]);
+    check(
+        "{}",
+        "{conditions: [{type: Approved, status: 'False'}, {status: 'True'}, {status: X}]}",
+        expect![[r#"
+        status.conditions[0].status: Unsupported value: "False": supported values: "True"
+        status.conditions[1].type: Required value
+        status.conditions[2].type: Required value
+        status.conditions[2].status: Unsupported value: "X": supported values: "False", "True", "Unknown"
+        status.conditions[2].type: Duplicate value: """#]],
+    );
+    check(
+        "{conditions: [{type: Approved, status: 'True'}], certificate: eA==}",
+        "{conditions: [{type: Denied, status: 'True'}], certificate: eQ==}",
+        expect![[r#"
+            status.conditions: Forbidden: updates may not remove a condition of type "Approved"
+            status.certificate: Forbidden: updates may not set certificate content if existing certificate content is set"#]],
+    );
+    check(
+        "{}",
+        "{conditions: [{type: Approved, status: 'True'}, {type: Denied, status: 'True'}]}",
+        expect![[
+            r#"status.conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive"#
+        ]],
+    );
+}

@@ -501,3 +501,126 @@ fn the_rest() {
             spec.taints[2]: Duplicate value: "a:NoSchedule""#]],
     );
 }
+
+#[test]
+fn roles() {
+    let check = |kind: &str, rest: &str, expected| {
+        check(
+            &format!("{{apiVersion: rbac.authorization.k8s.io/v1, kind: {kind}, metadata: {{name: 'a:b'}}, {rest}}}"),
+            expected,
+        );
+    };
+    check("Role", "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]", expect![""]);
+    check(
+        "Role",
+        "rules: [{}, {nonResourceURLs: [/metrics], resources: [pods], verbs: [get]}]",
+        expect![[r#"
+        rules[0].verbs: Required value: verbs must contain at least one value
+        rules[0].apiGroups: Required value: resource rules must supply at least one api group
+        rules[0].resources: Required value: resource rules must supply at least one resource
+        rules[1].nonResourceURLs: Invalid value: []string{"/metrics"}: namespaced rules cannot apply to non-resource URLs
+        rules[1].nonResourceURLs: Invalid value: []string{"/metrics"}: rules cannot apply to both regular resources and non-resource URLs"#]],
+    );
+    check("ClusterRole", "rules: [{nonResourceURLs: [/metrics], verbs: [get]}]", expect![""]);
+    check(
+        "ClusterRole",
+        "aggregationRule: {}",
+        expect![
+            "aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule is non-nil"
+        ],
+    );
+    check(
+        "ClusterRole",
+        "aggregationRule: {clusterRoleSelectors: [{matchExpressions: [{key: a, operator: X}]}]}",
+        expect![[
+            r#"aggregationRule.clusterRoleSelectors[0].matchExpressions[0].operator: Invalid value: "X": not a valid selector operator"#
+        ]],
+    );
+}
+
+#[test]
+fn names_that_can_stand_in_a_path() {
+    let check = |name: &str, expected| {
+        check(
+            &format!("{{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {{name: {name}}}}}"),
+            expected,
+        );
+    };
+    check("System:Mine", expect![""]);
+    check(
+        "a/b%c",
+        expect![[r#"
+        metadata.name: Invalid value: "a/b%c": may not contain '/'
+        metadata.name: Invalid value: "a/b%c": may not contain '%'"#]],
+    );
+    check("..", expect![[r#"metadata.name: Invalid value: "..": may not be '..'"#]]);
+}
+
+#[test]
+fn role_bindings() {
+    let check = |kind: &str, rest: &str, expected| {
+        check(
+            &format!("{{apiVersion: rbac.authorization.k8s.io/v1, kind: {kind}, metadata: {{name: b}}, {rest}}}"),
+            expected,
+        );
+    };
+    check("RoleBinding", "roleRef: {kind: Role, name: r}, subjects: [{kind: User, name: jane}]", expect![""]);
+    check(
+        "RoleBinding",
+        "roleRef: {apiGroup: x, kind: Pod}, subjects: [{}, {kind: Horse, name: h}]",
+        expect![[r#"
+        roleRef.apiGroup: Unsupported value: "x": supported values: "rbac.authorization.k8s.io"
+        roleRef.kind: Unsupported value: "Pod": supported values: "Role", "ClusterRole"
+        roleRef.name: Required value
+        subjects[0].name: Required value
+        subjects[0].kind: Unsupported value: "": supported values: "ServiceAccount", "User", "Group"
+        subjects[1].kind: Unsupported value: "Horse": supported values: "ServiceAccount", "User", "Group""#]],
+    );
+    check(
+        "ClusterRoleBinding",
+        "roleRef: {kind: Role, name: a/b}, subjects: [{kind: ServiceAccount, name: A, apiGroup: x}, {kind: Group, apiGroup: x, name: g}]",
+        expect![[r#"
+            roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"
+            roleRef.name: Invalid value: "a/b": may not contain '/'
+            subjects[0].name: Invalid value: "A": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')
+            subjects[0].apiGroup: Unsupported value: "x": supported values: ""
+            subjects[0].namespace: Required value
+            subjects[1].apiGroup: Unsupported value: "x": supported values: "rbac.authorization.k8s.io""#]],
+    );
+}
+
+#[test]
+fn certificate_signing_requests() {
+    let check = |rest: &str, expected| {
+        check(
+            &format!(
+                "{{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {{name: c}}, spec: {rest}}}"
+            ),
+            expected,
+        );
+    };
+    check(
+        "{}",
+        expect![[r#"
+        spec.request: Invalid value: "": PEM block type must be CERTIFICATE REQUEST
+        spec.usages: Required value: usages must be provided
+        spec.signerName: Required value"#]],
+    );
+    check(
+        "{request: eA==, signerName: x, usages: [client auth, client auth, horse riding], expirationSeconds: 599}",
+        expect![[r#"
+            spec.request: Invalid value: "eA==": PEM block type must be CERTIFICATE REQUEST
+            spec.usages[1]: Duplicate value: "client auth"
+            spec.usages[2]: Unsupported value: "horse riding": supported values: "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only", "digital signature", "email protection", "encipher only", "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping"
+            spec.signerName: Invalid value: "x": must be a fully qualified domain and path of the form 'example.com/signer-name'
+            spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 600 seconds (10 minutes)"#]],
+    );
+    for signer in ["kubernetes.io/legacy-unknown", "local/x", "example.com/a/b"] {
+        let mut errors = Vec::new();
+        let object = prepared(&format!(
+            "{{apiVersion: certificates.k8s.io/v1, kind: CertificateSigningRequest, metadata: {{name: c}}, spec: {{request: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K, usages: [any], signerName: {signer}}}}}"
+        ));
+        kind_of(&object).validate(&object, &mut errors);
+        assert_eq!(errors.len(), 1, "{signer}: {errors:?}");
+    }
+}

@@ -71,7 +71,9 @@ fn of_kind(kind: &Kind) -> Resource {
     let sub = |subresource: &Subresource| {
         let name = subresource.as_str();
         match subresource {
-            Subresource::Status => Sub { name, group_version: None, kind: kind.kind, verbs: PART_VERBS },
+            Subresource::Status | Subresource::Approval => {
+                Sub { name, group_version: None, kind: kind.kind, verbs: PART_VERBS }
+            }
             Subresource::Scale => {
                 Sub { name, group_version: Some(("autoscaling", "v1")), kind: "Scale", verbs: PART_VERBS }
             }
@@ -79,6 +81,10 @@ fn of_kind(kind: &Kind) -> Resource {
             Subresource::Binding => Sub { name, group_version: None, kind: "Binding", verbs: &["create"] },
             Subresource::Eviction => {
                 Sub { name, group_version: Some(("policy", "v1")), kind: "Eviction", verbs: &["create"] }
+            }
+            Subresource::Token => {
+                let group_version = Some(("authentication.k8s.io", "v1"));
+                Sub { name, group_version, kind: "TokenRequest", verbs: &["create"] }
             }
         }
     };
