@@ -17,7 +17,7 @@ const REFERENCE: &str = "#/components/schemas/";
 /// The groups and versions that have a document.
 fn group_versions() -> BTreeSet<(&'static str, &'static str)> {
     let kinds = kinds::ALL.iter().map(|kind| (kind.group, kind.version));
-    kinds.chain([(paths::REVIEW_GROUP, paths::REVIEW_VERSION)]).collect()
+    kinds.chain(paths::REVIEWS.iter().map(|review| (review.0, paths::REVIEW_VERSION))).collect()
 }
 
 fn path_of(group: &str, version: &str) -> String {
@@ -59,9 +59,7 @@ pub fn v3_group(group: &str, version: &str) -> Option<Bytes> {
     for kind in &kinds {
         paths::add_kind(&mut paths, kind);
     }
-    if group == paths::REVIEW_GROUP {
-        paths::add_review(&mut paths);
-    }
+    paths::add_reviews(&mut paths, group);
     let paths = Value::Object(paths).to_string();
     let mut names = closure(&paths);
     for kind in &kinds {

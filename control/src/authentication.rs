@@ -1,9 +1,15 @@
-//! Who is asking: the identity in a client certificate that the cluster's CA signed.
+//! Who is asking: the identity in a client certificate that the cluster's CA signed, or in a service account's token.
 //!
-//! Deliberately absent: tokens and passwords.
+//! Deliberately absent: passwords, and identities that others issue.
+
+use std::collections::BTreeMap;
 
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::authorizer::{NODE_PREFIX, NODES};
+
+pub(crate) mod request;
 
 /// The group of everyone who is known.
 pub const AUTHENTICATED: &str = "system:authenticated";
@@ -12,25 +18,42 @@ pub const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// The user without a certificate.
 pub const ANONYMOUS: &str = "system:anonymous";
 
+/// The group of all service accounts.
+pub const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
+
+/// The name a service account has as a user.
+pub fn service_account_user(namespace: &str, name: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{name}")
+}
+
 /// Someone who sends requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     /// The name.
     pub name: String,
+    /// The uid; empty for users who have none.
+    pub uid: String,
     /// The groups, `system:authenticated` or `system:unauthenticated` among them.
     pub groups: Vec<String>,
+    /// What else is known of them.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl User {
     /// A user that proved its name.
     pub fn authenticated(name: impl Into<String>, groups: impl IntoIterator<Item = String>) -> User {
         let groups = groups.into_iter().chain([AUTHENTICATED.to_owned()]).collect();
-        User { name: name.into(), groups }
+        User { name: name.into(), groups, ..User::default() }
     }
 
-    /// Whoever sends no certificate.
+    /// Whoever shows neither a certificate nor a token.
     pub fn anonymous() -> User {
-        User { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()] }
+        User { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..User::default() }
+    }
+
+    /// The node's name, where the user is a host.
+    pub fn node(&self) -> Option<&str> {
+        self.name.strip_prefix(NODE_PREFIX).filter(|_| self.is_in(NODES))
     }
 
     /// Whether the user is in a group.

@@ -1,15 +1,22 @@
-//! Whether a user may do something: the seam, and the rules built in.
-//!
-//! Deliberately absent: roles that users define; whoever wants other rules passes another [`Authorizer`].
+//! Whether a user may do something: the seam, and the rules: roles and bindings, and what hosts need.
+
+use std::sync::Arc;
 
 use coracle_api::kind::Kind;
 use coracle_api::selector::FieldSelector;
 use coracle_api::status::{self, Status};
 use coracle_store::Snapshot;
+use parking_lot::RwLock;
 
-use crate::authentication::{AUTHENTICATED, User};
+use crate::authentication::User;
+use index::Index;
 
+pub(crate) mod escalation;
+mod index;
 mod node;
+mod rule;
+
+pub use rule::PolicyRule;
 
 /// Everything is allowed to this group.
 pub const MASTERS: &str = "system:masters";
@@ -57,50 +64,73 @@ pub trait Authorizer: Send + Sync + 'static {
     ///
     /// A creation is asked about twice: first without a name, then, its body read, with it.
     fn allows(&self, attributes: &Attributes<'_>, snapshot: &Snapshot) -> bool;
+
+    /// The rules that hold for a user everywhere, and those in a namespace. What follows from who owns what isn't among them.
+    fn rules(&self, user: &User, namespace: Option<&str>, snapshot: &Snapshot) -> Vec<PolicyRule>;
+
+    /// The rules of a role, where it exists: a `Role` in a namespace, or a `ClusterRole`.
+    fn rules_of_role(&self, kind: &str, namespace: &str, name: &str, snapshot: &Snapshot) -> Option<Vec<PolicyRule>>;
 }
 
-/// The built-in rules: masters may do everything, hosts what they need, and anyone may ask for health and version.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BuiltIn;
+/// The built-in rules: masters may do everything, hosts what they need, anyone may ask for health and version, and roles and
+/// their bindings say the rest.
+///
+/// What it knows of roles is made of the snapshot alone, and kept until a role or a binding changes.
+#[derive(Debug, Default)]
+pub struct Rbac {
+    index: RwLock<Arc<Index>>,
+}
 
-impl Authorizer for BuiltIn {
+impl Rbac {
+    fn index(&self, snapshot: &Snapshot) -> Arc<Index> {
+        let stamp = Index::stamp(snapshot);
+        let known = Arc::clone(&self.index.read());
+        if known.is_of(stamp) {
+            return known;
+        }
+        let index = Arc::new(Index::build(snapshot, &known));
+        *self.index.write() = Arc::clone(&index);
+        index
+    }
+}
+
+impl Authorizer for Rbac {
     fn allows(&self, attributes: &Attributes<'_>, snapshot: &Snapshot) -> bool {
         let user = attributes.user;
         if user.is_in(MASTERS) || is_public(attributes) {
             return true;
         }
-        if user.is_in(AUTHENTICATED) && is_for_everyone_known(attributes) {
+        if let Some(node) = user.node()
+            && node::allows(node, attributes, snapshot)
+        {
             return true;
         }
-        match user.name.strip_prefix(NODE_PREFIX) {
-            Some(node) if user.is_in(NODES) => node::allows(node, attributes, snapshot),
-            _ => false,
+        let namespace = match attributes.subject {
+            Subject::Resource { namespace, .. } => namespace,
+            Subject::Path(_) => None,
+        };
+        self.index(snapshot).rules(user, namespace).any(|rule| rule.allows(attributes))
+    }
+
+    fn rules(&self, user: &User, namespace: Option<&str>, snapshot: &Snapshot) -> Vec<PolicyRule> {
+        if user.is_in(MASTERS) {
+            return PolicyRule::everything().into();
         }
+        self.index(snapshot).rules(user, namespace).cloned().collect()
+    }
+
+    fn rules_of_role(&self, kind: &str, namespace: &str, name: &str, snapshot: &Snapshot) -> Option<Vec<PolicyRule>> {
+        self.index(snapshot).rules_of_role(kind, namespace, name).map(<[PolicyRule]>::to_vec)
     }
 }
 
+/// What is answered before there are any roles, and whoever asks.
 fn is_public(attributes: &Attributes<'_>) -> bool {
     let Subject::Path(path) = attributes.subject else { return false };
     let is_health = ["/healthz", "/livez", "/readyz"]
         .iter()
         .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
     attributes.verb == "get" && (is_health || path == "/version" || path == "/version/")
-}
-
-/// Discovery, and questions about oneself.
-fn is_for_everyone_known(attributes: &Attributes<'_>) -> bool {
-    match attributes.subject {
-        Subject::Path(path) => {
-            let is_discovery = ["/api", "/apis", "/openapi"]
-                .iter()
-                .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-            attributes.verb == "get" && (is_discovery || path == "/")
-        }
-        Subject::Resource { group: "authorization.k8s.io", resource, .. } => {
-            attributes.verb == "create" && resource.starts_with("selfsubject")
-        }
-        Subject::Resource { .. } => false,
-    }
 }
 
 /// The 403 that says what was not allowed, in Kubernetes' words.

@@ -21,6 +21,7 @@ pub mod namespace;
 pub mod node_lifecycle;
 pub mod replica_set;
 pub mod resource_quota;
+pub mod role_aggregation;
 pub mod scheduling;
 
 #[cfg(test)]
@@ -29,8 +30,10 @@ pub(crate) mod harness;
 /// What a controller is asked to look at. The order is the order within a turn.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// The namespaces and priority classes every cluster has.
+    /// The namespaces, priority classes, roles and bindings every cluster has.
     Bootstrap,
+    /// The cluster roles that are made of others.
+    RoleAggregation,
     /// A namespace, by name.
     Namespace(Arc<str>),
     /// A deployment, by storage key.
@@ -93,6 +96,7 @@ impl Outcome {
 pub fn reconcile(world: &World, key: &Key, now: Timestamp) -> Outcome {
     match key {
         Key::Bootstrap => bootstrap::reconcile(world),
+        Key::RoleAggregation => role_aggregation::reconcile(world),
         Key::Namespace(name) => namespace::reconcile(world, name),
         Key::Deployment(key) => deployment::reconcile(world, key, now),
         Key::ReplicaSet(key) => replica_set::reconcile(world, key, now),

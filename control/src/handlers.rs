@@ -20,10 +20,11 @@ use crate::Objects;
 use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
 use crate::metrics::Metrics;
-use crate::objects::{FieldValidation, WriteOptions};
+use crate::objects::{Author, FieldValidation, WriteOptions};
 use crate::request::{self, Address, Query, Target, Virtual};
 use crate::respond;
 use crate::snapshots::Snapshots;
+use crate::tokens::{self, Tokens};
 
 mod access_review;
 mod batch;
@@ -39,6 +40,8 @@ mod log;
 mod openapi;
 mod patch;
 mod selection;
+mod token;
+pub(crate) mod token_review;
 mod update;
 mod watch;
 
@@ -49,6 +52,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 pub(crate) struct App {
     pub(crate) objects: Objects,
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) hosts: reqwest::Client,
     pub(crate) metrics: Metrics,
     pub(crate) snapshots: Snapshots,
@@ -60,12 +64,14 @@ impl App {
     pub(crate) fn new(
         objects: Objects,
         authorizer: Arc<dyn Authorizer>,
+        tokens: Arc<Tokens>,
         hosts: reqwest::Client,
         shutdown: CancellationToken,
     ) -> App {
         App {
             objects,
             authorizer,
+            tokens,
             hosts,
             metrics: Metrics::new(),
             snapshots: Snapshots::default(),
@@ -104,6 +110,8 @@ impl App {
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) user: User,
+    /// Who really asks, where the user is impersonated.
+    pub(crate) impersonator: Option<User>,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: Query,
@@ -124,14 +132,16 @@ impl Call {
             Target::Objects(address) => {
                 let verb = request::verb(&self.method, address, &self.query).unwrap_or("other");
                 let resource = match address.subresource.as_deref() {
-                    Some(sub @ ("status" | "scale" | "log" | "binding" | "eviction" | "finalize")) => {
+                    Some(
+                        sub @ ("status" | "scale" | "log" | "binding" | "eviction" | "finalize" | "token" | "approval"),
+                    ) => {
                         format!("{}/{sub}", address.kind.resource())
                     }
                     _ => address.kind.resource(),
                 };
                 Labels { verb, resource }
             }
-            Target::Virtual(found) => Labels { verb: "create", resource: found.names().2.to_owned() },
+            Target::Virtual { found, .. } => Labels { verb: "create", resource: found.names().2.to_owned() },
             Target::NodeProxy { .. } => Labels { verb: "get", resource: "nodes/proxy".to_owned() },
             _ => Labels { verb: "path", resource: String::new() },
         };
@@ -142,7 +152,9 @@ impl Call {
     pub(crate) async fn answer(&self, target: Target, body: Body) -> Response {
         let result = match target {
             Target::Objects(address) => Box::pin(self.objects(&address, body)).await,
-            Target::Virtual(found) => Box::pin(self.virtual_resource(found, body)).await,
+            Target::Virtual { found, namespace } => {
+                Box::pin(self.virtual_resource(found, namespace.as_deref(), body)).await
+            }
             Target::NodeProxy { .. } if self.method != Method::GET => Err(status::method_not_allowed()),
             Target::NodeProxy { node, path } => Box::pin(host::proxy(self, &node, &path)).await,
             other => Box::pin(self.path(&other)).await,
@@ -170,27 +182,34 @@ impl Call {
             Target::Groups => discovery::groups(&self.headers),
             Target::Group(group) => discovery::group(group),
             Target::Resources { group, version } => discovery::resources(group, version),
+            Target::TokenKeys => Ok(respond::value(StatusCode::OK, &self.app.tokens.key_set())),
+            Target::TokenIssuer => Ok(respond::value(StatusCode::OK, &tokens::configuration())),
             Target::OpenApiIndex => Ok(openapi::index()),
             Target::OpenApi { group, version } => openapi::group(group, version, &self.headers),
-            Target::Unknown | Target::Virtual(_) | Target::NodeProxy { .. } | Target::Objects(_) => {
+            Target::Unknown | Target::Virtual { .. } | Target::NodeProxy { .. } | Target::Objects(_) => {
                 Err(status::unknown_resource())
             }
         }
     }
 
-    async fn virtual_resource(&self, found: Virtual, body: Body) -> Result<Response, Status> {
+    async fn virtual_resource(&self, found: Virtual, namespace: Option<&str>, body: Body) -> Result<Response, Status> {
         let (group, _, resource, kind) = found.names();
-        let subject =
-            Subject::Resource { group, resource, subresource: None, namespace: None, name: None, fields: None };
+        let subject = Subject::Resource { group, resource, subresource: None, namespace, name: None, fields: None };
         self.app.authorize(&Attributes { user: &self.user, verb: "create", subject }, None)?;
         if self.method != Method::POST {
             return Err(status::method_not_allowed());
         }
         let body = self.read(body).await?;
+        let (body, _) = self.decode(&body, kind)?;
         match found {
-            Virtual::Batch => batch::run(self, self.decode(&body, kind)?.0).await,
-            Virtual::SelfSubjectAccessReview => access_review::access(self, self.decode(&body, kind)?.0),
-            Virtual::SelfSubjectRulesReview => access_review::rules(self, self.decode(&body, kind)?.0),
+            Virtual::Batch => batch::run(self, body).await,
+            Virtual::TokenReview => token_review::token(self, body),
+            Virtual::SelfSubjectReview => Ok(token_review::oneself(self)),
+            Virtual::SelfSubjectAccessReview => access_review::own_access(self, body),
+            Virtual::SelfSubjectRulesReview => access_review::own_rules(self, body),
+            Virtual::SubjectAccessReview | Virtual::LocalSubjectAccessReview => {
+                access_review::access_of(self, kind, namespace, body)
+            }
         }
     }
 
@@ -232,6 +251,12 @@ impl Call {
         if address.is_at(Subresource::Log) {
             return if verb == "get" { log::log(self, address).await } else { Err(status::method_not_allowed()) };
         }
+        if address.is_at(Subresource::Token) {
+            return match verb {
+                "create" => token::request(self, address, &self.read(body).await?).await,
+                _ => Err(status::method_not_allowed()),
+            };
+        }
         if address.is_at(Subresource::Binding) || address.is_at(Subresource::Eviction) {
             if verb != "create" {
                 return Err(status::method_not_allowed());
@@ -258,7 +283,7 @@ impl Call {
         self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// What the query asks of a write, and who writes.
+    /// How a write is carried out: as its query says, in the name of whoever asks.
     fn write_options(&self) -> Result<WriteOptions, Status> {
         let options_kind = match self.method {
             Method::POST => "CreateOptions",
@@ -266,7 +291,9 @@ impl Call {
             _ => "PatchOptions",
         };
         let user_agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        self.query.write_options(options_kind, user_agent.unwrap_or_default())
+        let options = self.query.write_options(options_kind, user_agent.unwrap_or_default())?;
+        let author = Author { user: self.user.clone(), authorizer: Arc::clone(&self.app.authorizer) };
+        Ok(WriteOptions { author: Some(author), ..options })
     }
 
     /// The form of the body. Protobuf is what `kubectl create` sends for built-in kinds.

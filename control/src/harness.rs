@@ -15,10 +15,13 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::authentication::User;
-use crate::authorizer::{BuiltIn, MASTERS, NODES};
+use crate::authorizer::{MASTERS, NODES, Rbac};
+use crate::controllers::bootstrap;
+use crate::driver::world::World;
 use crate::handlers::App;
 use crate::objects::{ObjectWrite, Objects};
 use crate::server::handle;
+use crate::tokens::Tokens;
 use crate::{Clock, is_ephemeral};
 
 /// A clock that stands still until it is moved.
@@ -58,9 +61,18 @@ impl Server {
             let write = ObjectWrite::Create { kind: &coracle_api::kinds::NAMESPACE, object };
             objects.write_all(vec![write]).await.unwrap().remove(0).unwrap();
         }
-        let app = App::new(objects, Arc::new(BuiltIn), reqwest_client(), CancellationToken::new());
+        let tokens = Arc::new(Tokens::open_or_create(&dir.path().join("pki")).unwrap());
+        let authorizer = Arc::new(Rbac::default());
+        let app = App::new(objects, authorizer, tokens, reqwest_client(), CancellationToken::new());
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
         Server { app: Arc::new(app), user, seconds, _dir: Arc::new(dir) }
+    }
+
+    /// Makes the roles and bindings that every cluster has.
+    pub(crate) async fn furnish(&self) {
+        let outcome = bootstrap::reconcile(&World::default());
+        let writes = outcome.writes.into_iter().map(|write| write.write).collect();
+        self.app.objects.write_all(writes).await.unwrap();
     }
 
     /// The same server, asked by someone else.

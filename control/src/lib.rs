@@ -17,11 +17,13 @@ mod harness;
 mod metrics;
 pub mod objects;
 pub mod pki;
+mod private_file;
 mod quota;
 mod request;
 mod respond;
 pub mod server;
 mod snapshots;
+pub mod tokens;
 
 pub use clock::{Clock, SystemClock};
 pub use objects::{Objects, is_ephemeral};

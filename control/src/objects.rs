@@ -29,7 +29,7 @@ mod schema;
 mod stamp;
 
 pub(crate) use engine::read_failed;
-pub use options::{Configuration, DeleteOptions, FieldValidation, Part, Propagation, WriteOptions};
+pub use options::{Author, Configuration, DeleteOptions, FieldValidation, Part, Propagation, WriteOptions};
 pub(crate) use prepare::{decode_record, stated_revision};
 pub use scale::scale_of;
 
@@ -149,6 +149,11 @@ impl Objects {
     /// The clock that stamps objects.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
+    }
+
+    /// A new uid.
+    pub(crate) fn new_uid(&self) -> String {
+        (self.inner.uids)()
     }
 
     /// The object, at least as new as every write acknowledged before the call.

@@ -33,8 +33,12 @@ pub(crate) enum Target {
     OpenApiIndex,
     /// `/openapi/v3/…`
     OpenApi { group: String, version: String },
+    /// `/openid/v1/jwks`
+    TokenKeys,
+    /// `/.well-known/openid-configuration`
+    TokenIssuer,
     /// A question or an order that is stored nowhere.
-    Virtual(Virtual),
+    Virtual { found: Virtual, namespace: Option<String> },
     /// `/api/v1/nodes/NAME/proxy/…`: what a host serves itself.
     NodeProxy { node: String, path: String },
     /// Stored objects.
@@ -48,27 +52,54 @@ pub(crate) enum Target {
 pub(crate) enum Virtual {
     /// Many writes in one request.
     Batch,
+    /// "Who is this?"
+    TokenReview,
+    /// "Who am I?"
+    SelfSubjectReview,
+    /// "May they, here?"
+    LocalSubjectAccessReview,
     /// "May I?"
     SelfSubjectAccessReview,
     /// "What may I?"
     SelfSubjectRulesReview,
+    /// "May they?"
+    SubjectAccessReview,
 }
 
 impl Virtual {
-    pub(crate) const ALL: &[Virtual] =
-        &[Virtual::Batch, Virtual::SelfSubjectAccessReview, Virtual::SelfSubjectRulesReview];
+    pub(crate) const ALL: &[Virtual] = &[
+        Virtual::Batch,
+        Virtual::SelfSubjectReview,
+        Virtual::TokenReview,
+        Virtual::LocalSubjectAccessReview,
+        Virtual::SelfSubjectAccessReview,
+        Virtual::SelfSubjectRulesReview,
+        Virtual::SubjectAccessReview,
+    ];
 
     /// Group, version, plural, kind.
     pub(crate) fn names(self) -> (&'static str, &'static str, &'static str, &'static str) {
+        let (authentication, authorization) = ("authentication.k8s.io", "authorization.k8s.io");
         match self {
             Virtual::Batch => ("coracle.dev", "v1", "batches", "Batch"),
+            Virtual::TokenReview => (authentication, "v1", "tokenreviews", "TokenReview"),
+            Virtual::SelfSubjectReview => (authentication, "v1", "selfsubjectreviews", "SelfSubjectReview"),
+            Virtual::LocalSubjectAccessReview => {
+                (authorization, "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview")
+            }
             Virtual::SelfSubjectAccessReview => {
-                ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
+                (authorization, "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
             }
             Virtual::SelfSubjectRulesReview => {
-                ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview")
+                (authorization, "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview")
             }
+            Virtual::SubjectAccessReview => (authorization, "v1", "subjectaccessreviews", "SubjectAccessReview"),
         }
+    }
+
+    /// Whether it is asked within a namespace.
+    pub(crate) fn is_namespaced(self) -> bool {
+        self == Virtual::LocalSubjectAccessReview
     }
 }
 
@@ -114,6 +145,8 @@ pub(crate) fn parse_path(path: &str) -> Target {
         ["apis", group] => Target::Group((*group).to_owned()),
         ["api", version] => Target::Resources { group: String::new(), version: (*version).to_owned() },
         ["apis", group, version] => Target::Resources { group: (*group).to_owned(), version: (*version).to_owned() },
+        ["openid", "v1", "jwks"] => Target::TokenKeys,
+        [".well-known", "openid-configuration"] => Target::TokenIssuer,
         ["openapi", "v3"] => Target::OpenApiIndex,
         ["openapi", "v3", "api", version] => Target::OpenApi { group: String::new(), version: (*version).to_owned() },
         ["openapi", "v3", "apis", group, version] => {
@@ -147,7 +180,9 @@ fn parse_resource(group: &str, version: &str, rest: &[&str]) -> Target {
         let (its_group, its_version, its_plural, _) = found.names();
         (its_group, its_version, its_plural) == (group, version, plural)
     }) {
-        return if name.is_none() && namespace.is_none() { Target::Virtual(*found) } else { Target::Unknown };
+        let is_placed = name.is_none() && namespace.is_some() == found.is_namespaced();
+        let namespace = namespace.map(str::to_owned);
+        return if is_placed { Target::Virtual { found: *found, namespace } } else { Target::Unknown };
     }
     let Some(kind) = kinds::by_resource(group, version, plural) else { return Target::Unknown };
     let is_misplaced = if kind.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
-use coracle_api::status;
+use coracle_api::status::{self, Status};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -22,11 +22,12 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::Objects;
-use crate::authentication::User;
+use crate::authentication::{self, User};
 use crate::authorizer::Authorizer;
 use crate::handlers::{App, Call};
 use crate::request::{self, Target};
 use crate::respond;
+use crate::tokens::Tokens;
 
 /// How long a handshake, and the head of a request, may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,6 +53,8 @@ pub struct ServerConfig {
     pub objects: Objects,
     /// Decides who may do what.
     pub authorizer: Arc<dyn Authorizer>,
+    /// Issues and reads the tokens of service accounts.
+    pub tokens: Arc<Tokens>,
     /// The identity shown to hosts when a log is fetched from them.
     pub host_tls: rustls::ClientConfig,
     /// Ends the server.
@@ -60,14 +63,14 @@ pub struct ServerConfig {
 
 /// Serves until `shutdown`, then lets requests end.
 pub async fn serve(config: ServerConfig) -> io::Result<()> {
-    let ServerConfig { listener, mut tls, objects, authorizer, host_tls, shutdown } = config;
+    let ServerConfig { listener, mut tls, objects, authorizer, tokens, host_tls, shutdown } = config;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let hosts = reqwest::Client::builder().tls_backend_preconfigured(host_tls).connect_timeout(Duration::from_secs(5));
     let hosts = hosts.build().map_err(io::Error::other)?;
-    let app = Arc::new(App::new(objects, authorizer, hosts, shutdown.clone()));
+    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, shutdown.clone()));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -127,20 +130,27 @@ async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
     }
 }
 
-/// Answers one request of a user.
-pub(crate) async fn handle(app: Arc<App>, user: User, request: Request<Body>) -> Response {
+/// Answers one request on a connection of a user, who may show a token or speak for somebody else.
+pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let id = request_id(&head.headers);
     let span = tracing::info_span!("api", request_id = %id);
-    let call = Call {
-        app,
-        user,
-        method: head.method,
-        path: head.uri.path().to_owned(),
-        query: request::query(&head.uri),
-        headers: head.headers,
+    let identified = identify(&app, connected, &head.headers);
+    let mut response = match identified {
+        Err(refused) => respond::failure(&refused),
+        Ok((user, impersonator)) => {
+            let call = Call {
+                app,
+                user,
+                impersonator,
+                method: head.method,
+                path: head.uri.path().to_owned(),
+                query: request::query(&head.uri),
+                headers: head.headers,
+            };
+            Box::pin(answer(&call, body)).instrument(span).await
+        }
     };
-    let mut response = Box::pin(answer(&call, body)).instrument(span).await;
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(AUDIT_ID, id.clone());
         response.headers_mut().insert(REQUEST_ID, id);
@@ -148,10 +158,20 @@ pub(crate) async fn handle(app: Arc<App>, user: User, request: Request<Body>) ->
     response
 }
 
+/// Who asks, and who really does where that is somebody else.
+fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Option<User>), Status> {
+    let (snapshot, now) = (app.objects.store().snapshot(), app.objects.clock().now());
+    let user = authentication::request::authenticate(connected, headers, &app.tokens, &snapshot, now)?;
+    match authentication::request::impersonate(&user, headers, &*app.authorizer, &snapshot)? {
+        Some(impersonated) => Ok((impersonated, Some(user))),
+        None => Ok((user, None)),
+    }
+}
+
 async fn answer(call: &Call, body: Body) -> Response {
     let started = Instant::now();
     let (target, labels) = call.target();
-    let is_write = matches!(target, Target::Objects(_) | Target::Virtual(_))
+    let is_write = matches!(target, Target::Objects(_) | Target::Virtual { .. })
         && !matches!(labels.verb, "get" | "list" | "watch" | "other")
         && !QUIET.contains(&labels.resource.as_str());
     let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(target, body)).await;
@@ -161,7 +181,8 @@ async fn answer(call: &Call, body: Body) -> Response {
     });
     let (code, took) = (response.status().as_u16(), started.elapsed());
     call.app.metrics.observe(labels.verb, &labels.resource, code, took);
-    let (user, method, path) = (call.user.name.as_str(), call.method.as_str(), call.path.as_str());
+    let user = call.impersonator.as_ref().unwrap_or(&call.user).name.as_str();
+    let (method, path) = (call.method.as_str(), call.path.as_str());
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     if code >= 500 {
         tracing::warn!(user, method, path, code, micros, "request failed");

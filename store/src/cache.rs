@@ -163,6 +163,7 @@ impl Draft {
                 let record =
                     Arc::new(Record { key, json, splice_offset, tags: tags.into(), revision: self.snapshot.revision });
                 self.snapshot.records.insert(record.key.clone(), record.clone());
+                self.snapshot.note_change(&record.key);
                 self.events.push(Arc::new(Event { change: Change::Put, record: record.clone(), previous: current }));
                 Outcome::Written(record)
             }
@@ -171,6 +172,7 @@ impl Draft {
                 self.snapshot.revision += 1;
                 let revision = self.snapshot.revision;
                 self.snapshot.records.remove(&*last.key);
+                self.snapshot.note_change(&last.key);
                 let record = Arc::new(Record { revision, ..(*last).clone() });
                 self.events.push(Arc::new(Event { change: Change::Delete, record, previous: Some(last.clone()) }));
                 Outcome::Deleted { last, revision }

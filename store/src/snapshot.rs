@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{HashMap, OrdMap};
 
 use crate::record::{Record, Revision};
 
@@ -12,9 +12,33 @@ use crate::record::{Record, Revision};
 pub struct Snapshot {
     pub(crate) records: OrdMap<Arc<str>, Arc<Record>>,
     pub(crate) revision: Revision,
+    /// The revision that everything was read from disk at, or taken over from another member.
+    loaded: Revision,
+    /// The last change since then under each first segment of a key.
+    changed: HashMap<Arc<str>, Revision>,
 }
 
 impl Snapshot {
+    /// What was read from disk, or taken over from another member.
+    pub(crate) fn loaded(records: OrdMap<Arc<str>, Arc<Record>>, revision: Revision) -> Snapshot {
+        Snapshot { records, revision, loaded: revision, changed: HashMap::new() }
+    }
+
+    /// A revision that grows with every change of the keys that start with `segment` and a slash: two snapshots that give the
+    /// same answer hold the same records there, so what was made of them may be kept. Costs O(1).
+    pub fn changed(&self, segment: &str) -> Revision {
+        self.changed.get(segment).copied().unwrap_or(self.loaded)
+    }
+
+    /// Notes that a key changed at the current revision.
+    pub(crate) fn note_change(&mut self, key: &str) {
+        let segment = key.split('/').next().unwrap_or_default();
+        match self.changed.get_mut(segment) {
+            Some(revision) => *revision = self.revision,
+            None => drop(self.changed.insert(segment.into(), self.revision)),
+        }
+    }
+
     /// The revision of the last change in this view.
     pub fn revision(&self) -> Revision {
         self.revision
@@ -65,6 +89,18 @@ mod tests {
             assert_eq!(snapshot.count(prefix), keys.len());
         }
         expected.assert_eq(&keys.join(" "));
+    }
+
+    #[test]
+    fn changes_are_told_apart_by_the_first_segment() {
+        let mut snapshot = Snapshot::loaded(OrdMap::new(), 7);
+        let mut told = Vec::new();
+        for (revision, key) in [(8, "pods/a/1"), (9, "nodes/a"), (10, "pods/b/2")] {
+            snapshot.revision = revision;
+            snapshot.note_change(key);
+            told.push(["pods", "nodes", "secrets"].map(|segment| snapshot.changed(segment)));
+        }
+        expect!["[[8, 7, 7], [8, 9, 7], [10, 9, 7]]"].assert_eq(&format!("{told:?}"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use coracle_api::kinds;
 use coracle_client::{Client, Config, Kubeconfig, ListOptions, WatchEvent, WatchOptions};
 use coracle_control::pki::{Identity, Pki};
+use coracle_control::tokens::Tokens;
 use coracle_control::{Objects, SystemClock, authorizer, driver, server};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
 use coracle_host::server::ServerIdentity;
@@ -147,7 +148,7 @@ async fn start(
 
     let store = open_store(data_dir).await?;
     let objects = Objects::new(store.clone(), Arc::new(SystemClock));
-    serve_api(&pki, api, &objects, &server_shutdown, &server_tasks)?;
+    serve_api(data_dir, &pki, api, &objects, &server_shutdown, &server_tasks)?;
     server_tasks.spawn(driver::run(objects, pki.ca_pem().to_owned(), server_shutdown.clone()));
     serve_registry(data_dir, identity, registry, &server_shutdown, &server_tasks)?;
 
@@ -212,6 +213,7 @@ async fn open_store(data_dir: &DataDir) -> Result<Store> {
 }
 
 fn serve_api(
+    data_dir: &DataDir,
     pki: &Pki,
     listener: TcpListener,
     objects: &Objects,
@@ -219,12 +221,15 @@ fn serve_api(
     tasks: &TaskTracker,
 ) -> Result<()> {
     let failed = |error: coracle_control::pki::PkiError| Failure::new(chain(&error));
+    let tokens = Tokens::open_or_create(&data_dir.join("pki")).map_err(|error| Failure::new(chain(&error)))?;
     let addr = listener.local_addr()?;
     let mut names = vec![
         "localhost".to_owned(),
         "127.0.0.1".to_owned(),
         "kubernetes".to_owned(),
+        "kubernetes.default".to_owned(),
         "kubernetes.default.svc".to_owned(),
+        "kubernetes.default.svc.cluster.local".to_owned(),
     ];
     if !addr.ip().is_unspecified() {
         names.push(addr.ip().to_string());
@@ -237,7 +242,8 @@ fn serve_api(
         listener,
         tls: pki.server_config(&server_identity).map_err(failed)?,
         objects: objects.clone(),
-        authorizer: Arc::new(authorizer::BuiltIn),
+        authorizer: Arc::new(authorizer::Rbac::default()),
+        tokens: Arc::new(tokens),
         host_tls: pki.client_config(&api_identity).map_err(failed)?,
         shutdown: shutdown.clone(),
     };

@@ -27,6 +27,7 @@ pub(crate) const KIND: Kind = Kind {
     name_rule: NameRule::PathSegment,
     tags,
     status_on_create: false,
+    awaits_controller: false,
     default,
     validate,
     validate_update,

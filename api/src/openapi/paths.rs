@@ -7,7 +7,15 @@ use crate::apply;
 use crate::kind::{Kind, Subresource};
 use crate::patch::PatchKind;
 
-pub(super) const REVIEW_GROUP: &str = "authorization.k8s.io";
+/// Questions that are stored nowhere: group, plural, kind, and whether they are asked within a namespace. All are `v1`.
+pub(super) const REVIEWS: &[(&str, &str, &str, bool)] = &[
+    ("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview", false),
+    ("authentication.k8s.io", "tokenreviews", "TokenReview", false),
+    ("authorization.k8s.io", "localsubjectaccessreviews", "LocalSubjectAccessReview", true),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", false),
+    ("authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview", false),
+    ("authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview", false),
+];
 pub(super) const REVIEW_VERSION: &str = "v1";
 
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
@@ -246,16 +254,20 @@ fn log_parameters() -> Vec<Value> {
     ]
 }
 
-/// Adds the path behind `kubectl auth can-i`, which is no stored kind.
-pub(super) fn add_review(paths: &mut Map<String, Value>) {
-    let definition = "io.k8s.api.authorization.v1.SelfSubjectAccessReview";
-    let post = Operation {
-        verb: "post",
-        subject: (REVIEW_GROUP, REVIEW_VERSION, "SelfSubjectAccessReview"),
-        parameters: write_parameters(),
-        body: object_body(definition),
-        answer: definition,
-    };
-    let path = format!("/{}/selfsubjectaccessreviews", super::path_of(REVIEW_GROUP, REVIEW_VERSION));
-    paths.insert(path, json!({ "post": post.render() }));
+/// Adds the paths of a group's questions, such as the one behind `kubectl auth can-i`.
+pub(super) fn add_reviews(paths: &mut Map<String, Value>, group: &str) {
+    for (_, plural, kind, is_namespaced) in REVIEWS.iter().filter(|review| review.0 == group) {
+        let area = group.trim_end_matches(".k8s.io");
+        let definition = format!("io.k8s.api.{area}.{REVIEW_VERSION}.{kind}");
+        let post = Operation {
+            verb: "post",
+            subject: (group, REVIEW_VERSION, kind),
+            parameters: write_parameters(),
+            body: object_body(&definition),
+            answer: &definition,
+        };
+        let scope = if *is_namespaced { "namespaces/{namespace}/" } else { "" };
+        let path = format!("/{}/{scope}{plural}", super::path_of(group, REVIEW_VERSION));
+        paths.insert(path, json!({ "post": post.render(), "parameters": path_parameters(*is_namespaced, None) }));
+    }
 }

@@ -95,15 +95,6 @@ pub fn dns1035_label(text: &str) -> Vec<String> {
     })
 }
 
-/// A name that can stand in a path.
-pub fn path_segment(text: &str) -> Vec<String> {
-    if matches!(text, "." | "..") {
-        return vec![format!("may not be '{text}'")];
-    }
-    let refused = ["/", "%"].iter().filter(|part| text.contains(**part));
-    refused.map(|part| format!("may not contain '{part}'")).collect()
-}
-
 /// A host with a wildcard as its first label: `*.example.com`.
 pub fn wildcard_subdomain(text: &str) -> Vec<String> {
     let is_valid = text.strip_prefix("*.").is_some_and(is_subdomain);

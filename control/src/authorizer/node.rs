@@ -40,6 +40,8 @@ pub(super) fn allows(node: &str, attributes: &Attributes<'_>, snapshot: &Snapsho
             is_on(node, namespace, name, snapshot)
         }
         ("", "events", None) => matches!(verb, "create" | "update" | "patch"),
+        // The handler gives hosts tokens for their own pods only.
+        ("", "serviceaccounts", Some("token")) => verb == "create",
         ("coracle.dev", "batches", None) => verb == "create",
         (_, _, None) => is_read && READ.contains(&(group, resource)),
         _ => false,

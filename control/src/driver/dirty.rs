@@ -8,7 +8,7 @@ use coracle_api::kinds;
 use super::view::{Deployment, Object, View};
 use super::world::{NODE_LEASES, World, is_pending};
 use crate::controllers::Key;
-use crate::controllers::bootstrap::NAMESPACES;
+use crate::controllers::bootstrap::{NAMESPACES, is_bootstrapped};
 use crate::controllers::endpoint_slice::SERVICE_NAME;
 
 /// The keys to look at again.
@@ -34,7 +34,7 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         View::Event(_) if old.is_none() && world.events_by_age().nth(1).is_none() => {
             dirty.insert(Key::EventExpiry);
         }
-        _ => mark_other(object, new, dirty),
+        _ => mark_other(object, old, new, dirty),
     }
     mark_garbage(world, old, new, dirty);
     mark_quotas(world, old, new, dirty);
@@ -46,7 +46,7 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
     }
 }
 
-fn mark_other(object: &Object, new: Option<&Object>, dirty: &mut Dirty) {
+fn mark_other(object: &Object, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
     let meta = &object.meta;
     match object.kind.kind {
         "Namespace" => {
@@ -63,6 +63,14 @@ fn mark_other(object: &Object, new: Option<&Object>, dirty: &mut Dirty) {
         }
         "ResourceQuota" => {
             dirty.insert(Key::ResourceQuota(object.key.clone()));
+        }
+        "ClusterRole" | "ClusterRoleBinding" => {
+            if object.kind.kind == "ClusterRole" {
+                dirty.insert(Key::RoleAggregation);
+            }
+            if old.is_some_and(is_bootstrapped) {
+                dirty.insert(Key::Bootstrap);
+            }
         }
         "EndpointSlice" => {
             if let Some(service) = meta.labels.get(SERVICE_NAME) {

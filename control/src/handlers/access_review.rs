@@ -1,4 +1,6 @@
-//! "May I?": answers from the authorizer, stored nowhere.
+//! "May I?", and "may they?": answers from the authorizer, stored nowhere.
+
+use std::collections::BTreeMap;
 
 use axum::response::Response;
 use coracle_api::object;
@@ -8,55 +10,99 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::authorizer::{Attributes, MASTERS, Subject};
+use crate::authentication::User;
+use crate::authorizer::{Attributes, MASTERS, PolicyRule, Subject};
 use crate::respond;
 
-pub(super) fn access(call: &Call, mut review: Value) -> Result<Response, Status> {
-    let text = |path: &[&str]| object::str_at(&review, path).filter(|text| !text.is_empty() && *text != "*");
+const API_VERSION: &str = "authorization.k8s.io/v1";
+
+/// Answers a SelfSubjectAccessReview.
+pub(super) fn own_access(call: &Call, review: Value) -> Result<Response, Status> {
+    access(call, "SelfSubjectAccessReview", review, &call.user)
+}
+
+/// Answers a SubjectAccessReview, or, within a namespace, a LocalSubjectAccessReview.
+pub(super) fn access_of(call: &Call, kind: &str, namespace: Option<&str>, review: Value) -> Result<Response, Status> {
+    if let Some(namespace) = namespace {
+        let found = object::str_at(&review, &["spec", "resourceAttributes", "namespace"]).unwrap_or_default();
+        if found != namespace {
+            let message =
+                format!("spec.resourceAttributes.namespace must match namespace: {namespace:?}, found {found:?}");
+            return Err(status::bad_request(message));
+        }
+    }
+    let user = subject(&review)?;
+    access(call, kind, review, &user)
+}
+
+/// The user a review is about.
+fn subject(review: &Value) -> Result<User, Status> {
+    let text = |field: &str| object::str_at(review, &["spec", field]).unwrap_or_default().to_owned();
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let groups = review.pointer("/spec/groups").map(&texts).unwrap_or_default();
+    let extra = review.pointer("/spec/extra").and_then(Value::as_object).into_iter().flatten();
+    let extra: BTreeMap<_, _> = extra.map(|(key, values)| (key.clone(), texts(values))).collect();
+    let user = User { name: text("user"), uid: text("uid"), groups, extra };
+    if user.name.is_empty() && user.groups.is_empty() {
+        return Err(status::bad_request("spec.user: at least one of user or group must be specified"));
+    }
+    Ok(user)
+}
+
+fn access(call: &Call, kind: &str, mut review: Value, user: &User) -> Result<Response, Status> {
+    let text = |path: &[&str]| object::str_at(&review, path).filter(|text| !text.is_empty());
     let resource = |field: &str| text(&["spec", "resourceAttributes", field]);
     let fields = FieldSelector::default();
-    let (verb, subject) = if review.pointer("/spec/resourceAttributes").is_some_and(Value::is_object) {
-        let subject = Subject::Resource {
-            group: resource("group").unwrap_or_default(),
-            resource: resource("resource").unwrap_or_default(),
-            subresource: resource("subresource"),
-            namespace: resource("namespace"),
-            name: resource("name"),
-            fields: Some(&fields),
-        };
-        (resource("verb").unwrap_or_default(), subject)
-    } else if review.pointer("/spec/nonResourceAttributes").is_some_and(Value::is_object) {
-        let path = text(&["spec", "nonResourceAttributes", "path"]).unwrap_or_default();
-        (text(&["spec", "nonResourceAttributes", "verb"]).unwrap_or_default(), Subject::Path(path))
-    } else {
-        return Err(status::bad_request(
-            "spec: exactly one of resourceAttributes and nonResourceAttributes must be set",
-        ));
+    let has = |field: &str| object::get(&review, &["spec", field]).is_some_and(Value::is_object);
+    let (verb, subject) = match (has("resourceAttributes"), has("nonResourceAttributes")) {
+        (true, false) => {
+            let subject = Subject::Resource {
+                group: resource("group").unwrap_or_default(),
+                resource: resource("resource").unwrap_or_default(),
+                subresource: resource("subresource"),
+                namespace: resource("namespace"),
+                name: resource("name"),
+                fields: Some(&fields),
+            };
+            (resource("verb").unwrap_or_default(), subject)
+        }
+        (false, true) => {
+            let path = text(&["spec", "nonResourceAttributes", "path"]).unwrap_or_default();
+            (text(&["spec", "nonResourceAttributes", "verb"]).unwrap_or_default(), Subject::Path(path))
+        }
+        _ => {
+            return Err(status::bad_request(
+                "spec: exactly one of resourceAttributes and nonResourceAttributes must be set",
+            ));
+        }
     };
-    let attributes = Attributes { user: &call.user, verb, subject };
-    let is_allowed = call.app.authorizer.allows(&attributes, &call.app.objects.store().snapshot());
-    review["kind"] = "SelfSubjectAccessReview".into();
-    review["apiVersion"] = "authorization.k8s.io/v1".into();
+    let snapshot = call.app.objects.store().snapshot();
+    let is_allowed = call.app.authorizer.allows(&Attributes { user, verb, subject }, &snapshot);
+    review["kind"] = kind.into();
+    review["apiVersion"] = API_VERSION.into();
     review["status"] = json!({ "allowed": is_allowed });
-    if is_allowed && call.user.is_in(MASTERS) {
+    if is_allowed && user.is_in(MASTERS) {
         review["status"]["reason"] = format!("group {MASTERS} may do everything").into();
     }
     Ok(respond::value(StatusCode::CREATED, &review))
 }
 
-/// The rules that can be listed: a master's. Others' depend on the objects there are, and are told as incomplete.
-pub(super) fn rules(call: &Call, mut review: Value) -> Result<Response, Status> {
-    let is_master = call.user.is_in(MASTERS);
-    let (resource_rules, path_rules) = if is_master {
-        let resources = json!([{ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }]);
-        (resources, json!([{ "verbs": ["*"], "nonResourceURLs": ["*"] }]))
-    } else {
-        let paths = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi/*", "/readyz", "/version"];
-        (json!([]), json!([{ "verbs": ["get"], "nonResourceURLs": paths }]))
-    };
+/// Answers a SelfSubjectRulesReview. A host's rights depend on what it runs, and are told as incomplete.
+pub(super) fn own_rules(call: &Call, mut review: Value) -> Result<Response, Status> {
+    let namespace = object::str_at(&review, &["spec", "namespace"]).filter(|namespace| !namespace.is_empty());
+    let namespace = namespace.ok_or_else(|| status::bad_request("no namespace on request"))?;
+    let snapshot = call.app.objects.store().snapshot();
+    let rules = call.app.authorizer.rules(&call.user, Some(namespace), &snapshot);
+    let (of_paths, of_resources): (Vec<PolicyRule>, Vec<PolicyRule>) =
+        rules.into_iter().partition(|rule| !rule.non_resource_urls.is_empty());
+    let listed = |rules: Vec<PolicyRule>| -> Vec<Value> { rules.iter().map(PolicyRule::to_value).collect() };
     review["kind"] = "SelfSubjectRulesReview".into();
-    review["apiVersion"] = "authorization.k8s.io/v1".into();
-    review["status"] =
-        json!({ "resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": !is_master });
+    review["apiVersion"] = API_VERSION.into();
+    review["status"] = json!({
+        "resourceRules": listed(of_resources), "nonResourceRules": listed(of_paths),
+        "incomplete": call.user.node().is_some(),
+    });
     Ok(respond::value(StatusCode::CREATED, &review))
 }

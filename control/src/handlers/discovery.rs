@@ -52,18 +52,19 @@ fn group_versions() -> Vec<(&'static str, &'static str)> {
 fn resources_of(group: &str, version: &str) -> Vec<Resource> {
     let stored =
         kinds::ALL.iter().filter(|kind| (kind.group, kind.version) == (group, version)).map(|kind| of_kind(kind));
-    let virtuals = Virtual::ALL.iter().map(|found| found.names());
-    let virtuals =
-        virtuals.filter(|names| (names.0, names.1) == (group, version)).map(|(_, _, plural, kind)| Resource {
+    let virtuals = Virtual::ALL.iter().filter_map(|found| {
+        let (its_group, its_version, plural, kind) = found.names();
+        ((its_group, its_version) == (group, version)).then(|| Resource {
             plural,
             singular: "",
             kind,
-            namespaced: false,
+            namespaced: found.is_namespaced(),
             verbs: &["create"],
             short_names: &[],
             categories: &[],
             subresources: Vec::new(),
-        });
+        })
+    });
     stored.chain(virtuals).collect()
 }
 
@@ -111,7 +112,18 @@ pub(super) fn root() -> Response {
         "" => format!("/api/{version}"),
         group => format!("/apis/{group}/{version}"),
     });
-    let fixed = ["/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"];
+    let fixed = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
     let mut paths: Vec<String> = fixed.iter().map(|path| (*path).to_owned()).chain(groups).collect();
     paths.sort();
     respond::value(StatusCode::OK, &json!({ "paths": paths }))

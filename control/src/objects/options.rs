@@ -1,8 +1,29 @@
 //! What a caller may ask of a write or a deletion.
 
+use std::fmt;
+use std::sync::Arc;
+
 use coracle_api::status::Status;
 use coracle_store::Revision;
 use serde_json::Value;
+
+use crate::authentication::User;
+use crate::authorizer::Authorizer;
+
+/// Someone outside the control plane who writes, and what they may grant.
+#[derive(Clone)]
+pub struct Author {
+    /// Who.
+    pub user: User,
+    /// What they may do.
+    pub authorizer: Arc<dyn Authorizer>,
+}
+
+impl fmt::Debug for Author {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.user.fmt(formatter)
+    }
+}
 
 /// What to do with fields the schema doesn't know. Fields of a wrong type are refused always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +48,8 @@ pub struct WriteOptions {
     pub trusted: bool,
     /// The name under which the fields written are owned.
     pub manager: String,
+    /// Who writes, where it isn't the control plane: they may not grant what they don't hold.
+    pub author: Option<Author>,
 }
 
 /// The name under which the controllers own fields.

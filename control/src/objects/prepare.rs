@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::ledger::Session;
 use super::options::{Configuration, DeleteOptions, Part, WriteOptions};
 use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
+use crate::authorizer::escalation;
 use crate::{admission, quota};
 
 /// A write, addressed.
@@ -239,6 +240,7 @@ fn finish_create(
         trusted: options.trusted,
     };
     admission::admit_create(&attributes, &mut object, &mut warnings)?;
+    check_author(request, &object, None, context)?;
     let mut errors = Vec::new();
     kind.validate(&object, &mut errors);
     refuse_invalid(kind, &request.name, &errors)?;
@@ -286,6 +288,7 @@ fn finish_update(
     } else {
         admission::admit_update(&attributes, &old, &mut new)?;
         kind.default(&mut new);
+        check_author(request, &new, Some(&old), context)?;
         stamp::bump_generation(&mut new, &old);
         stamp::check_finalizers(&new, &old, &mut errors);
         kind.validate_update(&new, &old, &mut errors);
@@ -336,6 +339,12 @@ fn conclude(
     }
     let write = (!dry_run).then(|| put(&record, precondition));
     Prepared { write, record, effect, warnings, on_conflict }
+}
+
+/// Refuses what its author may not grant.
+fn check_author(request: &Request, new: &Value, old: Option<&Value>, context: &Context<'_>) -> Result<(), Status> {
+    let Some(author) = &request.options.author else { return Ok(()) };
+    escalation::check(&author.user, &*author.authorizer, request.kind, new, old, context.snapshot)
 }
 
 fn refuse_invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {

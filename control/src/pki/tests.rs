@@ -66,9 +66,11 @@ fn certificates_name_their_user() {
     let dir = TempDir::new().unwrap();
     let pki = open(dir.path()).unwrap();
     let names = ["127.0.0.1".to_owned()];
-    expect![[r#"User { name: "admin", groups: ["system:masters", "system:authenticated"] }"#]]
+    expect![[r#"User { name: "admin", uid: "", groups: ["system:masters", "system:authenticated"], extra: {} }"#]]
         .assert_eq(&format!("{:?}", user(&pki.issue_admin().unwrap().certificate_pem)));
-    expect![[r#"User { name: "system:node:n1", groups: ["system:nodes", "system:authenticated"] }"#]]
-        .assert_eq(&format!("{:?}", user(&pki.issue_host("n1", &names).unwrap().certificate_pem)));
+    expect![[
+        r#"User { name: "system:node:n1", uid: "", groups: ["system:nodes", "system:authenticated"], extra: {} }"#
+    ]]
+    .assert_eq(&format!("{:?}", user(&pki.issue_host("n1", &names).unwrap().certificate_pem)));
     assert_eq!(User::from_certificate(&CertificateDer::from(vec![1, 2, 3])), User::anonymous());
 }

@@ -103,7 +103,7 @@ impl Query {
             }
             None => program(user_agent),
         };
-        Ok(WriteOptions { dry_run: self.dry_run(options_kind)?, field_validation, trusted: false, manager })
+        Ok(WriteOptions { dry_run: self.dry_run(options_kind)?, field_validation, manager, ..WriteOptions::default() })
     }
 
     /// The options of a deletion, as far as the query states them.

@@ -52,9 +52,12 @@ fn paths_name_things() {
     );
     check("/apis/apps/v1/namespaces/default/deployments/d/scale/more", expect!["Unknown"]);
     check("/apis/apps/v2/deployments", expect!["Unknown"]);
-    check("/apis/coracle.dev/v1/batches", expect!["Virtual(Batch)"]);
+    check("/apis/coracle.dev/v1/batches", expect!["Virtual { found: Batch, namespace: None }"]);
     check("/apis/coracle.dev/v1/batches/x", expect!["Unknown"]);
-    check("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", expect!["Virtual(SelfSubjectAccessReview)"]);
+    check(
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        expect!["Virtual { found: SelfSubjectAccessReview, namespace: None }"],
+    );
     check("/api/v1/namespaces//pods", expect!["Unknown"]);
     check("/%ff", expect!["Unknown"]);
 }

@@ -91,7 +91,7 @@ impl Database {
             let record: Record = postcard::from_bytes(value.value())?;
             records.insert(record.key.clone(), Arc::new(record));
         }
-        Ok(Ok((Snapshot { records, revision: applied.revision }, applied)))
+        Ok(Ok((Snapshot::loaded(records, applied.revision), applied)))
     }
 
     /// Writes changes in one commit that is durable when this returns.

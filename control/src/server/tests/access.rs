@@ -100,6 +100,7 @@ async fn hosts_batches_are_checked_item_by_item() {
 #[tokio::test]
 async fn one_may_ask_what_one_may() {
     let server = Server::start().await;
+    server.furnish().await;
     let node = server.as_node("n1");
     let review = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
     let about = |verb: &str, resource: &str| json!({ "spec": { "resourceAttributes": { "verb": verb, "resource": resource } } });

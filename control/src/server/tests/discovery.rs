@@ -22,7 +22,7 @@ async fn the_old_form_lists_a_group_version_each() {
     let server = Server::start().await;
     expect![[r#"200 {"kind":"APIVersions","serverAddressByClientCIDRs":[],"versions":["v1"]}"#]]
         .assert_eq(&server.shown("GET /api", Value::Null).await);
-    expect![[r#"200 {"apiVersion":"v1","groups":[{"name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]},{"name":"autoscaling","preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"},"versions":[{"groupVersion":"autoscaling/v2","version":"v2"}]},{"name":"batch","preferredVersion":{"groupVersion":"batch/v1","version":"v1"},"versions":[{"groupVersion":"batch/v1","version":"v1"}]},{"name":"coordination.k8s.io","preferredVersion":{"groupVersion":"coordination.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"coordination.k8s.io/v1","version":"v1"}]},{"name":"discovery.k8s.io","preferredVersion":{"groupVersion":"discovery.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"discovery.k8s.io/v1","version":"v1"}]},{"name":"networking.k8s.io","preferredVersion":{"groupVersion":"networking.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"networking.k8s.io/v1","version":"v1"}]},{"name":"node.k8s.io","preferredVersion":{"groupVersion":"node.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"node.k8s.io/v1","version":"v1"}]},{"name":"policy","preferredVersion":{"groupVersion":"policy/v1","version":"v1"},"versions":[{"groupVersion":"policy/v1","version":"v1"}]},{"name":"scheduling.k8s.io","preferredVersion":{"groupVersion":"scheduling.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"scheduling.k8s.io/v1","version":"v1"}]},{"name":"coracle.dev","preferredVersion":{"groupVersion":"coracle.dev/v1","version":"v1"},"versions":[{"groupVersion":"coracle.dev/v1","version":"v1"}]},{"name":"authorization.k8s.io","preferredVersion":{"groupVersion":"authorization.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"authorization.k8s.io/v1","version":"v1"}]}],"kind":"APIGroupList"}"#]].assert_eq(&server.shown("GET /apis", Value::Null).await);
+    expect![[r#"200 {"apiVersion":"v1","groups":[{"name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]},{"name":"certificates.k8s.io","preferredVersion":{"groupVersion":"certificates.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"certificates.k8s.io/v1","version":"v1"}]},{"name":"coordination.k8s.io","preferredVersion":{"groupVersion":"coordination.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"coordination.k8s.io/v1","version":"v1"}]},{"name":"discovery.k8s.io","preferredVersion":{"groupVersion":"discovery.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"discovery.k8s.io/v1","version":"v1"}]},{"name":"networking.k8s.io","preferredVersion":{"groupVersion":"networking.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"networking.k8s.io/v1","version":"v1"}]},{"name":"rbac.authorization.k8s.io","preferredVersion":{"groupVersion":"rbac.authorization.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"rbac.authorization.k8s.io/v1","version":"v1"}]},{"name":"storage.k8s.io","preferredVersion":{"groupVersion":"storage.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"storage.k8s.io/v1","version":"v1"}]},{"name":"coracle.dev","preferredVersion":{"groupVersion":"coracle.dev/v1","version":"v1"},"versions":[{"groupVersion":"coracle.dev/v1","version":"v1"}]},{"name":"authentication.k8s.io","preferredVersion":{"groupVersion":"authentication.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"authentication.k8s.io/v1","version":"v1"}]},{"name":"authorization.k8s.io","preferredVersion":{"groupVersion":"authorization.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"authorization.k8s.io/v1","version":"v1"}]}],"kind":"APIGroupList"}"#]].assert_eq(&server.shown("GET /apis", Value::Null).await);
     expect![[r#"200 {"apiVersion":"v1","kind":"APIGroup","name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]}"#]].assert_eq(&server.shown("GET /apis/apps", Value::Null).await);
     let (_, core) = server.json("GET /api/v1", Value::Null).await;
     expect![[r#"
@@ -49,6 +49,7 @@ async fn the_old_form_lists_a_group_version_each() {
         resourcequotas/status ResourceQuota namespaced null get,patch,update
         secrets Secret namespaced null create,delete,deletecollection,get,list,patch,update,watch
         serviceaccounts ServiceAccount namespaced ["sa"] create,delete,deletecollection,get,list,patch,update,watch
+        serviceaccounts/token TokenRequest namespaced null create
         services Service namespaced ["svc"] create,delete,deletecollection,get,list,patch,update,watch
         services/status Service namespaced null get,patch,update
     "#]]
@@ -122,7 +123,7 @@ async fn resources_are_listed_as_a_real_server_lists_them() {
 #[tokio::test]
 async fn what_is_not_served_is_not_found_by_any_verb() {
     let server = Server::start().await;
-    let review = "POST /apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let review = "POST /apis/authentication.k8s.io/v1/tokenrequests";
     expect!["404 the server could not find the requested resource"]
         .assert_eq(&server.outcome(review, Value::Null).await);
 }
@@ -148,7 +149,7 @@ async fn fixed_paths_answer() {
     }
     let (_, version) = server.json("GET /version", Value::Null).await;
     assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.36.0+coracle"), "{version}");
-    expect![[r#"200 {"paths":["/api","/api/v1","/apis","/apis/apps/v1","/apis/authorization.k8s.io/v1","/apis/autoscaling/v2","/apis/batch/v1","/apis/coordination.k8s.io/v1","/apis/coracle.dev/v1","/apis/discovery.k8s.io/v1","/apis/networking.k8s.io/v1","/apis/node.k8s.io/v1","/apis/policy/v1","/apis/scheduling.k8s.io/v1","/healthz","/livez","/metrics","/openapi/v3","/readyz","/version"]}"#]].assert_eq(&server.shown("GET /", Value::Null).await);
+    expect![[r#"200 {"paths":["/.well-known/openid-configuration","/api","/api/v1","/apis","/apis/apps/v1","/apis/authentication.k8s.io/v1","/apis/authorization.k8s.io/v1","/apis/certificates.k8s.io/v1","/apis/coordination.k8s.io/v1","/apis/coracle.dev/v1","/apis/discovery.k8s.io/v1","/apis/networking.k8s.io/v1","/apis/rbac.authorization.k8s.io/v1","/apis/storage.k8s.io/v1","/healthz","/livez","/metrics","/openapi/v3","/openid/v1/jwks","/readyz","/version"]}"#]].assert_eq(&server.shown("GET /", Value::Null).await);
     let (code, figures) = server.text("GET /metrics", &[], "").await;
     assert_eq!(code, 200);
     assert!(figures.contains("apiserver_request_total{verb=\"path\",resource=\"\",code=\"200\"} 5"), "{figures}");

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::authorizer::BuiltIn;
+use crate::authorizer::Rbac;
 use crate::harness::{Server, pod};
 use crate::pki::{Identity, Pki};
 use crate::server::{ServerConfig, serve};
@@ -41,7 +41,8 @@ async fn listen(pki: &Pki) -> Listening {
         listener,
         tls: pki.server_config(&identity).unwrap(),
         objects: server.app.objects.clone(),
-        authorizer: Arc::new(BuiltIn),
+        authorizer: Arc::new(Rbac::default()),
+        tokens: Arc::clone(&server.app.tokens),
         host_tls: pki.client_config(&pki.issue_admin().unwrap()).unwrap(),
         shutdown: shutdown.clone(),
     };
