@@ -1,10 +1,9 @@
 //! Request bodies to JSON values: size is the caller's matter; depth, duplicate keys and syntax are looked after here.
-//!
-//! Protobuf bodies are not read: they are refused as an unsupported media type.
 
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::protobuf::{self, Problem, ProtobufError};
 use crate::status::{self, Status};
 
 mod tree;
@@ -12,7 +11,7 @@ mod tree;
 pub(crate) use tree::Tree;
 
 /// The media types that [`decode`] reads.
-pub const ACCEPTED: &[&str] = &["application/json", "application/yaml"];
+pub const ACCEPTED: &[&str] = &["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
 /// How deep values may nest.
 pub const DEPTH_MAX: usize = 100;
@@ -24,6 +23,8 @@ pub enum ContentType {
     Json,
     /// One YAML document.
     Yaml,
+    /// One protobuf message in Kubernetes' envelope.
+    Protobuf,
 }
 
 impl ContentType {
@@ -33,6 +34,7 @@ impl ContentType {
         match essence.to_ascii_lowercase().as_str() {
             "" | "application/json" => Some(ContentType::Json),
             "application/yaml" | "application/x-yaml" | "text/yaml" => Some(ContentType::Yaml),
+            protobuf::MEDIA_TYPE => Some(ContentType::Protobuf),
             _ => None,
         }
     }
@@ -56,6 +58,9 @@ pub enum DecodeError {
     /// Not YAML.
     #[error("error converting YAML to JSON: {0}")]
     Yaml(String),
+    /// Not protobuf, or no object of a kind that has a protobuf form.
+    #[error("{0}")]
+    Protobuf(#[from] ProtobufError),
     /// JSON or YAML, but a list, a string, ….
     #[error("couldn't get version/kind; json parse error: expected an object, found {0}")]
     NotAnObject(&'static str),
@@ -65,8 +70,13 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The 400 that Kubernetes answers, where an object of `kind` was expected.
+    /// The 400 that Kubernetes answers, where an object of `kind` was expected; a 413 where the object is too large.
     pub fn to_status(&self, kind: &str, body: &[u8]) -> Status {
+        if let DecodeError::Protobuf(error) = self
+            && *error.problem() == Problem::TooLarge
+        {
+            return status::too_large(protobuf::JSON_BYTES_MAX);
+        }
         let summary = summarize(body);
         status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {self} ({summary})"))
     }
@@ -103,6 +113,7 @@ pub fn decode(body: &[u8], content_type: ContentType) -> Result<Decoded, DecodeE
 pub fn decode_any(body: &[u8], content_type: ContentType) -> Result<Decoded, DecodeError> {
     let mut tree = Tree::default();
     let value = match content_type {
+        ContentType::Protobuf => protobuf::read(body).map_err(DecodeError::Protobuf),
         ContentType::Json => json(body, &mut tree),
         ContentType::Yaml => crate::yaml::parse_one(body, &mut tree).map_err(DecodeError::Yaml),
     };

@@ -20,7 +20,16 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn read<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<Value, D::Error> {
-        Node { tree: self, depth: 0 }.deserialize(deserializer)
+        self.read_within(deserializer, 0)
+    }
+
+    /// Reads a value that `depth` objects and lists are around.
+    pub(crate) fn read_within<'de, D: Deserializer<'de>>(
+        &mut self,
+        deserializer: D,
+        depth: usize,
+    ) -> Result<Value, D::Error> {
+        Node { tree: self, depth }.deserialize(deserializer)
     }
 
     /// Puts `parent` before the paths noted since `from`. Paths grow as the recursion unwinds, so that values without
