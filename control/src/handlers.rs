@@ -296,17 +296,9 @@ impl Call {
         Ok(WriteOptions { author: Some(author), ..options })
     }
 
-    /// The form of the body. Protobuf is what `kubectl create` sends for built-in kinds.
+    /// The form of the body.
     fn body_type(&self) -> Result<ContentType, Status> {
-        let content_type = self.content_type();
-        ContentType::parse(content_type).ok_or_else(|| {
-            let mut refused = status::unsupported_media_type(decode::ACCEPTED);
-            if content_type.starts_with("application/vnd.kubernetes.protobuf") {
-                let message = "protobuf bodies are not supported by this version of Coracle: send JSON or YAML (kubectl apply does)";
-                message.clone_into(&mut refused.message);
-            }
-            refused
-        })
+        ContentType::parse(self.content_type()).ok_or_else(|| status::unsupported_media_type(decode::ACCEPTED))
     }
 
     /// The object in a body, and the fields that are there twice.

@@ -12,6 +12,7 @@ mod limits;
 mod listing;
 mod logs;
 mod patching;
+mod protobuf;
 mod quotas;
 mod roles;
 mod tls;
