@@ -43,6 +43,13 @@ fn reads_json() {
 }
 
 #[test]
+fn numbers_keep_their_value() {
+    let decoded = decode(br#"{"a": 922337203685477585477585477585477585475854775854775854775807}"#, ContentType::Json);
+    let value = decoded.unwrap().value;
+    assert_eq!(decode(value.to_string().as_bytes(), ContentType::Json).unwrap().value, value);
+}
+
+#[test]
 fn notes_duplicate_keys() {
     check_json(
         r#"{"spec": {"replicas": 1, "replicas": 2}, "x": [{"y": 0}, {"y": 1, "y": 2}], "spec2": 1}"#,
