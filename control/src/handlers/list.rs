@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use coracle_api::continue_token::ContinueToken;
 use coracle_api::kind::Kind;
 use coracle_api::status::{self, Status};
 use coracle_api::table;
 use coracle_api::validation::FieldError;
 use coracle_store::{Record, Revision, Snapshot};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Call;
@@ -23,17 +21,6 @@ use crate::respond::{self, Accepted, Encoding, Shape};
 
 /// How long a request waits for a revision that is not there yet.
 const REVISION_TIMEOUT: Duration = Duration::from_secs(3);
-const TOKEN_VERSION: &str = "meta.k8s.io/v1";
-
-/// Where the next page starts.
-#[derive(Debug, Serialize, Deserialize)]
-struct Token {
-    v: String,
-    /// The revision of all pages; -1 for the newest, whatever it is.
-    rv: i64,
-    /// The last key of the page before, without its prefix, and a NUL.
-    start: String,
-}
 
 /// What a page says about the pages after it.
 pub(super) struct More {
@@ -73,7 +60,8 @@ pub(super) async fn list(call: &Call, address: &Address) -> Result<Response, Sta
     let more = match (page.last(), selected.peek().is_some()) {
         (Some(last), true) if limit > 0 => {
             call.app.snapshots.keep(&snapshot);
-            let token = token(snapshot.revision(), &last.key[prefix.len()..]);
+            let last_key = last.key[prefix.len()..].to_owned();
+            let token = ContinueToken { revision: Some(snapshot.revision()), last: last_key }.encode();
             let remaining = selection.is_everything().then(|| snapshot.range(&prefix, Some(&last.key)).count());
             Some(More { token, remaining })
         }
@@ -122,37 +110,20 @@ pub(super) async fn at_least(call: &Call, revision: Revision) -> Result<Snapshot
     }
 }
 
-fn token(revision: Revision, last: &str) -> String {
-    let rv = i64::try_from(revision).unwrap_or(i64::MAX);
-    let token = Token { v: TOKEN_VERSION.to_owned(), rv, start: format!("{last}\0") };
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("invariant: a token is JSON"))
-}
-
 /// The snapshot and the key a token continues from.
 fn resume(call: &Call, prefix: &str, text: &str) -> Result<(Snapshot, Option<String>), Status> {
-    let invalid = |cause: String| status::bad_request(format!("invalid continue token: {cause}"));
-    let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text));
-    let bytes = bytes.map_err(|error| invalid(format!("continue key is not valid: {error}")))?;
-    let token: Token =
-        serde_json::from_slice(&bytes).map_err(|error| invalid(format!("continue key is not valid: {error}")))?;
-    if token.v != TOKEN_VERSION {
-        return Err(invalid(format!("server does not recognize this encoded version: {}", token.v)));
-    }
+    let token = ContinueToken::decode(text);
+    let token = token.map_err(|error| status::bad_request(format!("invalid continue token: {error}")))?;
     if call.query.revision()?.is_some_and(|revision| revision > 0) {
         return Err(status::bad_request("specifying resource version is not allowed when using continue"));
     }
-    let last = token.start.strip_suffix('\0').ok_or_else(|| invalid("continue key is not valid".to_owned()))?;
-    let start_after = Some(format!("{prefix}{last}"));
-    let Ok(revision) = Revision::try_from(token.rv) else {
+    let start_after = Some(format!("{prefix}{}", token.last));
+    let Some(revision) = token.revision else {
         return Ok((call.app.objects.store().snapshot(), start_after));
     };
     match call.app.snapshots.get(revision) {
         Some(snapshot) => Ok((snapshot, start_after)),
-        None => {
-            let token = Token { v: TOKEN_VERSION.to_owned(), rv: -1, start: token.start };
-            let token = serde_json::to_vec(&token).expect("invariant: a token is JSON");
-            Err(status::expired_continue(&URL_SAFE_NO_PAD.encode(token)))
-        }
+        None => Err(status::expired_continue(&ContinueToken { revision: None, ..token }.encode())),
     }
 }
 
