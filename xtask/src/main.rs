@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod guests;
 mod peers;
 mod process;
@@ -26,6 +27,8 @@ enum Task {
     Guests,
     /// Measure one promise of SPECIFICATION.md beside its peer
     Bench(bench::Args),
+    /// Give random inputs to everything that reads what clients send
+    Fuzz(fuzz::Args),
     /// Check the house rules: dependency direction, file sizes, an example's test, lint inheritance
     Tidy,
     /// What CI runs: formatting, clippy, licences, then `test`
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Guests => guests::build().map(drop),
         Task::Bench(args) => bench::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
     }
