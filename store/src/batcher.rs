@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::Cache;
 use crate::error::WriteError;
-use crate::log::Log;
+use crate::log::{Log, is_full};
 use crate::raft::{Command, Group, Raft};
-use crate::write::{Operation, Outcome, Write};
+use crate::write::{Outcome, Write};
 
 /// The largest proposal.
 pub(crate) const PROPOSAL_BYTES_MAX: usize = 4 << 20;
@@ -95,11 +95,29 @@ impl Batcher {
         }
     }
 
+    /// Decides writes as one proposal; leaves out those for which the disk has no space.
     async fn propose(&mut self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
-        let is_deletion = writes.iter().all(|write| write.operation == Operation::Delete);
-        if !self.log.reserve(is_deletion).await {
-            return Err(WriteError::NoSpace);
+        if self.reserve(&writes).await? {
+            return self.commit(writes).await;
         }
+        let is_kept: Vec<bool> = writes.iter().map(Write::frees_space).collect();
+        let kept: Vec<Write> = writes.into_iter().filter(Write::frees_space).collect();
+        let outcomes = if self.reserve(&kept).await? { self.commit(kept).await? } else { Vec::new() };
+        let mut outcomes = outcomes.into_iter();
+        let outcome = |is_kept: bool| is_kept.then(|| outcomes.next()).flatten().unwrap_or(Outcome::NoSpace);
+        Ok(is_kept.into_iter().map(outcome).collect())
+    }
+
+    /// Is there space for these writes?
+    async fn reserve(&self, writes: &[Write]) -> Result<bool, WriteError> {
+        match self.log.reserve(weight(writes), writes.iter().all(Write::frees_space)).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_full(&error) => Ok(false),
+            Err(error) => Err(WriteError::DiskFailed(error.to_string())),
+        }
+    }
+
+    async fn commit(&mut self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
         let command = Command { revision_floor: self.cache.snapshot().revision(), writes };
         let answer = self.raft.client_write(command).await.map_err(failure)?;
         self.durable_revision = self.cache.snapshot().revision();
@@ -116,6 +134,7 @@ fn failure(error: RaftError<Group, ClientWriteError<Group>>) -> WriteError {
         RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
             WriteError::NotLeader { leader: forward.leader_id }
         }
-        error => WriteError::Stopped(error.to_string()),
+        RaftError::Fatal(Fatal::StorageError(error)) => WriteError::DiskFailed(error.to_string()),
+        RaftError::APIError(_) | RaftError::Fatal(_) => WriteError::Stopped,
     }
 }

@@ -21,8 +21,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Time between two checkpoints while there are changes.
     pub checkpoint_interval_ms: u64,
-    /// Entries after which the log is purged.
-    pub log_entries_max: u64,
+    /// A checkpoint's file is made smaller when it is larger than this and more than twice what it holds.
+    pub checkpoint_bytes_min: u64,
 }
 
 impl Options {
@@ -37,7 +37,7 @@ impl Options {
             watch_queue_events_max: 65_536,
             segment_bytes: 16 << 20,
             checkpoint_interval_ms: 1_000,
-            log_entries_max: 10_000,
+            checkpoint_bytes_min: 4 << 20,
         }
     }
 }
