@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cache::Cache;
+use crate::checkpoint;
 use crate::error::WriteError;
 use crate::log::{Log, is_full};
 use crate::raft::{Command, Group, Raft};
@@ -29,29 +30,53 @@ pub(crate) struct Batcher {
     pub(crate) cache: Arc<Cache>,
     pub(crate) is_ephemeral: fn(&str) -> bool,
     pub(crate) requests: mpsc::Receiver<Request>,
+    /// Tells of each checkpoint.
+    pub(crate) commits: watch::Receiver<Option<checkpoint::State>>,
+    /// A log that is larger is purged at the next checkpoint.
+    pub(crate) log_bytes_max: u64,
     pub(crate) durable_revision: u64,
 }
 
 impl Batcher {
     /// Runs until every handle of the store is gone.
     pub(crate) async fn run(mut self) {
-        while let Some(first) = self.requests.recv().await {
-            let mut size = weight(&first.writes);
-            let mut batch = vec![first];
-            let mut rest = None;
-            while size < PROPOSAL_BYTES_MAX {
-                let Ok(request) = self.requests.try_recv() else { break };
-                size += weight(&request.writes);
-                if size > PROPOSAL_BYTES_MAX {
-                    rest = Some(request);
-                    break;
-                }
-                batch.push(request);
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(request) => self.gather(request).await,
+                    None => return,
+                },
+                Ok(()) = self.commits.changed() => self.purge().await,
             }
-            self.serve(batch).await;
-            if let Some(request) = rest {
-                self.serve(vec![request]).await;
+        }
+    }
+
+    /// Drops from the log what the checkpoint covers, once that fills a segment.
+    async fn purge(&self) {
+        if self.log.size_bytes() > self.log_bytes_max
+            && let Err(error) = self.raft.trigger().snapshot().await
+        {
+            tracing::debug!(%error, "the log is not purged");
+        }
+    }
+
+    /// Serves a request together with those that wait behind it.
+    async fn gather(&mut self, first: Request) {
+        let mut size = weight(&first.writes);
+        let mut batch = vec![first];
+        let mut rest = None;
+        while size < PROPOSAL_BYTES_MAX {
+            let Ok(request) = self.requests.try_recv() else { break };
+            size += weight(&request.writes);
+            if size > PROPOSAL_BYTES_MAX {
+                rest = Some(request);
+                break;
             }
+            batch.push(request);
+        }
+        self.serve(batch).await;
+        if let Some(request) = rest {
+            self.serve(vec![request]).await;
         }
     }
 

@@ -6,7 +6,6 @@
 mod database;
 mod worker;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::options::Options;
 use crate::raft::{LogId, StoredMembership};
-use crate::record::{Record, Revision};
+use crate::record::Revision;
 use crate::snapshot::Snapshot;
 use crate::watch::{Change, Event};
 
@@ -64,9 +63,9 @@ struct Shared {
 /// What the next commit is to write.
 #[derive(Debug, Default)]
 struct Pending {
-    changes: HashMap<Arc<str>, Option<Arc<Record>>>,
+    changes: database::Changes,
     state: Option<State>,
-    /// Everything older is to go first.
+    /// It is not what is there with the changes, but something else.
     is_replacement: bool,
     /// Who waits for the commit; with someone waiting it is made at once.
     waiting: Vec<oneshot::Sender<io::Result<()>>>,
@@ -80,7 +79,7 @@ impl Checkpoint {
         disk: &Arc<dyn Disk>,
         options: &Options,
     ) -> Result<(Checkpoint, Snapshot, Applied), OpenError> {
-        let mut database = database::Database::open(path, disk.clone(), options.checkpoint_bytes_min)?;
+        let database = database::Database::new(path, disk.clone(), options.checkpoint_bytes_min);
         let (snapshot, applied) = database.load()?;
         let durable = applied.log_id.is_some().then(|| (snapshot.clone(), applied.clone()));
         let shared = Arc::new(Shared {
@@ -116,8 +115,7 @@ impl Checkpoint {
         {
             let mut pending = self.shared.pending.lock();
             pending.is_replacement = true;
-            pending.changes =
-                snapshot.records.iter().map(|(key, record)| (key.clone(), Some(record.clone()))).collect();
+            pending.changes.clear();
             pending.state = Some((snapshot.clone(), applied.clone()));
         }
         self.ask(false).await

@@ -10,11 +10,11 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{Fatal, RaftError};
 use openraft::raft::ReadPolicy;
 use openraft::{Config, SnapshotPolicy};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::batcher::{Batcher, PROPOSAL_BYTES_MAX, Request};
 use crate::cache::{Cache, Limits};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::error::{OpenError, ReadError, ShutdownError, WriteError};
 use crate::fault::{self, Mutation};
@@ -88,7 +88,6 @@ impl Store {
         let machine = Machine::new(cache.clone(), checkpoint.clone(), options.is_ephemeral, applied);
         let raft = start(&options, log.clone(), machine).await?;
         lead(&raft, &cache).await?;
-        tokio::spawn(purge_after_commits(raft.clone(), log.clone(), options.segment_bytes, commits));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let batcher = Batcher {
             raft: raft.clone(),
@@ -96,6 +95,8 @@ impl Store {
             cache: cache.clone(),
             is_ephemeral: options.is_ephemeral,
             requests: receiver,
+            commits,
+            log_bytes_max: options.segment_bytes,
             durable_revision: cache.snapshot().revision,
         };
         tokio::spawn(batcher.run());
@@ -242,20 +243,6 @@ async fn lead(raft: &Raft, cache: &Cache) -> Result<(), OpenError> {
     // Watches that began before lack the ephemeral keys' changes.
     cache.reset(cache.snapshot());
     Ok(())
-}
-
-/// Drops from the log what the checkpoint covers, whenever that fills more than a segment.
-async fn purge_after_commits(
-    raft: Raft,
-    log: Log,
-    segment_bytes: u64,
-    mut commits: watch::Receiver<Option<checkpoint::State>>,
-) {
-    while commits.changed().await.is_ok() {
-        if log.size_bytes() > segment_bytes && raft.trigger().snapshot().await.is_err() {
-            return;
-        }
-    }
 }
 
 /// Cuts a caller's writes so that each part fits into a proposal.

@@ -1,15 +1,21 @@
 //! The redb file: one table of keys, one of how far the log has been applied.
+//!
+//! A process reads the file it finds and never writes to it: its first commit writes another one and puts that in its place. So does a
+//! commit after a failed one. What a file shows after a failed sync may be in the system's memory only, and going on from it would
+//! build on what a power cut takes away. The same makes a file smaller that has grown to more than twice what it holds.
 
 use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use imbl::OrdMap;
+use redb::backends::InMemoryBackend;
 use redb::{Durability, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
 
-use super::Applied;
+use super::{Applied, State};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::fault::{self, Point};
@@ -21,183 +27,194 @@ const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 const FORMAT: u32 = 1;
 const CACHE_BYTES: usize = 4 << 20;
 
-/// The file.
+/// What a commit changes; `None` removes a key.
+pub(super) type Changes = HashMap<Arc<str>, Option<Arc<Record>>>;
+
+/// Writes the file.
 pub(super) struct Database {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    /// `None` after a failure: it is opened again for the next commit.
-    open: Option<Open>,
     /// A file smaller than this is left as it is.
     bytes_min: u64,
-    /// Bytes of all keys and values.
-    live_bytes: u64,
-    /// The file's length after the last compaction.
-    compacted_bytes: u64,
+    /// The file that this process has written; `None` at first, and after a failure.
+    written: Option<Written>,
 }
 
-struct Open {
+struct Written {
     redb: redb::Database,
     file: Arc<dyn DiskFile>,
-}
-
-#[derive(Debug)]
-struct Backend(Arc<dyn DiskFile>);
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(out, offset)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(data, offset)
-    }
+    /// Bytes of all keys and values.
+    live_bytes: u64,
+    /// The file's length when it was new.
+    new_bytes: u64,
 }
 
 impl Database {
-    pub(super) fn open(path: &Path, disk: Arc<dyn Disk>, bytes_min: u64) -> Result<Database, OpenError> {
-        let open = open(path, disk.as_ref())?;
-        Ok(Database { path: path.to_owned(), disk, open: Some(open), bytes_min, live_bytes: 0, compacted_bytes: 0 })
+    pub(super) fn new(path: &Path, disk: Arc<dyn Disk>, bytes_min: u64) -> Database {
+        Database { path: path.to_owned(), disk, bytes_min, written: None }
     }
 
-    /// Everything in it.
-    pub(super) fn load(&mut self) -> Result<(Snapshot, Applied), OpenError> {
-        let database = &self.open.as_ref().expect("just opened").redb;
+    /// Everything in the file; nothing if there is none.
+    pub(super) fn load(&self) -> Result<State, OpenError> {
+        let failed = |cause| OpenError::File { path: self.path.clone(), cause };
         let damaged = |reason: String| OpenError::Damaged { path: self.path.clone(), reason };
+        let file = match self.disk.open(&self.path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+            found => found.map_err(failed)?,
+        };
+        let mut bytes = vec![0; usize::try_from(file.len().map_err(failed)?).expect("the state fits in memory")];
+        file.read_at(&mut bytes, 0).map_err(failed)?;
         // redb asserts what a sound file guarantees; a damaged one must not end the process without a word of the file.
-        let mut live_bytes = 0;
-        let read = catch_unwind(AssertUnwindSafe(|| Database::read_all(database, &mut live_bytes)));
-        self.live_bytes = live_bytes;
+        let read = catch_unwind(AssertUnwindSafe(|| read_all(&bytes)));
         let read = read.map_err(|_| damaged("its structure is broken".to_owned()))?;
         let format = |found| OpenError::Format { path: self.path.clone(), found, expected: FORMAT };
         read.map_err(|error| damaged(error.to_string()))?.map_err(format)
     }
 
-    fn read_all(database: &redb::Database, live_bytes: &mut u64) -> Result<Result<(Snapshot, Applied), u32>, Error> {
-        let transaction = database.begin_read()?;
-        let about = match transaction.open_table(ABOUT) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Ok(Default::default())),
-            Err(error) => return Err(error.into()),
-        };
-        let format: u32 =
-            about.get("format")?.map(|value| postcard::from_bytes(value.value())).transpose()?.unwrap_or(0);
-        if format != FORMAT {
-            return Ok(Err(format));
-        }
-        let applied: Applied = match about.get("applied")? {
-            Some(value) => serde_json::from_slice(value.value()).map_err(|error| Error(error.to_string()))?,
-            None => Applied::default(),
-        };
-        let mut records = OrdMap::new();
-        for entry in transaction.open_table(RECORDS)?.iter()? {
-            let (key, value) = entry?;
-            *live_bytes += (key.value().len() + value.value().len()) as u64;
-            let record: Record = postcard::from_bytes(value.value())?;
-            records.insert(record.key.clone(), Arc::new(record));
-        }
-        Ok(Ok((Snapshot { records, revision: applied.revision }, applied)))
-    }
-
-    /// Writes changes in one commit that is durable when this returns.
+    /// Makes the file hold `state`, durable when this returns. `changes` are those since the last commit.
     pub(super) fn commit(
         &mut self,
-        changes: &HashMap<Arc<str>, Option<Arc<Record>>>,
-        applied: &Applied,
-        is_replacement: bool,
+        changes: &Changes,
+        state: &State,
+        is_durable: impl Fn(&str) -> bool,
     ) -> io::Result<()> {
-        let open = match self.open.take() {
-            Some(open) => open,
-            None => open(&self.path, self.disk.as_ref()).map_err(io::Error::other)?,
+        let written = match self.written.take() {
+            Some(mut written) => {
+                let (added, removed) = write(&written.redb, changes, &state.1).map_err(io::Error::other)?;
+                written.live_bytes = written.live_bytes + added - removed;
+                written
+            }
+            None => self.write_anew(state, &is_durable)?,
         };
-        let (added, removed) =
-            write(&open.redb, changes, applied, is_replacement).map_err(|error| io::Error::other(error.to_string()))?;
-        self.live_bytes = if is_replacement { added } else { self.live_bytes + added - removed };
-        self.open = Some(open);
-        Ok(())
-    }
-
-    /// Gives back to the disk what the file holds beside keys and values, if that is more than they are.
-    pub(super) fn compact_if_sparse(&mut self) -> io::Result<()> {
-        let Some(mut open) = self.open.take() else { return Ok(()) };
-        let length = open.file.len()?;
-        // What compaction could not give back last time it will not give back now.
+        let length = written.file.len()?;
         let is_sparse =
-            length > self.bytes_min && length > 2 * self.live_bytes && length > self.compacted_bytes * 5 / 4;
+            length > self.bytes_min && length > 2 * written.live_bytes && length > written.new_bytes * 5 / 4;
+        self.written = Some(written);
         if is_sparse {
             fault::enter(Point::Compaction);
-            open.redb.compact().map_err(|error| io::Error::other(error.to_string()))?;
-            self.compacted_bytes = open.file.len()?;
+            // If it fails, as it may for want of space, the larger file goes on.
+            match self.write_anew(state, &is_durable) {
+                Ok(written) => self.written = Some(written),
+                Err(error) => tracing::warn!(%error, "the checkpoint's file could not be made smaller"),
+            }
         }
-        self.open = Some(open);
         Ok(())
+    }
+
+    /// The next commit writes a new file.
+    pub(super) fn forget(&mut self) {
+        self.written = None;
+    }
+
+    /// Writes another file, and puts it in the place of the one there is.
+    fn write_anew(&self, (snapshot, applied): &State, is_durable: impl Fn(&str) -> bool) -> io::Result<Written> {
+        let path = self.path.with_extension("new");
+        let file: Arc<dyn DiskFile> = self.disk.open(&path, true)?.into();
+        let made = (|| {
+            file.set_len(0)?;
+            let backend = Backend { file: file.clone(), is_broken: AtomicBool::new(false) };
+            let redb =
+                redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(storage_error)?;
+            let changes: Changes = snapshot
+                .records
+                .iter()
+                .filter(|(key, _)| is_durable(key))
+                .map(|(key, record)| (key.clone(), Some(record.clone())))
+                .collect();
+            let (live_bytes, _) = write(&redb, &changes, applied).map_err(io::Error::other)?;
+            Ok(Written { redb, new_bytes: file.len()?, file, live_bytes })
+        })();
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let _ = self.disk.remove(&path);
+                return Err(error);
+            }
+        };
+        self.disk.rename(&path, &self.path)?;
+        self.disk.sync_dir(self.path.parent().expect("the file is in the store's folder"))?;
+        Ok(made)
     }
 }
 
-/// Opens the file, and makes it if there is none.
-fn open(path: &Path, disk: &dyn Disk) -> Result<Open, OpenError> {
-    let file = match disk.open(path, false) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create(path, disk)?;
-            disk.open(path, false)
+fn storage_error(error: redb::DatabaseError) -> io::Error {
+    match error {
+        redb::DatabaseError::Storage(redb::StorageError::Io(cause)) => cause,
+        error => io::Error::other(error),
+    }
+}
+
+/// A file as redb asks for it. After a failure it does nothing any more.
+#[derive(Debug)]
+struct Backend {
+    file: Arc<dyn DiskFile>,
+    is_broken: AtomicBool,
+}
+
+impl Backend {
+    fn change(&self, change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the file failed before"));
         }
-        found => found,
+        change().inspect_err(|_| self.is_broken.store(true, Ordering::Relaxed))
+    }
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.change(|| self.file.set_len(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.change(|| self.file.sync())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.change(|| self.file.write_at(data, offset))
+    }
+}
+
+/// Everything in a file, or the format it has if that is another one.
+fn read_all(bytes: &[u8]) -> Result<Result<State, u32>, Error> {
+    if bytes.is_empty() {
+        return Err(Error("it is empty".to_owned()));
+    }
+    let memory = InMemoryBackend::new();
+    memory.set_len(bytes.len() as u64).and_then(|()| memory.write(0, bytes)).map_err(|error| Error(error.to_string()))?;
+    let database = redb::Builder::new().create_with_backend(memory)?;
+    let transaction = database.begin_read()?;
+    let about = transaction.open_table(ABOUT)?;
+    let format: u32 = about.get("format")?.map(|value| postcard::from_bytes(value.value())).transpose()?.unwrap_or(0);
+    if format != FORMAT {
+        return Ok(Err(format));
+    }
+    let applied: Applied = match about.get("applied")? {
+        Some(value) => serde_json::from_slice(value.value()).map_err(|error| Error(error.to_string()))?,
+        None => Applied::default(),
     };
-    let file: Arc<dyn DiskFile> = file.map_err(|cause| OpenError::File { path: path.to_owned(), cause })?.into();
-    Ok(Open { redb: open_file(path, file.clone())?, file })
-}
-
-/// Makes the file under another name first: half a file would be taken for a damaged one.
-fn create(path: &Path, disk: &dyn Disk) -> Result<(), OpenError> {
-    let failed = |cause| OpenError::File { path: path.to_owned(), cause };
-    let new = path.with_extension("new");
-    let file = disk.open(&new, true).map_err(failed)?;
-    file.set_len(0).map_err(failed)?;
-    // Closing makes it durable.
-    drop(open_file(&new, file.into())?);
-    disk.rename(&new, path).map_err(failed)?;
-    disk.sync_dir(path.parent().expect("the file is in the store's folder")).map_err(failed)
-}
-
-fn open_file(path: &Path, file: Arc<dyn DiskFile>) -> Result<redb::Database, OpenError> {
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(Backend(file))
-    }));
-    let damaged = |reason: String| OpenError::Damaged { path: path.to_owned(), reason };
-    opened.map_err(|_| damaged("its structure is broken".to_owned()))?.map_err(|error| match error {
-        redb::DatabaseError::Storage(redb::StorageError::Io(cause)) if cause.kind() != io::ErrorKind::InvalidData => {
-            OpenError::File { path: path.to_owned(), cause }
-        }
-        error => damaged(error.to_string()),
-    })
+    let mut records = OrdMap::new();
+    for entry in transaction.open_table(RECORDS)?.iter()? {
+        let (_, value) = entry?;
+        let record: Record = postcard::from_bytes(value.value())?;
+        records.insert(record.key.clone(), Arc::new(record));
+    }
+    Ok(Ok((Snapshot { records, revision: applied.revision }, applied)))
 }
 
 /// Gives the bytes of keys and values that were added, and of those they replaced.
-fn write(
-    database: &redb::Database,
-    changes: &HashMap<Arc<str>, Option<Arc<Record>>>,
-    applied: &Applied,
-    is_replacement: bool,
-) -> Result<(u64, u64), Error> {
+fn write(database: &redb::Database, changes: &Changes, applied: &Applied) -> Result<(u64, u64), Error> {
     let (mut added, mut removed) = (0, 0);
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     transaction.set_two_phase_commit(true);
-    transaction.set_quick_repair(true);
-    if is_replacement {
-        transaction.delete_table(RECORDS)?;
-    }
     {
         let mut records = transaction.open_table(RECORDS)?;
         for (key, value) in changes {
@@ -235,6 +252,7 @@ macro_rules! from {
     })* };
 }
 from!(
+    redb::DatabaseError,
     redb::TransactionError,
     redb::TableError,
     redb::StorageError,

@@ -20,23 +20,18 @@ fn run(shared: &Shared, mut database: Database, interval: Duration) {
     loop {
         let mut work = gather(shared, interval);
         fault::enter(Point::Snapshot);
+        if work.is_replacement {
+            database.forget();
+        }
         let result = match &work.state {
-            Some((_, applied)) => database.commit(&work.changes, applied, work.is_replacement),
+            Some(state) => database.commit(&work.changes, state, |key| !(shared.is_ephemeral)(key)),
             None => Ok(()),
         };
-        match &result {
-            Ok(()) => {
-                if let Some(state) = work.state.take() {
-                    shared.durable.send_replace(Some(state));
-                }
-                if let Err(error) = database.compact_if_sparse() {
-                    tracing::warn!(%error, "the checkpoint's file could not be made smaller");
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
-                give_back(shared, &mut work);
-            }
+        if let Err(error) = &result {
+            tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
+            give_back(shared, &mut work);
+        } else if let Some(state) = work.state.take() {
+            shared.durable.send_replace(Some(state));
         }
         if work.is_stopping {
             // Closing writes too: whoever is told of the end may open the file again.
@@ -73,16 +68,10 @@ fn gather(shared: &Shared, interval: Duration) -> Pending {
     work
 }
 
-/// Puts back what could not be written, under what has been noted since.
+/// What could not be written is written next time, under what has been noted since. That will be a new file, so of the changes none is
+/// needed.
 fn give_back(shared: &Shared, work: &mut Pending) {
     let mut pending = shared.pending.lock();
-    if pending.is_replacement {
-        return;
-    }
-    for (key, value) in work.changes.drain() {
-        pending.changes.entry(key).or_insert(value);
-    }
-    pending.is_replacement = work.is_replacement;
     if pending.state.is_none() {
         pending.state = work.state.take();
     }

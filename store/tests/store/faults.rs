@@ -20,7 +20,7 @@ async fn open(disk: &SeededDisk, checkpoint_interval_ms: u64) -> Store {
 async fn fill(store: &Store) -> Vec<String> {
     for number in 0..10_000 {
         let key = format!("pods/a/{number}");
-        if write(store, put(&key, "x", Precondition::None)).await == Outcome::NoSpace {
+        if write(store, put(&key, &"x".repeat(400), Precondition::None)).await == Outcome::NoSpace {
             return (0..number).map(|number| format!("pods/a/{number}")).collect();
         }
     }

@@ -113,9 +113,10 @@ impl Run {
         let started_at = self.store.snapshot().revision();
         assert!(started_at > self.oracle.started_at, "revisions never fall");
         self.oracle.started_at = started_at;
-        // What those that were connected have not read yet can still come, and then the end.
+        // What those that were connected have not read yet still comes.
         for number in 0..self.watchers.len() {
             self.read(number, u64::MAX);
+            self.watchers[number].watch = None;
         }
     }
 

@@ -42,9 +42,12 @@ impl Life {
     pub(super) async fn live(self, random: &mut Random) -> Result<(SeededDisk, Promises, Counts), String> {
         let Life { disk, shared } = self;
         let failures = [Failure::PowerCut, Failure::Error, Failure::Sync, Failure::Sync, Failure::Full];
-        if let Some(failure) = failures.get(random.below(8) as usize) {
-            disk.fail_after(random.below(OPERATIONS), *failure);
+        let failure = failures.get(random.below(8) as usize).map(|failure| (random.below(OPERATIONS), *failure));
+        if let Some((operations, failure)) = failure {
+            disk.fail_after(operations, failure);
         }
+        let mark = shared.counts.lock().unwrap().values().sum::<u64>();
+        println!("after crash {mark} a life with {failure:?}");
         let crashing = tokio::spawn(crash_at_stalls(disk.stall(), disk.clone(), shared.clone()));
         observe(Some(Box::new({
             let (disk, shared) = (disk.clone(), shared.clone());
@@ -90,15 +93,18 @@ async fn vote(store: &Store, shared: &Shared) {
 async fn end(store: &Store, disk: &SeededDisk, random: &mut Random) -> SeededDisk {
     match random.below(3) {
         0 => {
+            println!("... shutdown");
             let _ = store.shutdown().await;
             disk.reopen()
         }
         1 => {
+            println!("... killed");
             let disk = disk.reopen();
             let _ = store.shutdown().await;
             disk
         }
         _ => {
+            println!("... power");
             disk.cut_power();
             let _ = store.shutdown().await;
             disk.restart()
