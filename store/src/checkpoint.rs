@@ -79,7 +79,7 @@ impl Checkpoint {
         disk: &Arc<dyn Disk>,
         options: &Options,
     ) -> Result<(Checkpoint, Snapshot, Applied), OpenError> {
-        let database = database::Database::new(path, disk.clone(), options.checkpoint_bytes_min);
+        let database = database::Database::new(path, disk.clone(), options.checkpoint_slack_bytes);
         let (snapshot, applied) = database.load()?;
         let durable = applied.log_id.is_some().then(|| (snapshot.clone(), applied.clone()));
         let shared = Arc::new(Shared {

@@ -5,6 +5,7 @@ mod applying;
 mod batches;
 mod deletion;
 mod discovery;
+mod disk;
 mod errors;
 mod limits;
 mod listing;

@@ -2,7 +2,7 @@
 //!
 //! A process reads the file it finds and never writes to it: its first commit writes another one and puts that in its place. So does a
 //! commit after a failed one. What a file shows after a failed sync may be in the system's memory only, and going on from it would
-//! build on what a power cut takes away. The same makes a file smaller that has grown to more than twice what it holds.
+//! build on what a power cut takes away. Later commits change the file, until that would leave too much of it unused.
 
 use std::collections::HashMap;
 use std::io;
@@ -34,24 +34,23 @@ pub(super) type Changes = HashMap<Arc<str>, Option<Arc<Record>>>;
 pub(super) struct Database {
     path: PathBuf,
     disk: Arc<dyn Disk>,
-    /// A file smaller than this is left as it is.
-    bytes_min: u64,
+    /// Replaced bytes that a file may hold, or a quarter of what it holds if that is more.
+    slack_bytes: u64,
     /// The file that this process has written; `None` at first, and after a failure.
     written: Option<Written>,
 }
 
 struct Written {
     redb: redb::Database,
-    file: Arc<dyn DiskFile>,
     /// Bytes of all keys and values.
     live_bytes: u64,
-    /// The file's length when it was new.
-    new_bytes: u64,
+    /// Bytes of the keys and values that were replaced or removed.
+    replaced_bytes: u64,
 }
 
 impl Database {
-    pub(super) fn new(path: &Path, disk: Arc<dyn Disk>, bytes_min: u64) -> Database {
-        Database { path: path.to_owned(), disk, bytes_min, written: None }
+    pub(super) fn new(path: &Path, disk: Arc<dyn Disk>, slack_bytes: u64) -> Database {
+        Database { path: path.to_owned(), disk, slack_bytes, written: None }
     }
 
     /// Everything in the file; nothing if there is none.
@@ -78,26 +77,23 @@ impl Database {
         state: &State,
         is_durable: impl Fn(&str) -> bool,
     ) -> io::Result<()> {
-        let written = match self.written.take() {
-            Some(mut written) => {
-                let (added, removed) = write(&written.redb, changes, &state.1).map_err(io::Error::other)?;
-                written.live_bytes = written.live_bytes + added - removed;
-                written
-            }
-            None => self.write_anew(state, &is_durable)?,
-        };
-        let length = written.file.len()?;
-        let is_sparse =
-            length > self.bytes_min && length > 2 * written.live_bytes && length > written.new_bytes * 5 / 4;
-        self.written = Some(written);
+        let written = self.written.take();
+        let is_sparse = written.as_ref().is_some_and(|written| {
+            let changed: usize = changes.values().flatten().map(|record| record.weight()).sum();
+            written.replaced_bytes + changed as u64 > self.slack_bytes.max(written.live_bytes / 4)
+        });
         if is_sparse {
             fault::enter(Point::Compaction);
-            // If it fails, as it may for want of space, the larger file goes on.
-            match self.write_anew(state, &is_durable) {
-                Ok(written) => self.written = Some(written),
-                Err(error) => tracing::warn!(%error, "the checkpoint's file could not be made smaller"),
-            }
         }
+        self.written = Some(match written {
+            None => self.write_anew(state, is_durable)?,
+            Some(written) if !is_sparse => written.write(changes, &state.1)?,
+            Some(written) => match self.write_anew(state, is_durable) {
+                Ok(anew) => anew,
+                // There may be space in the file where there is none for another.
+                Err(_) => written.write(changes, &state.1)?,
+            },
+        });
         Ok(())
     }
 
@@ -107,47 +103,48 @@ impl Database {
     }
 
     /// Writes another file, and puts it in the place of the one there is.
-    fn write_anew(&self, (snapshot, applied): &State, is_durable: impl Fn(&str) -> bool) -> io::Result<Written> {
+    fn write_anew(&self, state: &State, is_durable: impl Fn(&str) -> bool) -> io::Result<Written> {
         let path = self.path.with_extension("new");
-        let file: Arc<dyn DiskFile> = self.disk.open(&path, true)?.into();
-        let made = (|| {
-            file.set_len(0)?;
-            let backend = Backend { file: file.clone(), is_broken: AtomicBool::new(false) };
-            let redb =
-                redb::Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(storage_error)?;
-            let changes: Changes = snapshot
-                .records
-                .iter()
-                .filter(|(key, _)| is_durable(key))
-                .map(|(key, record)| (key.clone(), Some(record.clone())))
-                .collect();
-            let (live_bytes, _) = write(&redb, &changes, applied).map_err(io::Error::other)?;
-            Ok(Written { redb, new_bytes: file.len()?, file, live_bytes })
-        })();
-        let made = match made {
-            Ok(made) => made,
-            Err(error) => {
-                let _ = self.disk.remove(&path);
-                return Err(error);
-            }
-        };
+        let file = self.disk.open(&path, true)?;
+        let written = fill(file, state, is_durable).inspect_err(|_| drop(self.disk.remove(&path)))?;
         self.disk.rename(&path, &self.path)?;
         self.disk.sync_dir(self.path.parent().expect("the file is in the store's folder"))?;
-        Ok(made)
+        Ok(written)
     }
 }
 
-fn storage_error(error: redb::DatabaseError) -> io::Error {
-    match error {
-        redb::DatabaseError::Storage(redb::StorageError::Io(cause)) => cause,
-        error => io::Error::other(error),
+/// Makes a file hold `state`.
+fn fill(
+    file: Box<dyn DiskFile>,
+    (snapshot, applied): &State,
+    is_durable: impl Fn(&str) -> bool,
+) -> io::Result<Written> {
+    file.set_len(0)?;
+    let backend = Backend { file, is_broken: AtomicBool::new(false) };
+    let redb = redb::Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(backend)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    let durable = snapshot.records.iter().filter(|(key, _)| is_durable(key));
+    let changes: Changes = durable.map(|(key, record)| (key.clone(), Some(record.clone()))).collect();
+    let (live_bytes, _) = write(&redb, &changes, applied).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(Written { redb, live_bytes, replaced_bytes: 0 })
+}
+
+impl Written {
+    fn write(mut self, changes: &Changes, applied: &Applied) -> io::Result<Written> {
+        let (added, removed) =
+            write(&self.redb, changes, applied).map_err(|error| io::Error::other(error.to_string()))?;
+        self.live_bytes = self.live_bytes + added - removed;
+        self.replaced_bytes += removed;
+        Ok(self)
     }
 }
 
 /// A file as redb asks for it. After a failure it does nothing any more.
 #[derive(Debug)]
 struct Backend {
-    file: Arc<dyn DiskFile>,
+    file: Box<dyn DiskFile>,
     is_broken: AtomicBool,
 }
 
@@ -188,7 +185,10 @@ fn read_all(bytes: &[u8]) -> Result<Result<State, u32>, Error> {
         return Err(Error("it is empty".to_owned()));
     }
     let memory = InMemoryBackend::new();
-    memory.set_len(bytes.len() as u64).and_then(|()| memory.write(0, bytes)).map_err(|error| Error(error.to_string()))?;
+    memory
+        .set_len(bytes.len() as u64)
+        .and_then(|()| memory.write(0, bytes))
+        .map_err(|error| Error(error.to_string()))?;
     let database = redb::Builder::new().create_with_backend(memory)?;
     let transaction = database.begin_read()?;
     let about = transaction.open_table(ABOUT)?;

@@ -8,12 +8,13 @@ mod promises;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use coracle_store::testing::{Mutation, Point, Random, SeededDisk, mutate, take_quorum};
 use coracle_store::{Options, Precondition, ReadError, Store};
+use parking_lot::Mutex;
 
 use self::life::Life;
 use self::promises::Promises;
@@ -79,7 +80,7 @@ async fn a_leader_without_a_quorum_answers_no_reads() {
 }
 
 async fn read_without_quorum() -> Result<(), String> {
-    let store = Store::open(options(), Arc::new(SeededDisk::new(1))).await.unwrap();
+    let store = Store::open(options(), Arc::new(SeededDisk::new(1))).await.expect("the store opens");
     write(&store, put("pods/a/1", "x", Precondition::None)).await;
     take_quorum(&store).await;
     match store.read().await {
@@ -93,7 +94,7 @@ fn options() -> Options {
         is_ephemeral: |key| key.starts_with("leases/"),
         segment_bytes: 8 << 10,
         checkpoint_interval_ms: 2,
-        checkpoint_bytes_min: 0,
+        checkpoint_slack_bytes: 8 << 10,
         ..Options::new("/store")
     }
 }
@@ -111,14 +112,14 @@ fn run(seed: u64, crashes: u64, breakage: Breakage) -> Result<BTreeMap<Point, u6
                 mutate(breakage.mutation);
                 let runtime = runtime();
                 loop {
-                    let Ok(crash) = receiver.lock().unwrap().recv() else { return };
+                    let Ok(crash) = receiver.lock().recv() else { return };
                     if is_over.load(Ordering::Relaxed) {
                         continue;
                     }
                     let (number, point) = (crash.number, crash.point);
                     if let Err(reason) = runtime.block_on(verify(crash)) {
                         is_over.store(true, Ordering::Relaxed);
-                        loss.lock().unwrap().get_or_insert(format!("crash {number}, at {point:?}: {reason}"));
+                        loss.lock().get_or_insert(format!("crash {number}, at {point:?}: {reason}"));
                     }
                 }
             });
@@ -129,11 +130,11 @@ fn run(seed: u64, crashes: u64, breakage: Breakage) -> Result<BTreeMap<Point, u6
         });
         driver.join().unwrap_or_else(|_| Err("a thread of the store panicked".to_owned()))
     });
-    loss.into_inner().unwrap().map_or(counts, Err)
+    loss.into_inner().map_or(counts, Err)
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
 }
 
 /// One life of the store after another, on one disk.

@@ -80,7 +80,7 @@ fn options() -> Options {
 impl Run {
     async fn new(seed: u64) -> Run {
         let disk = SeededDisk::new(seed);
-        let store = Store::open(options(), Arc::new(disk.clone())).await.unwrap();
+        let store = Store::open(options(), Arc::new(disk.clone())).await.expect("the store opens");
         let asked =
             [("", None), ("pods/", None), ("pods/a/", Some("red")), ("pods/", Some("blue")), ("pods/b/3", None)];
         let watchers = asked
@@ -106,10 +106,10 @@ impl Run {
 
     async fn restart(&mut self) {
         if self.random.once_in(2) {
-            self.store.shutdown().await.unwrap();
+            self.store.shutdown().await.expect("a sound disk lets it shut down");
         }
         self.disk = self.disk.restart();
-        self.store = Store::open(options(), Arc::new(self.disk.clone())).await.unwrap();
+        self.store = Store::open(options(), Arc::new(self.disk.clone())).await.expect("the store opens");
         let started_at = self.store.snapshot().revision();
         assert!(started_at > self.oracle.started_at, "revisions never fall");
         self.oracle.started_at = started_at;

@@ -1,10 +1,11 @@
 //! A life of a store from its opening to its end, with a crash tried at every point on the way.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 
 use coracle_store::testing::{Failure, Point, Random, SeededDisk, Stalled, grant_vote, lead_again, observe};
 use coracle_store::{Outcome, Precondition, Store, Write};
+use parking_lot::Mutex;
 use tokio::sync::mpsc as async_mpsc;
 
 use super::promises::Promises;
@@ -46,7 +47,7 @@ impl Life {
         if let Some((operations, failure)) = failure {
             disk.fail_after(operations, failure);
         }
-        let mark = shared.counts.lock().unwrap().values().sum::<u64>();
+        let mark = shared.counts.lock().values().sum::<u64>();
         println!("after crash {mark} a life with {failure:?}");
         let crashing = tokio::spawn(crash_at_stalls(disk.stall(), disk.clone(), shared.clone()));
         observe(Some(Box::new({
@@ -55,9 +56,9 @@ impl Life {
         })));
         if let Ok(store) = Store::open(options(), Arc::new(disk.clone())).await {
             // It is the main line of this test: what it finds is checked like any other's.
-            let promises = shared.promises.lock().unwrap().clone();
+            let promises = shared.promises.lock().clone();
             promises.check(&store).await?;
-            shared.promises.lock().unwrap().settle(&store);
+            shared.promises.lock().settle(&store);
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|client| {
                     let random = Random::new(random.below(u64::MAX));
@@ -73,19 +74,19 @@ impl Life {
             let next = end(&store, &disk, random).await;
             observe(None);
             let _ = crashing.await;
-            return Ok((next, shared.promises.lock().unwrap().clone(), shared.counts.lock().unwrap().clone()));
+            return Ok((next, shared.promises.lock().clone(), shared.counts.lock().clone()));
         }
         observe(None);
         let next = if random.once_in(2) { disk.restart() } else { disk.reopen() };
         let _ = crashing.await;
-        Ok((next, shared.promises.lock().unwrap().clone(), shared.counts.lock().unwrap().clone()))
+        Ok((next, shared.promises.lock().clone(), shared.counts.lock().clone()))
     }
 }
 
 /// Votes for another member, and leads again, while clients write.
 async fn vote(store: &Store, shared: &Shared) {
     let Some(term) = grant_vote(store).await else { return };
-    shared.promises.lock().unwrap().grant(term);
+    shared.promises.lock().grant(term);
     lead_again(store).await;
 }
 
@@ -118,11 +119,11 @@ impl Shared {
             return;
         }
         let number = {
-            let mut counts = self.counts.lock().unwrap();
+            let mut counts = self.counts.lock();
             *counts.entry(point).or_default() += 1;
             counts.values().sum()
         };
-        let promises = self.promises.lock().unwrap().clone();
+        let promises = self.promises.lock().clone();
         let _ = self.crashes.send(Crash { number, point, disk: disk.fork(), promises });
     }
 }
@@ -141,9 +142,9 @@ async fn crash_at_stalls(mut stalls: async_mpsc::UnboundedReceiver<Stalled>, dis
 async fn write_on(store: Store, disk: SeededDisk, client: u64, mut random: Random, shared: Arc<Shared>) {
     for _ in 0..random.below(BATCHES_MAX) {
         let writes = batch(client, &mut random);
-        shared.promises.lock().unwrap().ask(client, &writes);
+        shared.promises.lock().ask(client, &writes);
         let Ok(outcomes) = store.write(writes).await else { return };
-        shared.promises.lock().unwrap().answer(client, &outcomes);
+        shared.promises.lock().answer(client, &outcomes);
         if outcomes.contains(&Outcome::NoSpace) && random.once_in(3) {
             disk.set_capacity(None);
         }
