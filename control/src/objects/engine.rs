@@ -110,7 +110,7 @@ impl Objects {
             drop(reservation);
             outcomes
         });
-        task.await.unwrap_or_else(|error| Err(WriteError::Stopped(error.to_string())))
+        task.await.unwrap_or(Err(WriteError::Stopped))
     }
 
     /// The watch cache, or a linearizable read where the cache lacks what the requests speak of.

@@ -10,7 +10,7 @@ use coracle_store::{Change, Event, Options, Precondition, Snapshot, Store, Tag, 
 
 use super::{delete, put, write};
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 15;
 const STEPS: u64 = 400;
 const HISTORY_EVENTS_MAX: usize = 40;
 const COLOURS: [&str; 3] = ["red", "green", "blue"];

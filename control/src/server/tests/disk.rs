@@ -31,7 +31,7 @@ async fn a_full_disk_takes_deletions_only_and_clears_by_itself() {
         created += 1;
     }
     assert!(created > 2, "{created}");
-    let refused = server.shown(&format!("POST {MAPS}"), config_map("refused", "x")).await;
+    let refused = server.shown(&format!("POST {MAPS}"), config_map("refused", &"x".repeat(4_000))).await;
     expect![[r#"507 {"apiVersion":"v1","code":507,"kind":"Status","message":"no space is left on the disk of the store: deletions are taken, everything else is refused until there is space again; delete objects, or free space on that disk","metadata":{},"reason":"InsufficientStorage","status":"Failure"}"#]].assert_eq(&refused);
     assert_eq!(server.json(&format!("GET {MAPS}/c0"), Value::Null).await.0, 200);
     assert_eq!(server.json(&format!("DELETE {MAPS}/c0"), Value::Null).await.0, 200);

@@ -94,18 +94,15 @@ async fn vote(store: &Store, shared: &Shared) {
 async fn end(store: &Store, disk: &SeededDisk, random: &mut Random) -> SeededDisk {
     match random.below(3) {
         0 => {
-            println!("... shutdown");
             let _ = store.shutdown().await;
             disk.reopen()
         }
         1 => {
-            println!("... killed");
             let disk = disk.reopen();
             let _ = store.shutdown().await;
             disk
         }
         _ => {
-            println!("... power");
             disk.cut_power();
             let _ = store.shutdown().await;
             disk.restart()
