@@ -289,6 +289,11 @@ pub fn service_unavailable(message: impl Into<String>) -> Status {
     failure(503, "ServiceUnavailable", message, None)
 }
 
+/// 507.
+pub fn insufficient_storage(message: impl Into<String>) -> Status {
+    failure(507, "InsufficientStorage", message, None)
+}
+
 /// 504.
 pub fn timeout(message: impl std::fmt::Display) -> Status {
     failure(504, "Timeout", format!("Timeout: {message}"), Some(Details::default()))

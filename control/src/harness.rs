@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use coracle_store::{Options, RealDisk, Store};
+use coracle_store::{Disk, Options, RealDisk, Store};
 use http::Request;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -50,8 +50,13 @@ impl Server {
     /// A server whose store keeps so many events.
     pub(crate) async fn with_history(history_events_max: usize) -> Server {
         let dir = TempDir::new().unwrap();
-        let options = Options { is_ephemeral, history_events_max, ..Options::new(dir.path()) };
-        let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
+        let options = Options { history_events_max, ..Options::new(dir.path()) };
+        Server::on_disk(Arc::new(RealDisk), options, dir).await
+    }
+
+    /// A server whose store is on this disk; `dir` is kept for it.
+    pub(crate) async fn on_disk(disk: Arc<dyn Disk>, options: Options, dir: TempDir) -> Server {
+        let store = Store::open(Options { is_ephemeral, ..options }, disk).await.unwrap();
         let count = AtomicU64::new(1);
         let uids = move || format!("uid-{}", count.fetch_add(1, Ordering::Relaxed));
         let seconds = Arc::new(AtomicU64::new(0));

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use openraft::errors::{ClientWriteError, RaftError};
-use tokio::sync::{mpsc, oneshot};
+use openraft::errors::{ClientWriteError, Fatal, RaftError};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cache::Cache;
+use crate::checkpoint;
 use crate::error::WriteError;
-use crate::log::Log;
+use crate::log::{Log, is_full};
 use crate::raft::{Command, Group, Raft};
-use crate::write::{Operation, Outcome, Write};
+use crate::write::{Outcome, Write};
 
 /// The largest proposal.
 pub(crate) const PROPOSAL_BYTES_MAX: usize = 4 << 20;
@@ -29,29 +30,53 @@ pub(crate) struct Batcher {
     pub(crate) cache: Arc<Cache>,
     pub(crate) is_ephemeral: fn(&str) -> bool,
     pub(crate) requests: mpsc::Receiver<Request>,
+    /// Tells of each checkpoint.
+    pub(crate) commits: watch::Receiver<Option<checkpoint::State>>,
+    /// A log that is larger is purged at the next checkpoint.
+    pub(crate) log_bytes_max: u64,
     pub(crate) durable_revision: u64,
 }
 
 impl Batcher {
     /// Runs until every handle of the store is gone.
     pub(crate) async fn run(mut self) {
-        while let Some(first) = self.requests.recv().await {
-            let mut size = weight(&first.writes);
-            let mut batch = vec![first];
-            let mut rest = None;
-            while size < PROPOSAL_BYTES_MAX {
-                let Ok(request) = self.requests.try_recv() else { break };
-                size += weight(&request.writes);
-                if size > PROPOSAL_BYTES_MAX {
-                    rest = Some(request);
-                    break;
-                }
-                batch.push(request);
+        loop {
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(request) => self.gather(request).await,
+                    None => return,
+                },
+                Ok(()) = self.commits.changed() => self.purge().await,
             }
-            self.serve(batch).await;
-            if let Some(request) = rest {
-                self.serve(vec![request]).await;
+        }
+    }
+
+    /// Drops from the log what the checkpoint covers, once that fills a segment.
+    async fn purge(&self) {
+        if self.log.size_bytes() > self.log_bytes_max
+            && let Err(error) = self.raft.trigger().snapshot().await
+        {
+            tracing::debug!(%error, "the log is not purged");
+        }
+    }
+
+    /// Serves a request together with those that wait behind it.
+    async fn gather(&mut self, first: Request) {
+        let mut size = weight(&first.writes);
+        let mut batch = vec![first];
+        let mut rest = None;
+        while size < PROPOSAL_BYTES_MAX {
+            let Ok(request) = self.requests.try_recv() else { break };
+            size += weight(&request.writes);
+            if size > PROPOSAL_BYTES_MAX {
+                rest = Some(request);
+                break;
             }
+            batch.push(request);
+        }
+        self.serve(batch).await;
+        if let Some(request) = rest {
+            self.serve(vec![request]).await;
         }
     }
 
@@ -95,11 +120,29 @@ impl Batcher {
         }
     }
 
+    /// Decides writes as one proposal; leaves out those for which the disk has no space.
     async fn propose(&mut self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
-        let is_deletion = writes.iter().all(|write| write.operation == Operation::Delete);
-        if !self.log.reserve(is_deletion).await {
-            return Err(WriteError::NoSpace);
+        if self.reserve(&writes).await? {
+            return self.commit(writes).await;
         }
+        let is_kept: Vec<bool> = writes.iter().map(Write::frees_space).collect();
+        let kept: Vec<Write> = writes.into_iter().filter(Write::frees_space).collect();
+        let outcomes = if self.reserve(&kept).await? { self.commit(kept).await? } else { Vec::new() };
+        let mut outcomes = outcomes.into_iter();
+        let outcome = |is_kept: bool| is_kept.then(|| outcomes.next()).flatten().unwrap_or(Outcome::NoSpace);
+        Ok(is_kept.into_iter().map(outcome).collect())
+    }
+
+    /// Is there space for these writes?
+    async fn reserve(&self, writes: &[Write]) -> Result<bool, WriteError> {
+        match self.log.reserve(weight(writes), writes.iter().all(Write::frees_space)).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_full(&error) => Ok(false),
+            Err(error) => Err(WriteError::DiskFailed(error.to_string())),
+        }
+    }
+
+    async fn commit(&mut self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
         let command = Command { revision_floor: self.cache.snapshot().revision(), writes };
         let answer = self.raft.client_write(command).await.map_err(failure)?;
         self.durable_revision = self.cache.snapshot().revision();
@@ -116,6 +159,7 @@ fn failure(error: RaftError<Group, ClientWriteError<Group>>) -> WriteError {
         RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
             WriteError::NotLeader { leader: forward.leader_id }
         }
-        error => WriteError::Stopped(error.to_string()),
+        RaftError::Fatal(Fatal::StorageError(error)) => WriteError::DiskFailed(error.to_string()),
+        RaftError::APIError(_) | RaftError::Fatal(_) => WriteError::Stopped,
     }
 }

@@ -180,6 +180,10 @@ impl Draft {
         }
     }
 
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
     pub(crate) fn events(&self) -> &[Arc<Event>] {
         &self.events
     }

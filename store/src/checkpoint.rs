@@ -1,11 +1,11 @@
 //! The durable copy of the state, in redb: written about once a second in one two-phase commit, read whole at the next start.
 //!
-//! The log covers what happened since. A thread of its own does the writing; it sleeps while nothing changes.
+//! The log covers what happened since. What is durable here is also the Raft snapshot: the log may be purged so far and no further. A
+//! thread of its own does the writing; it sleeps while nothing changes.
 
 mod database;
 mod worker;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::disk::Disk;
 use crate::error::OpenError;
+use crate::options::Options;
 use crate::raft::{LogId, StoredMembership};
-use crate::record::{Record, Revision};
+use crate::record::Revision;
 use crate::snapshot::Snapshot;
 use crate::watch::{Change, Event};
 
@@ -29,6 +30,9 @@ pub(crate) struct Applied {
     pub(crate) membership: StoredMembership,
     pub(crate) revision: Revision,
 }
+
+/// All keys, and how far the log had been applied then.
+pub(crate) type State = (Snapshot, Applied);
 
 /// Handle of the checkpoint's thread, which ends with the last handle.
 #[derive(Clone, Debug)]
@@ -51,15 +55,17 @@ impl Drop for Guard {
 struct Shared {
     pending: Mutex<Pending>,
     wake: Condvar,
+    /// What the file holds for certain; nothing before the first commit ever.
+    durable: watch::Sender<Option<State>>,
     is_ephemeral: fn(&str) -> bool,
 }
 
 /// What the next commit is to write.
 #[derive(Debug, Default)]
 struct Pending {
-    changes: HashMap<Arc<str>, Option<Arc<Record>>>,
-    applied: Option<Applied>,
-    /// Everything older is to go first.
+    changes: database::Changes,
+    state: Option<State>,
+    /// It is not what is there with the changes, but something else.
     is_replacement: bool,
     /// Who waits for the commit; with someone waiting it is made at once.
     waiting: Vec<oneshot::Sender<io::Result<()>>>,
@@ -71,25 +77,36 @@ impl Checkpoint {
     pub(crate) fn open(
         path: &Path,
         disk: &Arc<dyn Disk>,
-        interval: Duration,
-        is_ephemeral: fn(&str) -> bool,
+        options: &Options,
     ) -> Result<(Checkpoint, Snapshot, Applied), OpenError> {
-        let database = database::Database::open(path, disk.clone())?;
+        let database = database::Database::new(path, disk.clone(), options.checkpoint_slack_bytes);
         let (snapshot, applied) = database.load()?;
-        let shared = Arc::new(Shared { pending: Mutex::default(), wake: Condvar::new(), is_ephemeral });
+        let durable = applied.log_id.is_some().then(|| (snapshot.clone(), applied.clone()));
+        let shared = Arc::new(Shared {
+            pending: Mutex::default(),
+            wake: Condvar::new(),
+            durable: watch::Sender::new(durable),
+            is_ephemeral: options.is_ephemeral,
+        });
+        let interval = Duration::from_millis(options.checkpoint_interval_ms);
         worker::start(shared.clone(), database, interval);
         let guard = Arc::new(Guard(shared.clone()));
         Ok((Checkpoint { shared, _guard: guard }, snapshot, applied))
     }
 
-    /// Notes what was applied; returns at once.
-    pub(crate) fn note(&self, events: &[Arc<Event>], applied: &Applied) {
+    /// What the file holds for certain, and a way to wait for the next commit.
+    pub(crate) fn durable(&self) -> watch::Receiver<Option<State>> {
+        self.shared.durable.subscribe()
+    }
+
+    /// Notes what was applied, and what came of it; returns at once.
+    pub(crate) fn note(&self, events: &[Arc<Event>], state: State) {
         let mut pending = self.shared.pending.lock();
         for event in events.iter().filter(|event| !(self.shared.is_ephemeral)(&event.record.key)) {
             let value = (event.change == Change::Put).then(|| event.record.clone());
             pending.changes.insert(event.record.key.clone(), value);
         }
-        pending.applied = Some(applied.clone());
+        pending.state = Some(state);
         self.shared.wake.notify_one();
     }
 
@@ -98,19 +115,13 @@ impl Checkpoint {
         {
             let mut pending = self.shared.pending.lock();
             pending.is_replacement = true;
-            pending.changes =
-                snapshot.records.iter().map(|(key, record)| (key.clone(), Some(record.clone()))).collect();
-            pending.applied = Some(applied.clone());
+            pending.changes.clear();
+            pending.state = Some((snapshot.clone(), applied.clone()));
         }
-        self.flush().await
-    }
-
-    /// Returns when everything noted is durable.
-    pub(crate) async fn flush(&self) -> io::Result<()> {
         self.ask(false).await
     }
 
-    /// Flushes, and ends the thread.
+    /// Makes everything noted durable, and ends the thread.
     pub(crate) async fn stop(&self) -> io::Result<()> {
         self.ask(true).await
     }

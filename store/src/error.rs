@@ -42,11 +42,6 @@ pub enum OpenError {
 /// Why a write was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The disk is full; nothing was written. It clears by itself when there is space again.
-    #[error(
-        "no space is left on the disk of the store: writes are refused until there is; deletions of files elsewhere on it help"
-    )]
-    NoSpace,
     /// The writes are larger than one proposal may be.
     #[error("a write of {bytes} bytes is over the limit of {limit}")]
     TooLarge {
@@ -55,15 +50,19 @@ pub enum WriteError {
         /// The limit.
         limit: usize,
     },
-    /// Another member leads.
+    /// Another member leads. Whether the write happened is not known: it may have been on its way when this member ceased to lead.
     #[error("this member does not lead{}", .leader.map(|id| format!(", member {id} does")).unwrap_or_default())]
     NotLeader {
         /// The leader, if known.
         leader: Option<u64>,
     },
-    /// The disk failed, or the store is shut down. Whether the write happened is not known.
-    #[error("the store has stopped: {0}")]
-    Stopped(String),
+    /// The disk failed: what it holds is not known, so nothing is written any more until the process starts again. Reads go on. Whether
+    /// this write happened is known after that start.
+    #[error("the store's disk failed, and nothing is written any more until this member is started again: {0}")]
+    DiskFailed(String),
+    /// The store is shut down. Whether the write happened is not known.
+    #[error("the store has stopped")]
+    Stopped,
 }
 
 /// Why a read was not answered.

@@ -9,6 +9,7 @@ mod cache;
 mod checkpoint;
 mod disk;
 mod error;
+mod fault;
 mod hub;
 mod log;
 mod machine;

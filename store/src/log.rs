@@ -24,12 +24,8 @@ use tokio::sync::oneshot;
 
 use crate::disk::Disk;
 use crate::error::OpenError;
+use crate::fault::{self, Point};
 use crate::raft::{Entry, Group, LogId, Vote};
-
-/// Puts are refused when less than this is reserved: room for two of the largest proposals.
-const PUT_ROOM_BYTES: u64 = 10 << 20;
-/// Deletions are refused when less than this is reserved.
-const DELETE_ROOM_BYTES: u64 = 256 << 10;
 
 /// One thing that the log remembers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,6 +70,7 @@ impl Contents {
 enum Done {
     Raft(IOFlushed<Group>),
     Caller(oneshot::Sender<io::Result<()>>),
+    Nobody,
 }
 
 impl Done {
@@ -81,14 +78,15 @@ impl Done {
         match self {
             Done::Raft(callback) => callback.io_completed(result),
             Done::Caller(caller) => drop(caller.send(result)),
+            Done::Nobody => {}
         }
     }
 }
 
 enum Job {
     Write(Vec<Item>, Done),
-    /// Try to reserve space for the next segment.
-    Reserve(oneshot::Sender<io::Result<()>>),
+    /// Try to reserve space for a frame of so many bytes.
+    Reserve(u64, oneshot::Sender<io::Result<()>>),
     Stop(oneshot::Sender<io::Result<()>>),
 }
 
@@ -97,7 +95,7 @@ enum Job {
 pub(crate) struct Log {
     contents: Arc<Mutex<Contents>>,
     jobs: mpsc::Sender<Job>,
-    /// Bytes that are reserved on the disk and not used.
+    /// The largest frame for which space is reserved on the disk.
     room: Arc<AtomicU64>,
     /// Bytes of all segments in use.
     size: Arc<AtomicU64>,
@@ -107,6 +105,7 @@ pub(crate) struct Log {
 impl Log {
     /// Opens the log in `dir`, recovering what a crash has left.
     pub(crate) fn open(dir: PathBuf, disk: Arc<dyn Disk>, segment_bytes: u64) -> Result<Log, OpenError> {
+        fault::enter(Point::Open);
         let recovered = recovery::recover(&dir, disk.as_ref())?;
         let contents = Arc::new(Mutex::new(recovered.contents));
         let (jobs, queue) = mpsc::channel();
@@ -120,21 +119,17 @@ impl Log {
         Ok(log)
     }
 
-    /// Makes sure that a proposal fits on the disk before it is made; an append that fails would stop the store.
-    pub(crate) async fn reserve(&self, is_deletion: bool) -> bool {
-        let wanted = if is_deletion {
-            DELETE_ROOM_BYTES.min(self.segment_bytes / 4)
-        } else {
-            PUT_ROOM_BYTES.min(self.segment_bytes)
-        };
+    /// Makes sure that a proposal fits on the disk before it is made, as an append that fails stops the store. What doesn't free space
+    /// must leave half a segment to what does, and all must leave some to votes and purges.
+    pub(crate) async fn reserve(&self, bytes: usize, frees_space: bool) -> io::Result<()> {
+        let margin = if frees_space { self.segment_bytes / 16 } else { self.segment_bytes / 2 };
+        let wanted = bytes as u64 + margin;
         if self.room.load(Ordering::Acquire) >= wanted {
-            return true;
+            return Ok(());
         }
         let (sender, done) = oneshot::channel();
-        if self.jobs.send(Job::Reserve(sender)).is_ok() {
-            let _ = done.await;
-        }
-        self.room.load(Ordering::Acquire) >= wanted
+        self.send(Job::Reserve(wanted, sender))?;
+        done.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Bytes that the log takes on the disk.
@@ -158,6 +153,11 @@ impl Log {
     fn send(&self, job: Job) -> io::Result<()> {
         self.jobs.send(job).map_err(|_| stopped())
     }
+}
+
+/// Is it the want of space that failed?
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn stopped() -> io::Error {

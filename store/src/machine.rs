@@ -12,6 +12,7 @@ use openraft::{EntryPayload, OptionalSend};
 
 use crate::cache::Cache;
 use crate::checkpoint::{Applied, Checkpoint};
+use crate::fault::{self, Mutation, Point};
 use crate::raft::{Answer, Group, LogId, RaftSnapshot, SnapshotMeta, StoredMembership};
 use crate::snapshot::Snapshot;
 
@@ -27,7 +28,6 @@ pub(crate) struct Machine {
     checkpoint: Checkpoint,
     is_ephemeral: fn(&str) -> bool,
     applied: Applied,
-    latest: Option<(SnapshotMeta, Image)>,
 }
 
 impl Machine {
@@ -38,22 +38,19 @@ impl Machine {
         is_ephemeral: fn(&str) -> bool,
         applied: Applied,
     ) -> Machine {
-        let mut machine = Machine { cache, checkpoint, is_ephemeral, applied, latest: None };
-        machine.latest = machine.applied.log_id.is_some().then(|| (machine.meta(), machine.image()));
-        machine
+        Machine { cache, checkpoint, is_ephemeral, applied }
     }
 
-    fn meta(&self) -> SnapshotMeta {
-        SnapshotMeta { last_log_id: self.applied.log_id, last_membership: self.applied.membership.clone() }
-    }
-
-    fn image(&self) -> Image {
-        let mut snapshot = self.cache.snapshot();
+    /// What is durable, as a snapshot.
+    fn durable(&self) -> Option<RaftSnapshot> {
+        let state = self.checkpoint.durable().borrow().clone();
+        let (mut snapshot, applied) = state?;
         let ephemeral: Vec<_> = snapshot.records.keys().filter(|key| (self.is_ephemeral)(key)).cloned().collect();
         for key in ephemeral {
             snapshot.records.remove(&key);
         }
-        Image { snapshot }
+        let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
+        Some(RaftSnapshot { meta, snapshot: Image { snapshot } })
     }
 }
 
@@ -69,6 +66,7 @@ impl RaftStateMachine<Group> for Machine {
     where
         Entries: Stream<Item = Result<EntryResponder<Group>, io::Error>> + Unpin + OptionalSend,
     {
+        let before = self.applied.log_id;
         let mut draft = self.cache.draft().await;
         let mut answers = Vec::new();
         while let Some(next) = entries.next().await {
@@ -89,19 +87,33 @@ impl RaftStateMachine<Group> for Machine {
             }
         }
         self.applied.revision = draft.revision();
-        self.checkpoint.note(draft.events(), &self.applied);
+        let mut noted = self.applied.clone();
+        if fault::is_mutated(Mutation::ApplyTwice) {
+            noted.log_id = before;
+        }
+        self.checkpoint.note(draft.events(), (draft.snapshot().clone(), noted));
         // Who is answered must find what it wrote.
         self.cache.commit(draft);
+        fault::reach(Point::Apply);
         for (responder, answer) in answers {
             responder.send(answer);
         }
         Ok(())
     }
 
+    /// There is nothing to build: the checkpoint is the snapshot.
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+        let mut snapshot = self.durable()?;
+        if fault::is_mutated(Mutation::PurgeTooFar) {
+            snapshot.meta.last_log_id = self.applied.log_id;
+        }
+        Some(Builder(snapshot))
+    }
+
     async fn get_snapshot_builder(&mut self) -> Builder {
-        let (meta, image) = (self.meta(), self.image());
-        self.latest = Some((meta.clone(), image.clone()));
-        Builder { meta, image, checkpoint: self.checkpoint.clone() }
+        Builder(
+            self.durable().expect("a snapshot is asked for once the log has been purged, which a checkpoint allows"),
+        )
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, image: Image) -> Result<(), io::Error> {
@@ -111,29 +123,23 @@ impl RaftStateMachine<Group> for Machine {
             revision: image.snapshot.revision,
         };
         self.checkpoint.replace(&image.snapshot, &self.applied).await?;
-        self.cache.reset(image.snapshot.clone());
-        self.latest = Some((meta.clone(), image));
+        self.cache.reset(image.snapshot);
         Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>, io::Error> {
-        Ok(self.latest.clone().map(|(meta, snapshot)| RaftSnapshot { meta, snapshot }))
+        Ok(self.durable())
     }
 }
 
-/// Finishes a snapshot once the checkpoint has all of it: the log before it may go then, and not earlier.
+/// Hands over a snapshot that is durable already.
 #[derive(Debug)]
-pub(crate) struct Builder {
-    meta: SnapshotMeta,
-    image: Image,
-    checkpoint: Checkpoint,
-}
+pub(crate) struct Builder(RaftSnapshot);
 
 impl RaftSnapshotBuilder<Group> for Builder {
     type SnapshotData = Image;
 
     async fn build_snapshot(&mut self) -> Result<RaftSnapshot, io::Error> {
-        self.checkpoint.flush().await?;
-        Ok(RaftSnapshot { meta: self.meta.clone(), snapshot: self.image.clone() })
+        Ok(self.0.clone())
     }
 }

@@ -21,8 +21,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Time between two checkpoints while there are changes.
     pub checkpoint_interval_ms: u64,
-    /// Entries after which the log is purged.
-    pub log_entries_max: u64,
+    /// Replaced bytes that a checkpoint's file may hold before it is written anew, or a quarter of what it holds if that is more.
+    pub checkpoint_slack_bytes: u64,
 }
 
 impl Options {
@@ -35,9 +35,9 @@ impl Options {
             history_events_max: 32_768,
             history_bytes_max: 32 << 20,
             watch_queue_events_max: 65_536,
-            segment_bytes: 16 << 20,
+            segment_bytes: 4 << 20,
             checkpoint_interval_ms: 1_000,
-            log_entries_max: 10_000,
+            checkpoint_slack_bytes: 1 << 20,
         }
     }
 }

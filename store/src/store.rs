@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::{Fatal, RaftError};
 use openraft::raft::ReadPolicy;
 use openraft::{Config, SnapshotPolicy};
 use tokio::sync::{mpsc, oneshot};
@@ -15,10 +17,11 @@ use crate::cache::{Cache, Limits};
 use crate::checkpoint::Checkpoint;
 use crate::disk::Disk;
 use crate::error::{OpenError, ReadError, ShutdownError, WriteError};
+use crate::fault::{self, Mutation};
 use crate::log::Log;
 use crate::machine::Machine;
 use crate::options::Options;
-use crate::raft::{NoPeers, Raft};
+use crate::raft::{Command, NoPeers, Raft};
 use crate::record::Revision;
 use crate::snapshot::Snapshot;
 use crate::watch::{TooOld, Watch, WatchRequest};
@@ -63,6 +66,8 @@ pub struct Status {
     pub log_bytes: u64,
     /// Keys, durable and ephemeral.
     pub keys: usize,
+    /// How the disk failed, if it did: nothing is written any more.
+    pub failure: Option<String>,
 }
 
 impl Store {
@@ -71,9 +76,7 @@ impl Store {
         let dir = &options.dir;
         disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
         let lock = lock(dir, disk.as_ref())?;
-        let interval = Duration::from_millis(options.checkpoint_interval_ms);
-        let (checkpoint, snapshot, applied) =
-            Checkpoint::open(&dir.join("checkpoint.redb"), &disk, interval, options.is_ephemeral)?;
+        let (checkpoint, snapshot, applied) = Checkpoint::open(&dir.join("checkpoint.redb"), &disk, &options)?;
         let log = Log::open(dir.join("log"), disk, options.segment_bytes)?;
         let limits = Limits {
             events_max: options.history_events_max,
@@ -81,6 +84,7 @@ impl Store {
             queue_max: options.watch_queue_events_max,
         };
         let cache = Arc::new(Cache::new(snapshot, limits));
+        let commits = checkpoint.durable();
         let machine = Machine::new(cache.clone(), checkpoint.clone(), options.is_ephemeral, applied);
         let raft = start(&options, log.clone(), machine).await?;
         lead(&raft, &cache).await?;
@@ -91,6 +95,8 @@ impl Store {
             cache: cache.clone(),
             is_ephemeral: options.is_ephemeral,
             requests: receiver,
+            commits,
+            log_bytes_max: options.segment_bytes,
             durable_revision: cache.snapshot().revision,
         };
         tokio::spawn(batcher.run());
@@ -98,8 +104,8 @@ impl Store {
         Ok(Store { shared: Arc::new(shared) })
     }
 
-    /// Does the writes, each decided by itself and in order, and returns what became of each once a quorum has them on disk. If it fails
-    /// with `Stopped`, whether they happened is not known; with any other error those of the failed proposal did not.
+    /// Does the writes, each decided by itself and in order, and returns what became of each once a quorum has them on disk. Only of
+    /// `TooLarge` is it known that nothing happened.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
         if let Some(bytes) = writes.iter().map(Write::weight).find(|bytes| *bytes > PROPOSAL_BYTES_MAX) {
             return Err(WriteError::TooLarge { bytes, limit: PROPOSAL_BYTES_MAX });
@@ -107,9 +113,8 @@ impl Store {
         let mut outcomes = Vec::with_capacity(writes.len());
         for part in parts(writes) {
             let (answer, outcome) = oneshot::channel();
-            let stopped = || WriteError::Stopped("it is shut down".to_owned());
-            self.shared.requests.send(Request { writes: part, answer }).await.map_err(|_| stopped())?;
-            outcomes.extend(outcome.await.map_err(|_| stopped())??);
+            self.shared.requests.send(Request { writes: part, answer }).await.map_err(|_| WriteError::Stopped)?;
+            outcomes.extend(outcome.await.map_err(|_| WriteError::Stopped)??);
         }
         Ok(outcomes)
     }
@@ -121,12 +126,27 @@ impl Store {
 
     /// All keys, at least as new as anything acknowledged before the call (ReadIndex).
     pub async fn read(&self) -> Result<Snapshot, ReadError> {
-        self.shared
-            .raft
-            .ensure_linearizable(ReadPolicy::ReadIndex)
-            .await
-            .map_err(|error| ReadError::NoQuorum(error.to_string()))?;
-        Ok(self.snapshot())
+        if fault::is_mutated(Mutation::SkipReadIndex) {
+            return Ok(self.snapshot());
+        }
+        match self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+            Ok(_) => Ok(self.snapshot()),
+            // Nobody else can have acknowledged anything.
+            Err(RaftError::Fatal(Fatal::StorageError(_))) if self.is_alone() => Ok(self.snapshot()),
+            Err(RaftError::Fatal(Fatal::Stopped)) => Err(ReadError::Stopped),
+            Err(error) => Err(ReadError::NoQuorum(error.to_string())),
+        }
+    }
+
+    /// What consensus is asked by tests, and this member's number.
+    #[cfg(any(test, feature = "test-disk"))]
+    pub(crate) fn raft(&self) -> (&Raft, u64) {
+        (&self.shared.raft, self.shared.member_id)
+    }
+
+    /// Is this the only member?
+    fn is_alone(&self) -> bool {
+        self.shared.raft.metrics().borrow_watched().membership_config.voter_ids().eq([self.shared.member_id])
     }
 
     /// All keys at `revision` or later; waits until this member has them.
@@ -144,9 +164,13 @@ impl Store {
     /// How the store is.
     pub fn status(&self) -> Status {
         let metrics = self.shared.raft.metrics();
-        let (leader, term) = {
-            let metrics = openraft::async_runtime::watch::WatchReceiver::borrow_watched(&metrics);
-            (metrics.current_leader, metrics.current_term)
+        let (leader, term, failure) = {
+            let metrics = metrics.borrow_watched();
+            let failure = match &metrics.running_state {
+                Err(Fatal::StorageError(error)) => Some(error.to_string()),
+                _ => None,
+            };
+            (metrics.current_leader, metrics.current_term, failure)
         };
         let snapshot = self.snapshot();
         Status {
@@ -156,6 +180,7 @@ impl Store {
             revision: snapshot.revision,
             log_bytes: self.shared.log.size_bytes(),
             keys: snapshot.count(""),
+            failure,
         }
     }
 
@@ -184,8 +209,8 @@ async fn start(options: &Options, log: Log, machine: Machine) -> Result<Raft, Op
         heartbeat_interval: 100,
         election_timeout_min: 500,
         election_timeout_max: 1_000,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.log_entries_max),
-        max_in_snapshot_log_to_keep: options.log_entries_max / 10,
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 0,
         purge_batch_size: 1,
         enable_pre_vote: Some(true),
         ..Config::default()
@@ -212,9 +237,11 @@ async fn lead(raft: &Raft, cache: &Cache) -> Result<(), OpenError> {
         .await
         .map_err(|error| failed(error.to_string()))?;
     raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(|error| failed(error.to_string()))?;
-    let mut snapshot = cache.snapshot();
-    snapshot.revision += LEADER_REVISION_STEP;
-    cache.reset(snapshot);
+    let revision_floor = cache.snapshot().revision + LEADER_REVISION_STEP;
+    let command = Command { revision_floor, writes: Vec::new() };
+    raft.client_write(command).await.map_err(|error| failed(error.to_string()))?;
+    // Watches that began before lack the ephemeral keys' changes.
+    cache.reset(cache.snapshot());
     Ok(())
 }
 

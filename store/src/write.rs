@@ -57,6 +57,9 @@ pub struct Write {
     pub operation: Operation,
     /// What must hold for it to be done.
     pub precondition: Precondition,
+    /// It is a step towards storing less: on a full disk it may use the space kept for such writes, as every deletion may.
+    #[serde(skip)]
+    pub frees_space: bool,
 }
 
 /// What became of one write.
@@ -76,13 +79,21 @@ pub enum Outcome {
         /// What the key holds.
         current: Option<Arc<Record>>,
     },
+    /// No space is left on the disk; nothing changed. Writes are taken again as soon as there is space.
+    NoSpace,
 }
 
 impl Write {
-    /// Bytes that the write adds to a proposal, roughly.
+    pub(crate) fn frees_space(&self) -> bool {
+        self.frees_space || self.operation == Operation::Delete
+    }
+
+    /// Bytes that the write adds to a proposal, at most.
     pub(crate) fn weight(&self) -> usize {
         let value = match &self.operation {
-            Operation::Put { json, .. } => json.len(),
+            Operation::Put { json, tags, .. } => {
+                json.len() + tags.iter().map(|tag| tag.as_str().len() + 4).sum::<usize>()
+            }
             Operation::Delete => 0,
         };
         self.key.len() + value + 64
@@ -95,7 +106,7 @@ impl Outcome {
         match self {
             Outcome::Written(record) => Some(record.revision),
             Outcome::Deleted { revision, .. } => Some(*revision),
-            Outcome::Conflict { .. } => None,
+            Outcome::Conflict { .. } | Outcome::NoSpace => None,
         }
     }
 }

@@ -201,6 +201,12 @@ fn speaks_of_its_own_troubles() {
         ]],
     );
     check(
+        &insufficient_storage("no space is left"),
+        &expect![[
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"no space is left","reason":"InsufficientStorage","code":507}"#
+        ]],
+    );
+    check(
         &timeout("request did not complete within the allotted timeout"),
         &expect![[
             r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Timeout: request did not complete within the allotted timeout","reason":"Timeout","details":{},"code":504}"#

@@ -35,10 +35,14 @@ fn go_architecture() -> &'static str {
     }
 }
 
-/// Alive is who answers; ready is who can read what was acknowledged last.
+/// Alive is who answers; ready is who can read what was acknowledged last, and write.
 pub(super) async fn health(app: &App, path: &str) -> Result<Response, Status> {
     if path.starts_with("/readyz") {
-        app.objects.store().read().await.map_err(|error| status::service_unavailable(format!("not ready: {error}")))?;
+        let store = app.objects.store();
+        store.read().await.map_err(|error| status::service_unavailable(format!("not ready: {error}")))?;
+        if let Some(failure) = store.status().failure {
+            return Err(status::service_unavailable(format!("not ready: the store's disk failed: {failure}")));
+        }
     }
     Ok(respond::text(StatusCode::OK, "ok"))
 }

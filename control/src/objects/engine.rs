@@ -12,6 +12,10 @@ use super::{Effect, Objects, Written};
 /// How often a write that nobody tied to a revision is decided anew before its caller hears of the conflict.
 const ATTEMPTS_MAX: usize = 8;
 
+/// What a writer is told when the disk is full.
+const NO_SPACE: &str = "no space is left on the disk of the store: deletions are taken, everything else is refused until there is \
+                        space again; delete objects, or free space on that disk";
+
 /// What a request was last seen to act on: nothing seen so far, no object, or an object.
 type Seen = Option<Option<Arc<Record>>>;
 
@@ -49,6 +53,7 @@ impl Objects {
                         None
                     }
                     (Outcome::Conflict { .. }, Failure::Retry(status) | Failure::Final(status)) => Some(Err(status)),
+                    (Outcome::NoSpace, _) => Some(Err(status::insufficient_storage(NO_SPACE))),
                 };
             }
             if pending.is_empty() {
@@ -105,7 +110,7 @@ impl Objects {
             drop(reservation);
             outcomes
         });
-        task.await.unwrap_or_else(|error| Err(WriteError::Stopped(error.to_string())))
+        task.await.unwrap_or(Err(WriteError::Stopped))
     }
 
     /// The watch cache, or a linearizable read where the cache lacks what the requests speak of.

@@ -259,7 +259,7 @@ fn finish_create(
         quotas.charge(&attributes, None, &object, options.dry_run)?;
     }
     let record = encode_record(kind, &key, &object, 0);
-    let write = (!options.dry_run).then(|| put(&record, Precondition::Absent));
+    let write = (!options.dry_run).then(|| put(&record, Precondition::Absent, false));
     Ok(Prepared { write, record, effect: Effect::Created, warnings, on_conflict })
 }
 
@@ -323,7 +323,8 @@ fn conclude(
         Change::Put(new) => (new, Effect::Updated),
         Change::Mark(new) => (new, Effect::Deleting),
         Change::Remove => {
-            let write = Write { key: current.key.to_string(), operation: Operation::Delete, precondition };
+            let write =
+                Write { key: current.key.to_string(), operation: Operation::Delete, precondition, frees_space: true };
             let write = (!dry_run).then_some(write);
             return Prepared { write, record: Arc::clone(current), effect: Effect::Deleted, warnings, on_conflict };
         }
@@ -337,7 +338,7 @@ fn conclude(
         let effect = if effect == Effect::Updated { Effect::Unchanged } else { effect };
         return Prepared { write: None, record: Arc::clone(current), effect, warnings, on_conflict };
     }
-    let write = (!dry_run).then(|| put(&record, precondition));
+    let write = (!dry_run).then(|| put(&record, precondition, object::is_deleting(&new)));
     Prepared { write, record, effect, warnings, on_conflict }
 }
 
@@ -351,10 +352,10 @@ fn refuse_invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Result<(), 
     if errors.is_empty() { Ok(()) } else { Err(status::invalid(kind, name, errors)) }
 }
 
-fn put(record: &Record, precondition: Precondition) -> Write {
+fn put(record: &Record, precondition: Precondition, frees_space: bool) -> Write {
     let operation =
         Operation::Put { json: record.json.clone(), splice_offset: record.splice_offset, tags: record.tags.to_vec() };
-    Write { key: record.key.to_string(), operation, precondition }
+    Write { key: record.key.to_string(), operation, precondition, frees_space }
 }
 
 fn encode_record(kind: &Kind, key: &str, object: &Value, revision: Revision) -> Arc<Record> {

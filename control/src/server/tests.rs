@@ -6,6 +6,7 @@ mod applying;
 mod batches;
 mod deletion;
 mod discovery;
+mod disk;
 mod errors;
 mod identity;
 mod limits;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::database::Database;
 use super::{Pending, Shared};
+use crate::fault::{self, Point};
 
 pub(super) fn start(shared: Arc<Shared>, database: Database, interval: Duration) {
     thread::Builder::new()
@@ -18,13 +19,19 @@ pub(super) fn start(shared: Arc<Shared>, database: Database, interval: Duration)
 fn run(shared: &Shared, mut database: Database, interval: Duration) {
     loop {
         let mut work = gather(shared, interval);
-        let result = match &work.applied {
-            Some(applied) => database.commit(&work.changes, applied, work.is_replacement),
+        fault::enter(Point::Snapshot);
+        if work.is_replacement {
+            database.forget();
+        }
+        let result = match &work.state {
+            Some(state) => database.commit(&work.changes, state, |key| !(shared.is_ephemeral)(key)),
             None => Ok(()),
         };
         if let Err(error) = &result {
             tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
             give_back(shared, &mut work);
+        } else if let Some(state) = work.state.take() {
+            shared.durable.send_replace(Some(state));
         }
         if work.is_stopping {
             // Closing writes too: whoever is told of the end may open the file again.
@@ -45,7 +52,7 @@ fn answer(work: Pending, result: &io::Result<()>) {
 /// Waits until there is something to do, and then, unless someone waits for it, for an interval.
 fn gather(shared: &Shared, interval: Duration) -> Pending {
     let mut pending = shared.pending.lock();
-    while pending.applied.is_none() && pending.waiting.is_empty() && !pending.is_stopping {
+    while pending.state.is_none() && pending.waiting.is_empty() && !pending.is_stopping {
         shared.wake.wait(&mut pending);
     }
     let mut rest = interval;
@@ -61,17 +68,11 @@ fn gather(shared: &Shared, interval: Duration) -> Pending {
     work
 }
 
-/// Puts back what could not be written, under what has been noted since.
+/// What could not be written is written next time, under what has been noted since. That will be a new file, so of the changes none is
+/// needed.
 fn give_back(shared: &Shared, work: &mut Pending) {
     let mut pending = shared.pending.lock();
-    if pending.is_replacement {
-        return;
-    }
-    for (key, value) in work.changes.drain() {
-        pending.changes.entry(key).or_insert(value);
-    }
-    pending.is_replacement = work.is_replacement;
-    if pending.applied.is_none() {
-        pending.applied = work.applied.take();
+    if pending.state.is_none() {
+        pending.state = work.state.take();
     }
 }

@@ -1,11 +1,12 @@
 //! What a crash leaves: reads all segments, drops a frame that was being written, and tells damage from a torn end.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::frame;
 use super::segment::{self, Segment};
 use super::{Contents, Item};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 
 pub(super) struct Recovered {
@@ -35,30 +36,41 @@ pub(super) fn recover(dir: &Path, disk: &dyn Disk) -> Result<Recovered, OpenErro
         match segment::format(&bytes) {
             Some(segment::FORMAT) => {}
             Some(found) => return Err(OpenError::Format { path, found, expected: segment::FORMAT }),
-            // A crash between making the file and its first sync.
-            None if is_last && bytes.iter().all(|byte| *byte == 0) => {
-                segment::write_header(file.as_ref()).map_err(failed(&path))?
-            }
             None => return Err(damaged(path, "it does not begin as a segment of the log does")),
         }
-        let (end, last_index) = read_frames(&bytes, &path, is_last, &mut recovered)?;
-        if is_last && bytes[end..].iter().any(|byte| *byte != 0) {
-            // What was being written was acknowledged to nobody. Its rest must not be mistaken for a frame later.
-            let rest = bytes[end..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-            file.write_at(&vec![0; rest], end as u64).and_then(|()| file.sync()).map_err(failed(&path))?;
+        let Frames { last_start, end, last_index } = read_frames(&bytes, &path, is_last, &mut recovered)?;
+        if is_last {
+            rewrite_tail(&mut bytes, last_start, end, file.as_ref()).map_err(failed(&path))?;
         }
         recovered.segments.push(Segment { number, file, end: end as u64, length, last_index });
     }
+    disk.sync_dir(dir).map_err(failed(dir))?;
     Ok(recovered)
 }
 
-/// Applies a segment's frames; gives where they end and the greatest index of their entries.
-fn read_frames(
-    bytes: &[u8],
-    path: &Path,
-    is_last: bool,
-    recovered: &mut Recovered,
-) -> Result<(usize, Option<u64>), OpenError> {
+/// Writes the last frame again and clears what follows it.
+///
+/// If the process before had a sync fail, what is read here may be in the system's memory only, and no later sync would write it. And
+/// the rest of a frame that was being written, which was acknowledged to nobody, must not be mistaken for a frame later.
+fn rewrite_tail(bytes: &mut [u8], last_start: usize, end: usize, file: &dyn DiskFile) -> io::Result<()> {
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1).max(end);
+    bytes[end..used].fill(0);
+    file.write_at(&bytes[last_start..used], last_start as u64)?;
+    file.sync()
+}
+
+/// Where a segment's frames are.
+struct Frames {
+    /// Where the last frame begins; the segment's header if there is none.
+    last_start: usize,
+    end: usize,
+    /// The greatest index of their entries.
+    last_index: Option<u64>,
+}
+
+/// Applies a segment's frames.
+fn read_frames(bytes: &[u8], path: &Path, is_last: bool, recovered: &mut Recovered) -> Result<Frames, OpenError> {
+    let mut last_start = 0;
     let mut end = segment::HEADER_BYTES as usize;
     let mut last_index = None;
     while let Some(found) = bytes.get(end..).and_then(frame::decode) {
@@ -71,6 +83,7 @@ fn read_frames(
             ));
         }
         recovered.next_sequence = found.sequence + 1;
+        last_start = end;
         end += found.bytes;
         for item in found.items {
             if let Item::Entry(entry) = &item {
@@ -94,7 +107,7 @@ fn read_frames(
     if !is_last && rest.iter().any(|byte| *byte != 0) {
         return Err(damaged(path.to_owned(), &format!("no frame begins at byte {end}, and later segments exist")));
     }
-    Ok((end, last_index))
+    Ok(Frames { last_start, end, last_index })
 }
 
 fn damaged(path: PathBuf, reason: &str) -> OpenError {

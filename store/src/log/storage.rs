@@ -9,6 +9,7 @@ use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 
 use super::{Done, Item, Job, Log};
+use crate::fault::{self, Mutation};
 use crate::raft::{Entry, Group, LogId, Vote};
 
 impl RaftLogReader<Group> for Log {
@@ -37,7 +38,9 @@ impl RaftLogStorage<Group> for Log {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        self.write(vec![Item::Vote(*vote)]).await?;
+        if !fault::is_mutated(Mutation::ForgetVote) {
+            self.write(vec![Item::Vote(*vote)]).await?;
+        }
         self.contents.lock().apply(Item::Vote(*vote));
         Ok(())
     }
@@ -51,6 +54,10 @@ impl RaftLogStorage<Group> for Log {
         {
             let mut contents = self.contents.lock();
             items.iter().cloned().for_each(|item| contents.apply(item));
+        }
+        if fault::is_mutated(Mutation::AcknowledgeBeforeSync) {
+            callback.io_completed(Ok(()));
+            return self.send(Job::Write(items, Done::Nobody));
         }
         self.send(Job::Write(items, Done::Raft(callback)))
     }

@@ -10,14 +10,17 @@ use parking_lot::Mutex;
 
 use super::frame;
 use super::segment::{self, Segment};
-use super::{Contents, Done, Item, Job};
+use super::{Contents, Done, Item, Job, is_full};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
+use crate::fault::{self, Point};
 
 /// Bytes of jobs that go into one frame, unless one alone is larger.
 const FRAME_BYTES_MAX: usize = 4 << 20;
 /// Jobs that go into one frame.
 const FRAME_JOBS_MAX: usize = 1_024;
+/// What a segment holds beside its caller's first frame: its header, and the vote and the purge that it repeats.
+const SEGMENT_OVERHEAD_BYTES: u64 = segment::HEADER_BYTES + 4_096;
 
 pub(super) struct Setup {
     pub(super) dir: PathBuf,
@@ -50,10 +53,9 @@ impl Writer {
     /// Opens the first segment of an empty log, and reserves the next.
     fn prepare(&mut self) -> io::Result<()> {
         if self.setup.segments.is_empty() {
-            self.reserve(self.setup.segment_bytes)?;
             self.rotate(0)?;
         }
-        let _ = self.reserve(self.setup.segment_bytes);
+        self.reserve_ahead();
         self.publish();
         Ok(())
     }
@@ -64,8 +66,13 @@ impl Writer {
             while let Some(job) = next.take() {
                 match job {
                     Job::Write(items, done) => next = self.write_group(items, done, jobs),
-                    Job::Reserve(caller) => {
-                        let result = self.reserve(self.setup.segment_bytes);
+                    Job::Reserve(bytes, caller) => {
+                        let result = self.healthy().and_then(|()| self.reserve(bytes));
+                        if let Err(error) = &result
+                            && !is_full(error)
+                        {
+                            self.fail(error);
+                        }
                         self.publish();
                         let _ = caller.send(result);
                     }
@@ -98,21 +105,27 @@ impl Writer {
                 Err(_) => break,
             }
         }
+        fault::enter(point(&group));
         let result = self.healthy().and_then(|()| self.write(&group));
-        if let Err(error) = &result
-            && self.failure.is_none()
-        {
-            tracing::error!(%error, "the log can't be written; nothing is acknowledged any more until the process starts again");
-            self.failure = Some(error.to_string());
+        if let Err(error) = &result {
+            self.fail(error);
         }
         for done in waiting {
             done.tell(result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string())));
         }
         if result.is_ok() {
             self.tidy(&group);
+            self.reserve_ahead();
         }
         self.publish();
         other
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        if self.failure.is_none() {
+            tracing::error!(%error, "the log can't be written; nothing is acknowledged any more until the process starts again");
+            self.failure = Some(error.to_string());
+        }
     }
 
     fn healthy(&self) -> io::Result<()> {
@@ -120,17 +133,30 @@ impl Writer {
     }
 
     fn write(&mut self, items: &[Item]) -> io::Result<()> {
-        self.buffer.clear();
-        frame::encode(items, self.setup.next_sequence, &mut self.buffer);
-        let bytes = self.buffer.len() as u64;
+        let bytes = self.encode(items);
         let segment = self.setup.segments.last().expect("there is a segment to write to");
         if segment.end + bytes > segment.length {
             self.rotate(bytes)?;
-            // The rotation has written a frame of its own.
-            self.buffer.clear();
-            frame::encode(items, self.setup.next_sequence, &mut self.buffer);
         }
-        self.append(items)
+        let segment = self.setup.segments.last().expect("there is a segment to write to");
+        if segment.end > segment::HEADER_BYTES {
+            return self.append(items);
+        }
+        // A segment begins with the vote and the purge, so that older ones can go.
+        let repeated: Vec<Item> = {
+            let contents = self.setup.contents.lock();
+            contents.vote.map(Item::Vote).into_iter().chain(contents.purged.map(Item::Purge)).collect()
+        };
+        let items: Vec<Item> = repeated.iter().chain(items).cloned().collect();
+        self.encode(&items);
+        self.append(&items)
+    }
+
+    /// Makes the buffer a frame of `items`; gives its length.
+    fn encode(&mut self, items: &[Item]) -> u64 {
+        self.buffer.clear();
+        frame::encode(items, self.setup.next_sequence, &mut self.buffer);
+        self.buffer.len() as u64
     }
 
     /// Writes the buffer, a frame of `items`, to the last segment.
@@ -148,54 +174,54 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins the next segment, with room for `bytes`. It repeats the vote and the purge, so that older segments can go.
+    /// Begins the next segment, with room for a frame of `bytes`.
     fn rotate(&mut self, bytes: u64) -> io::Result<()> {
-        let wanted = (bytes + segment::HEADER_BYTES + 4_096).max(self.setup.segment_bytes);
-        if self.spare.as_ref().is_none_or(|(_, length)| *length < wanted) {
-            self.spare = None;
-            self.reserve(wanted)?;
-        }
-        let (file, length) = self.spare.take().ok_or_else(|| io::Error::from(io::ErrorKind::StorageFull))?;
+        self.reserve(bytes)?;
+        let (file, length) = self.spare.take().expect("it has just been made");
         let number = self.setup.segments.last().map_or(1, |segment| segment.number + 1);
         let dir = &self.setup.dir;
         self.setup.disk.rename(&dir.join(segment::SPARE), &segment::path(dir, number))?;
         self.setup.disk.sync_dir(dir)?;
         self.setup.segments.push(Segment { number, file, end: segment::HEADER_BYTES, length, last_index: None });
-        let mut items = Vec::new();
-        {
-            let contents = self.setup.contents.lock();
-            items.extend(contents.vote.map(Item::Vote));
-            items.extend(contents.purged.map(Item::Purge));
-        }
-        self.buffer.clear();
-        frame::encode(&items, self.setup.next_sequence, &mut self.buffer);
-        self.append(&items)
+        Ok(())
     }
 
-    /// Makes the spare segment, if there is none.
+    /// Makes the spare segment, or lengthens it, so that it has room for a frame of `bytes`.
     fn reserve(&mut self, bytes: u64) -> io::Result<()> {
-        if self.spare.is_some() {
+        let wanted = (bytes + SEGMENT_OVERHEAD_BYTES).max(self.setup.segment_bytes);
+        if let Some((file, length)) = &mut self.spare {
+            if *length < wanted {
+                file.allocate(wanted)?;
+                file.sync()?;
+                *length = wanted;
+            }
             return Ok(());
         }
         let path = self.setup.dir.join(segment::SPARE);
         let file = self.setup.disk.open(&path, true)?;
         // An old spare may hold part of a segment that was never used.
         file.set_len(0)?;
-        let made = file.allocate(bytes).and_then(|()| segment::write_header(file.as_ref())).and_then(|()| file.sync());
+        let made = file.allocate(wanted).and_then(|()| segment::write_header(file.as_ref())).and_then(|()| file.sync());
         if let Err(error) = made {
             drop(file);
             let _ = self.setup.disk.remove(&path);
             return Err(error);
         }
-        self.spare = Some((file, bytes));
+        self.spare = Some((file, wanted));
         Ok(())
     }
 
-    /// Removes the segments whose entries are all purged, and reserves the next one.
-    fn tidy(&mut self, items: &[Item]) {
-        if self.spare.is_none() {
-            let _ = self.reserve(self.setup.segment_bytes);
+    /// Reserves the next segment if the disk has space; if not, the next proposal that needs it tries again.
+    fn reserve_ahead(&mut self) {
+        if self.spare.is_none()
+            && let Err(error) = self.reserve(0)
+        {
+            tracing::warn!(%error, "no space could be reserved for the log");
         }
+    }
+
+    /// Removes the segments whose entries are all purged.
+    fn tidy(&mut self, items: &[Item]) {
         let Some(purged) =
             items.iter().rev().find_map(|item| if let Item::Purge(id) = item { Some(id.index) } else { None })
         else {
@@ -211,10 +237,20 @@ impl Writer {
 
     fn publish(&self) {
         let segment = self.setup.segments.last().expect("there is a segment to write to");
-        let spare = self.spare.as_ref().map_or(0, |(_, length)| *length);
-        self.setup.room.store(segment.length.saturating_sub(segment.end) + spare, Ordering::Release);
+        let spare = self.spare.as_ref().map_or(0, |(_, length)| length - SEGMENT_OVERHEAD_BYTES);
+        self.setup.room.store((segment.length - segment.end).max(spare), Ordering::Release);
         self.setup.size.store(self.setup.segments.iter().map(|segment| segment.end).sum(), Ordering::Relaxed);
     }
+}
+
+/// What a crash while these are written interrupts.
+fn point(items: &[Item]) -> Point {
+    let rank = |item: &Item| match item {
+        Item::Vote(_) => Point::Vote,
+        Item::Purge(_) => Point::Purge,
+        Item::Entry(_) | Item::TruncateAfter(_) => Point::Append,
+    };
+    items.iter().map(rank).max().unwrap_or(Point::Append)
 }
 
 fn weight(items: &[Item]) -> usize {

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use coracle_store::testing::SeededDisk;
-use coracle_store::{OpenError, Options, Outcome, Precondition, RealDisk, Store, WriteError};
+use coracle_store::{OpenError, Options, Outcome, Precondition, RealDisk, Store};
 
 use super::{delete, open, options, put, write};
 
@@ -58,7 +57,7 @@ async fn everything_is_there_after_a_restart_and_revisions_go_on() {
 #[tokio::test]
 async fn the_log_is_purged_and_recovered() {
     let dir = tempfile::tempdir().unwrap();
-    let small = || Options { log_entries_max: 50, segment_bytes: 64 << 10, ..options(dir.path()) };
+    let small = || Options { checkpoint_interval_ms: 5, segment_bytes: 64 << 10, ..options(dir.path()) };
     let store = Store::open(small(), Arc::new(RealDisk)).await.unwrap();
     for index in 0..2_000 {
         write(&store, put(&format!("pods/a/{}", index % 100), &format!("v{index}"), Precondition::None)).await;
@@ -98,29 +97,4 @@ async fn damage_is_named() {
     std::fs::write(dir.path().join("checkpoint.redb"), b"not a database").unwrap();
     let refused = Store::open(options(dir.path()), Arc::new(RealDisk)).await.err().unwrap();
     assert!(refused.to_string().contains("checkpoint.redb"), "{refused}");
-}
-
-#[tokio::test]
-async fn a_full_disk_refuses_puts_and_recovers() {
-    let disk = SeededDisk::new(1);
-    let dir = std::path::Path::new("/full");
-    let options = Options { segment_bytes: 12 << 20, ..options(dir) };
-    let store = Store::open(options, Arc::new(disk.clone())).await.unwrap();
-    write(&store, put("pods/a/first", "x", Precondition::None)).await;
-    disk.set_capacity(Some(0));
-    let large = "y".repeat(1 << 20);
-    let mut refused = None;
-    for index in 0..40 {
-        if let Err(error) = store.write(vec![put(&format!("pods/a/{index}"), &large, Precondition::None)]).await {
-            refused = Some((index, error));
-            break;
-        }
-    }
-    let (index, error) = refused.expect("a full disk refuses puts at last");
-    assert!(matches!(error, WriteError::NoSpace), "{error}");
-    assert_eq!(store.snapshot().count("pods/"), index + 1);
-    let deleted = write(&store, delete("pods/a/first", Precondition::None)).await;
-    assert!(matches!(deleted, Outcome::Deleted { .. }));
-    disk.set_capacity(None);
-    assert!(matches!(write(&store, put("pods/a/again", "x", Precondition::None)).await, Outcome::Written(_)));
 }

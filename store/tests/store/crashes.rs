@@ -1,104 +1,177 @@
-//! Power cuts at a thousand points: nothing acknowledged is lost, and revisions never fall. With a sync that lies, this finds the loss.
+//! Ten thousand power cuts: at every operation of stores that are written to, on disks that drop, tear, fail, fill up and stall, the
+//! disk is copied as a power cut would leave it, and a store opened on the copy must keep what had been promised until then.
+//!
+//! `CORACLE_CRASHES` and `CORACLE_SEED` set how many, and which. The mutations of our own code at the end show that this finds errors.
+
+mod life;
+mod promises;
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use coracle_store::testing::{Random, SeededDisk};
-use coracle_store::{Options, Outcome, Precondition, Store};
+use coracle_store::testing::{Mutation, Point, Random, SeededDisk, mutate, take_quorum};
+use coracle_store::{Options, Precondition, ReadError, Store};
+use parking_lot::Mutex;
 
-use super::put;
+use self::life::Life;
+use self::promises::Promises;
+use super::{put, write};
 
-const CRASHES: u64 = 1_000;
+const POINTS: [Point; 7] =
+    [Point::Open, Point::Append, Point::Vote, Point::Apply, Point::Snapshot, Point::Purge, Point::Compaction];
+/// Longer than any sound store takes to open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a run has been promised: for each key the last acknowledged revision, and the last revision at all.
-#[derive(Default)]
-struct Promises {
-    acknowledged: BTreeMap<String, u64>,
-    last_revision: u64,
+/// A disk as a power cut leaves it, and what had been promised by then.
+struct Crash {
+    number: u64,
+    point: Point,
+    disk: SeededDisk,
+    promises: Promises,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost() {
-    let seed = std::env::var("CORACLE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
-    if let Err(loss) = run(seed, CRASHES, false).await {
-        panic!("{loss} (seed {seed}: set CORACLE_SEED to run it again)");
+/// What is broken besides the disk.
+#[derive(Clone, Copy, Default)]
+struct Breakage {
+    mutation: Option<Mutation>,
+    lies_about_sync: bool,
+}
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn nothing_acknowledged_is_lost() {
+    let seed = from_environment("CORACLE_SEED", 20_261_121);
+    let crashes = from_environment("CORACLE_CRASHES", 10_000);
+    let counts = run(seed, crashes, Breakage::default())
+        .unwrap_or_else(|loss| panic!("{loss} (tried with CORACLE_SEED={seed})"));
+    println!("{counts:?}");
+    for point in POINTS {
+        let count = counts.get(&point).copied().unwrap_or_default();
+        assert!(count >= crashes / 200, "{point:?} was hit {count} times only: {counts:?}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sync_that_lies_is_found_out() {
-    assert!(run(7, CRASHES, true).await.is_err(), "a store without syncs must lose something");
+#[test]
+fn a_sync_that_lies_is_found() {
+    let found = run(7, 2_000, Breakage { lies_about_sync: true, ..Breakage::default() });
+    assert!(found.is_err(), "a store without syncs must lose something");
 }
 
-async fn run(seed: u64, crashes: u64, lies: bool) -> Result<(), String> {
-    let mut disk = SeededDisk::new(seed);
-    if lies {
-        disk.lie_about_sync();
+#[test]
+fn mutations_of_our_own_code_are_found() {
+    for mutation in [Mutation::AcknowledgeBeforeSync, Mutation::PurgeTooFar, Mutation::ApplyTwice, Mutation::ForgetVote]
+    {
+        let found = run(11, 4_000, Breakage { mutation: Some(mutation), ..Breakage::default() });
+        println!("{mutation:?}: {}", found.expect_err(&format!("{mutation:?} must be found")));
     }
-    let mut random = Random::new(seed ^ 0xdead_beef);
-    let mut promises = Promises::default();
-    for crash in 0..crashes {
-        disk.crash_after(random.below(120));
-        // A task of its own, because a disk that lies can make a library panic.
-        let round = {
-            let disk = disk.clone();
-            tokio::spawn(async move {
-                work(&disk, &mut random, &mut promises).await;
-                let disk = disk.restart();
-                verify(&disk, &mut promises).await.map(|()| (disk, random, promises))
-            })
-        };
-        let after = round.await.map_err(|panic| format!("crash {crash}: {panic}"))?;
-        (disk, random, promises) = after.map_err(|loss| format!("crash {crash}: {loss}"))?;
+}
+
+#[tokio::test]
+async fn a_leader_without_a_quorum_answers_no_reads() {
+    assert_eq!(read_without_quorum().await, Ok(()));
+    mutate(Some(Mutation::SkipReadIndex));
+    assert!(read_without_quorum().await.is_err(), "a read that skips ReadIndex must be found");
+}
+
+async fn read_without_quorum() -> Result<(), String> {
+    let store = Store::open(options(), Arc::new(SeededDisk::new(1))).await.expect("the store opens");
+    write(&store, put("pods/a/1", "x", Precondition::None)).await;
+    take_quorum(&store).await;
+    match store.read().await {
+        Err(ReadError::NoQuorum(_)) => Ok(()),
+        answered => Err(format!("a leader that nobody follows answered {answered:?}")),
     }
-    Ok(())
 }
 
 fn options() -> Options {
     Options {
-        segment_bytes: 32 << 10,
-        log_entries_max: 20,
-        checkpoint_interval_ms: 3,
-        ..Options::new(Path::new("/store"))
+        is_ephemeral: |key| key.starts_with("leases/"),
+        segment_bytes: 8 << 10,
+        checkpoint_interval_ms: 2,
+        checkpoint_slack_bytes: 8 << 10,
+        ..Options::new("/store")
     }
 }
 
-/// Writes until the power goes.
-async fn work(disk: &SeededDisk, random: &mut Random, promises: &mut Promises) {
-    let Ok(store) = Store::open(options(), Arc::new(disk.clone())).await else { return };
-    while !disk.is_crashed() {
-        let keys: Vec<String> = (0..1 + random.below(4)).map(|_| format!("pods/a/{}", random.below(20))).collect();
-        let writes =
-            keys.iter().map(|key| put(key, &format!("v{}", random.below(1_000)), Precondition::None)).collect();
-        let Ok(outcomes) = store.write(writes).await else { break };
-        for (key, outcome) in keys.into_iter().zip(outcomes) {
-            let Outcome::Written(record) = outcome else { continue };
-            promises.last_revision = promises.last_revision.max(record.revision);
-            promises.acknowledged.insert(key, record.revision);
+/// Lives through `crashes` crashes; gives how often each point was hit, or what was lost.
+fn run(seed: u64, crashes: u64, breakage: Breakage) -> Result<BTreeMap<Point, u64>, String> {
+    let verifiers = thread::available_parallelism().map_or(2, usize::from);
+    let (sender, receiver) = mpsc::sync_channel::<Crash>(2 * verifiers);
+    let receiver = Mutex::new(receiver);
+    let loss: Mutex<Option<String>> = Mutex::default();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let counts = thread::scope(|scope| {
+        for _ in 0..verifiers {
+            scope.spawn(|| {
+                mutate(breakage.mutation);
+                let runtime = runtime();
+                loop {
+                    let Ok(crash) = receiver.lock().recv() else { return };
+                    if is_over.load(Ordering::Relaxed) {
+                        continue;
+                    }
+                    let (number, point) = (crash.number, crash.point);
+                    if let Err(reason) = runtime.block_on(verify(crash)) {
+                        is_over.store(true, Ordering::Relaxed);
+                        loss.lock().get_or_insert(format!("crash {number}, at {point:?}: {reason}"));
+                    }
+                }
+            });
         }
-    }
-    let _ = store.shutdown().await;
+        let driver = scope.spawn(|| {
+            mutate(breakage.mutation);
+            runtime().block_on(drive(seed, crashes, breakage, sender, is_over.clone()))
+        });
+        driver.join().unwrap_or_else(|_| Err("a thread of the store panicked".to_owned()))
+    });
+    loss.into_inner().map_or(counts, Err)
 }
 
-/// Opens the store again and holds it to its promises.
-async fn verify(disk: &SeededDisk, promises: &mut Promises) -> Result<(), String> {
-    let store = Store::open(options(), Arc::new(disk.clone())).await.map_err(|error| error.to_string())?;
-    let snapshot = store.read().await.map_err(|error| error.to_string())?;
-    if snapshot.revision() < promises.last_revision {
-        return Err(format!("revision {} after {}", snapshot.revision(), promises.last_revision));
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
+}
+
+/// One life of the store after another, on one disk.
+async fn drive(
+    seed: u64,
+    crashes: u64,
+    breakage: Breakage,
+    sender: mpsc::SyncSender<Crash>,
+    is_over: Arc<AtomicBool>,
+) -> Result<BTreeMap<Point, u64>, String> {
+    let mut disk = SeededDisk::new(seed);
+    if breakage.lies_about_sync {
+        disk.lie_about_sync();
     }
-    for (key, revision) in &promises.acknowledged {
-        match snapshot.get(key) {
-            Some(record) if record.revision >= *revision => {}
-            found => {
-                return Err(format!(
-                    "{key} was acknowledged at {revision} and is {:?}",
-                    found.map(|record| record.revision)
-                ));
-            }
-        }
+    let mut random = Random::new(seed ^ 0xdead_beef);
+    let mut promises = Promises::default();
+    let mut counts = BTreeMap::new();
+    while counts.values().sum::<u64>() < crashes && !is_over.load(Ordering::Relaxed) {
+        let life = Life::new(disk, promises, counts, sender.clone());
+        (disk, promises, counts) = life.live(&mut random).await?;
     }
-    promises.last_revision = snapshot.revision();
-    store.shutdown().await.map_err(|error| error.to_string())
+    Ok(counts)
+}
+
+/// Opens a store on what a crash left, and holds it to what was promised.
+async fn verify(crash: Crash) -> Result<(), String> {
+    let Crash { disk, promises, .. } = crash;
+    // A task of its own, because a broken store makes libraries panic.
+    let verification = tokio::spawn(async move {
+        let options = Options { checkpoint_interval_ms: 60_000, ..options() };
+        let opening = Store::open(options, Arc::new(disk.clone()));
+        let store = tokio::time::timeout(OPEN_TIMEOUT, opening).await.map_err(|_| "it does not open".to_owned())?;
+        let store = store.map_err(|error| error.to_string())?;
+        let result = promises.check(&store).await;
+        disk.cut_power();
+        let _ = store.shutdown().await;
+        result
+    });
+    verification.await.map_err(|panic| panic.to_string())?
 }

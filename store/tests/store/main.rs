@@ -2,6 +2,9 @@
 
 mod basics;
 mod crashes;
+mod faults;
+mod oracle;
+mod speed;
 mod watches;
 
 use std::sync::Arc;
@@ -15,11 +18,12 @@ fn put(key: &str, value: &str, precondition: Precondition) -> Write {
         key: key.to_owned(),
         operation: Operation::Put { json, splice_offset: 13, tags: vec![Tag::new(value)] },
         precondition,
+        frees_space: false,
     }
 }
 
 fn delete(key: &str, precondition: Precondition) -> Write {
-    Write { key: key.to_owned(), operation: Operation::Delete, precondition }
+    Write { key: key.to_owned(), operation: Operation::Delete, precondition, frees_space: false }
 }
 
 fn options(dir: &std::path::Path) -> Options {

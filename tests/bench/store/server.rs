@@ -43,7 +43,9 @@ async fn put(store: Store, request: Request<Incoming>) -> Result<Response<Body>>
     let framed = request.into_body().collect().await?.to_bytes();
     let (key, json) = super::rpc::parse_put(&framed).context("not a PutRequest")?;
     let operation = Operation::Put { json, splice_offset: 0, tags: Vec::new() };
-    store.write(vec![Write { key: key.to_owned(), operation, precondition: Precondition::None }]).await?;
+    store
+        .write(vec![Write { key: key.to_owned(), operation, precondition: Precondition::None, frees_space: false }])
+        .await?;
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let frames = [Ok(Frame::data(super::rpc::message(&[]))), Ok(Frame::trailers(trailers))];

@@ -1,0 +1,97 @@
+//! One disk failing at a time: full, broken at a sync, stalled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_store::testing::{Failure, SeededDisk};
+use coracle_store::{Options, Outcome, Precondition, Store, WatchRequest, Write, WriteError};
+
+use super::{delete, options, put, write};
+
+fn small(checkpoint_interval_ms: u64) -> Options {
+    Options { segment_bytes: 64 << 10, checkpoint_interval_ms, ..options(std::path::Path::new("/store")) }
+}
+
+async fn open(disk: &SeededDisk, checkpoint_interval_ms: u64) -> Store {
+    Store::open(small(checkpoint_interval_ms), Arc::new(disk.clone())).await.expect("the store opens")
+}
+
+/// Puts until there is no space; gives the keys that were put.
+async fn fill(store: &Store) -> Vec<String> {
+    for number in 0..10_000 {
+        let key = format!("pods/a/{number}");
+        if write(store, put(&key, &"x".repeat(400), Precondition::None)).await == Outcome::NoSpace {
+            return (0..number).map(|number| format!("pods/a/{number}")).collect();
+        }
+    }
+    panic!("a full disk refuses puts at last");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_puts_takes_deletions_and_clears_by_itself() {
+    let disk = SeededDisk::new(1);
+    // No checkpoint, and so no purge: what is kept for deletions must do.
+    let store = open(&disk, 600_000).await;
+    write(&store, put("pods/a/first", &"x".repeat(50_000), Precondition::None)).await;
+    disk.set_capacity(Some(disk.used_bytes()));
+    let keys = fill(&store).await;
+    assert_eq!(store.read().await.unwrap().count("pods/"), keys.len() + 1);
+    // Writes of one batch are decided one by one: a refused one holds up no other.
+    let marked = Write { frees_space: true, ..put(&keys[0], "being deleted", Precondition::None) };
+    let mixed = vec![put("pods/a/new", "x", Precondition::None), marked, delete(&keys[1], Precondition::None)];
+    let outcomes = store.write(mixed).await.unwrap();
+    assert!(
+        matches!(outcomes.as_slice(), [Outcome::NoSpace, Outcome::Written(_), Outcome::Deleted { .. }]),
+        "{outcomes:?}"
+    );
+    let leased = write(&store, put("leases/h1", "x", Precondition::None)).await;
+    assert!(matches!(leased, Outcome::Written(_)), "{leased:?}");
+    for key in keys.iter().filter(|key| **key != keys[1]) {
+        let deleted = write(&store, delete(key, Precondition::None)).await;
+        assert!(matches!(deleted, Outcome::Deleted { .. }), "{deleted:?}");
+    }
+    disk.set_capacity(None);
+    assert!(matches!(write(&store, put("pods/a/again", "x", Precondition::None)).await, Outcome::Written(_)));
+}
+
+#[tokio::test]
+async fn a_failed_sync_ends_writing_and_reads_go_on() {
+    let disk = SeededDisk::new(1);
+    // No checkpoint: its syncs may fail without harm.
+    let store = open(&disk, 600_000).await;
+    let Outcome::Written(kept) = write(&store, put("pods/a/kept", "x", Precondition::None)).await else { panic!() };
+    let mut watch = store.watch(WatchRequest { prefix: "pods/".into(), tag: None, after: kept.revision }).unwrap();
+    disk.fail_after(0, Failure::Sync);
+    for _ in 0..3 {
+        let failed = store.write(vec![put("pods/a/lost", "x", Precondition::None)]).await.unwrap_err();
+        assert!(matches!(failed, WriteError::DiskFailed(_)), "{failed}");
+        assert!(failed.to_string().contains("until this member is started again"), "{failed}");
+    }
+    let snapshot = store.read().await.expect("what was acknowledged can be read");
+    assert_eq!((snapshot.count("pods/"), snapshot.revision()), (1, kept.revision));
+    assert!(store.status().failure.is_some());
+    assert!(watch.try_next().is_none(), "what failed is never seen");
+    let after = open(&disk.restart(), 600_000).await.snapshot();
+    assert_eq!(after.get("pods/a/kept").unwrap(), kept);
+}
+
+#[tokio::test]
+async fn a_stalled_sync_holds_up_the_answer_and_no_reads() {
+    let disk = SeededDisk::new(1);
+    let store = open(&disk, 600_000).await;
+    let mut stalls = disk.stall();
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move { write(&store, put("pods/a/1", "x", Precondition::None)).await }
+    });
+    drop(stalls.recv().await.expect("the log writes"));
+    let sync = stalls.recv().await.expect("the log syncs");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!writing.is_finished(), "nothing is acknowledged before it is durable");
+    assert_eq!(store.read().await.unwrap().count("pods/"), 0);
+    drop((sync, stalls));
+    let outcome = tokio::time::timeout(Duration::from_secs(60), writing).await.expect("the sync ends").unwrap();
+    assert!(matches!(outcome, Outcome::Written(_)));
+}
