@@ -15,6 +15,7 @@ pub(crate) mod escalation;
 mod index;
 mod node;
 mod rule;
+pub(crate) mod signing;
 
 pub use rule::PolicyRule;
 

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: deciding anything about objects, which is `objects`' business.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -13,10 +13,11 @@ use coracle_api::selector::FieldSelector;
 use coracle_api::status::{self, Status};
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::Objects;
+use crate::audit::Audit;
 use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
 use crate::metrics::Metrics;
@@ -57,6 +58,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) snapshots: Snapshots,
     pub(crate) frames: watch::Frames,
+    pub(crate) audit: Option<Audit>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -66,6 +68,7 @@ impl App {
         authorizer: Arc<dyn Authorizer>,
         tokens: Arc<Tokens>,
         hosts: reqwest::Client,
+        audit: Option<Audit>,
         shutdown: CancellationToken,
     ) -> App {
         App {
@@ -76,6 +79,7 @@ impl App {
             metrics: Metrics::new(),
             snapshots: Snapshots::default(),
             frames: watch::Frames::default(),
+            audit,
             shutdown,
         }
     }
@@ -116,6 +120,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
+    /// The name of the object that the request made, for the audit log.
+    pub(crate) created: OnceLock<String>,
 }
 
 /// The verb and resource a request is counted under.
@@ -148,16 +154,48 @@ impl Call {
         (target, labels)
     }
 
-    /// Answers the request.
-    pub(crate) async fn answer(&self, target: Target, body: Body) -> Response {
-        let result = match target {
-            Target::Objects(address) => Box::pin(self.objects(&address, body)).await,
+    /// What the request is about, in the shape of an audit event's `objectRef`.
+    pub(crate) fn object_reference(&self, target: &Target) -> Value {
+        let made = |group: &str, version: &str, resource: &str, namespace: Option<&str>| {
+            let mut reference = json!({ "resource": resource, "apiVersion": version });
+            let optional = [("apiGroup", Some(group)), ("namespace", namespace)];
+            for (field, value) in optional {
+                if let Some(value) = value.filter(|value| !value.is_empty()) {
+                    reference[field] = value.into();
+                }
+            }
+            reference
+        };
+        match target {
+            Target::Objects(address) => {
+                let kind = address.kind;
+                let mut reference = made(kind.group, kind.version, kind.plural, address.namespace());
+                if let Some(name) = address.name.as_ref().or_else(|| self.created.get()) {
+                    reference["name"] = name.as_str().into();
+                }
+                if let Some(subresource) = &address.subresource {
+                    reference["subresource"] = subresource.as_str().into();
+                }
+                reference
+            }
             Target::Virtual { found, namespace } => {
-                Box::pin(self.virtual_resource(found, namespace.as_deref(), body)).await
+                let (group, version, resource, _) = found.names();
+                made(group, version, resource, namespace.as_deref())
+            }
+            _ => Value::Null,
+        }
+    }
+
+    /// Answers the request.
+    pub(crate) async fn answer(&self, target: &Target, body: Body) -> Response {
+        let result = match target {
+            Target::Objects(address) => Box::pin(self.objects(address, body)).await,
+            Target::Virtual { found, namespace } => {
+                Box::pin(self.virtual_resource(*found, namespace.as_deref(), body)).await
             }
             Target::NodeProxy { .. } if self.method != Method::GET => Err(status::method_not_allowed()),
-            Target::NodeProxy { node, path } => Box::pin(host::proxy(self, &node, &path)).await,
-            other => Box::pin(self.path(&other)).await,
+            Target::NodeProxy { node, path } => Box::pin(host::proxy(self, node, path)).await,
+            other => Box::pin(self.path(other)).await,
         };
         result.unwrap_or_else(|status| respond::failure(&status))
     }
@@ -239,7 +277,8 @@ impl Call {
     async fn subresource(&self, verb: &str, address: &Address, body: Body) -> Result<Response, Status> {
         let is_namespace_finalize =
             address.kind.kind == "Namespace" && address.subresource.as_deref() == Some("finalize");
-        if address.is_at(Subresource::Status) || address.is_at(Subresource::Scale) || is_namespace_finalize {
+        let parts = [Subresource::Status, Subresource::Scale, Subresource::Approval];
+        if parts.into_iter().any(|part| address.is_at(part)) || is_namespace_finalize {
             return match verb {
                 "get" if address.is_at(Subresource::Scale) => get::scale(self, address).await,
                 "get" => get::object(self, address).await,

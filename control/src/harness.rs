@@ -68,7 +68,7 @@ impl Server {
         }
         let tokens = Arc::new(Tokens::open_or_create(&dir.path().join("pki")).unwrap());
         let authorizer = Arc::new(Rbac::default());
-        let app = App::new(objects, authorizer, tokens, reqwest_client(), CancellationToken::new());
+        let app = App::new(objects, authorizer, tokens, reqwest_client(), None, CancellationToken::new());
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
         Server { app: Arc::new(app), user, seconds, _dir: Arc::new(dir) }
     }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod amounts;
+mod audit;
 pub mod authentication;
 pub mod authorizer;
 pub mod clock;
@@ -22,6 +23,7 @@ mod quota;
 mod request;
 mod respond;
 pub mod server;
+pub mod signer;
 mod snapshots;
 pub mod tokens;
 

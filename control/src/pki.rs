@@ -6,11 +6,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
@@ -22,8 +23,12 @@ use crate::private_file;
 
 const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
-const CA_DAYS: i64 = 3650;
-const CERTIFICATE_DAYS: i64 = 365;
+const CA_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 3650);
+const CERTIFICATE_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 365);
+/// How much earlier than now a certificate begins, for clocks that are behind.
+const GRACE: SignedDuration = SignedDuration::from_hours(24);
+/// The same for one that a client asked for, which renews it after a part of its time.
+const SIGNING_GRACE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Why certificates can't be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +81,31 @@ pub struct Identity {
     pub certificate_pem: String,
     /// The private key.
     pub key_pem: String,
+}
+
+/// A request for a certificate, its signature checked.
+pub(crate) struct Signable(CertificateSigningRequestParams);
+
+impl Signable {
+    pub(crate) fn from_pem(pem: &str) -> Result<Signable, PkiError> {
+        Ok(Signable(CertificateSigningRequestParams::from_pem(pem)?))
+    }
+
+    /// The common name and the organisations it asks for.
+    pub(crate) fn subject(&self) -> (Option<String>, Vec<String>) {
+        let text = |value: &DnValue| match value {
+            DnValue::Utf8String(text) => text.clone(),
+            DnValue::PrintableString(text) => text.as_str().to_owned(),
+            other => format!("{other:?}"),
+        };
+        let subject = &self.0.params.distinguished_name;
+        let organisations = subject.iter().filter(|(kind, _)| **kind == DnType::OrganizationName);
+        (subject.get(&DnType::CommonName).map(text), organisations.map(|(_, value)| text(value)).collect())
+    }
+
+    pub(crate) fn has_alternative_names(&self) -> bool {
+        !self.0.params.subject_alt_names.is_empty()
+    }
 }
 
 /// The CA.
@@ -139,11 +169,26 @@ impl Pki {
         self.issue(params)
     }
 
+    /// A client's certificate for the key and subject of a request, nothing else of which is taken over.
+    pub(crate) fn sign_client(
+        &self,
+        signable: Signable,
+        lifetime: SignedDuration,
+        now: Timestamp,
+    ) -> Result<String, PkiError> {
+        let mut request = signable.0;
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name = request.params.distinguished_name;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        set_common(&mut params);
+        date(&mut params, now, SIGNING_GRACE, lifetime);
+        request.params = params;
+        Ok(request.signed_by(&self.issuer)?.pem())
+    }
+
     fn issue(&self, mut params: CertificateParams) -> Result<Identity, PkiError> {
-        date(&mut params, self.now, CERTIFICATE_DAYS);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        params.use_authority_key_identifier_extension = true;
-        params.serial_number = Some(SerialNumber::from(uuid::Uuid::new_v4().into_bytes().to_vec()));
+        date(&mut params, self.now, GRACE, CERTIFICATE_LIFETIME);
+        set_common(&mut params);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
@@ -202,7 +247,7 @@ fn create(dir: &Path, certificate_path: &Path, key_path: &Path, now: Timestamp) 
     params.distinguished_name = distinguished_name("coracle-ca", None);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    date(&mut params, now, CA_DAYS);
+    date(&mut params, now, GRACE, CA_LIFETIME);
     // A key without a certificate is what a crash here leaves behind.
     let key = if key_path.exists() {
         let damaged = |source| PkiError::Damaged { path: key_path.to_owned(), dir: dir.to_owned(), source };
@@ -215,15 +260,23 @@ fn create(dir: &Path, certificate_path: &Path, key_path: &Path, now: Timestamp) 
     write_private(certificate_path, &certificate.pem())
 }
 
-fn date(params: &mut CertificateParams, now: Timestamp, days: i64) {
-    let day = |at: Timestamp| {
-        let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-        date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+/// What all certificates but the CA's have in common.
+fn set_common(params: &mut CertificateParams) {
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.use_authority_key_identifier_extension = true;
+    params.serial_number = Some(SerialNumber::from(uuid::Uuid::new_v4().into_bytes().to_vec()));
+}
+
+/// Says from when and until when a certificate is good, to the second.
+fn date(params: &mut CertificateParams, now: Timestamp, grace: SignedDuration, lifetime: SignedDuration) {
+    let moment = |after: SignedDuration| {
+        let at = now.saturating_add(after).unwrap_or(Timestamp::MAX).to_zoned(jiff::tz::TimeZone::UTC);
+        let seconds = 60 * (60 * i64::from(at.hour()) + i64::from(at.minute())) + i64::from(at.second());
+        date_time_ymd(at.year().into(), at.month().unsigned_abs(), at.day().unsigned_abs())
+            + Duration::from_secs(seconds.unsigned_abs())
     };
-    let after = |days: i64| now.saturating_add(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MAX);
-    // A day of grace for clocks that are behind.
-    params.not_before = day(after(-1));
-    params.not_after = day(after(days));
+    params.not_before = moment(-grace);
+    params.not_after = moment(lifetime);
 }
 
 fn distinguished_name(name: &str, organisation: Option<&str>) -> DistinguishedName {

@@ -3,18 +3,21 @@
 //! Deliberately absent: plain HTTP.
 
 use std::io;
-use std::net::TcpListener;
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
 use coracle_api::status::{self, Status};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::Objects;
+use crate::audit::{Audit, Entry};
 use crate::authentication::{self, User};
 use crate::authorizer::Authorizer;
 use crate::handlers::{App, Call};
@@ -57,20 +61,30 @@ pub struct ServerConfig {
     pub tokens: Arc<Tokens>,
     /// The identity shown to hosts when a log is fetched from them.
     pub host_tls: rustls::ClientConfig,
+    /// Where writes are noted; nowhere if absent.
+    pub audit_log: Option<PathBuf>,
     /// Ends the server.
     pub shutdown: CancellationToken,
 }
 
 /// Serves until `shutdown`, then lets requests end.
 pub async fn serve(config: ServerConfig) -> io::Result<()> {
-    let ServerConfig { listener, mut tls, objects, authorizer, tokens, host_tls, shutdown } = config;
+    let ServerConfig { listener, mut tls, objects, authorizer, tokens, host_tls, audit_log, shutdown } = config;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let hosts = reqwest::Client::builder().tls_backend_preconfigured(host_tls).connect_timeout(Duration::from_secs(5));
     let hosts = hosts.build().map_err(io::Error::other)?;
-    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, shutdown.clone()));
+    let (audit, writer) = match &audit_log {
+        None => (None, None),
+        Some(path) => {
+            let failed = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            let (audit, writer) = Audit::open(path).map_err(failed)?;
+            (Some(audit), Some(writer))
+        }
+    };
+    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, audit, shutdown.clone()));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -90,12 +104,18 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
     connections.close();
     // Each connection ends by itself within the time-out.
     connections.wait().await;
+    drop(app);
+    if let Some(writer) = writer {
+        // What was noted is written before the server has ended.
+        let _ = tokio::task::spawn_blocking(|| writer.join()).await;
+    }
     Ok(())
 }
 
 async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
     // Watches are small frames that must not wait for each other.
     let _ = stream.set_nodelay(true);
+    let peer = stream.peer_addr().ok();
     let stream = match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
@@ -104,7 +124,10 @@ async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
     let certificates = stream.get_ref().1.peer_certificates();
     let user = certificates.and_then(<[_]>::first).map_or_else(User::anonymous, User::from_certificate);
     let shutdown = app.shutdown.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (app, user) = (Arc::clone(&app), user.clone());
         async move { Ok::<_, std::convert::Infallible>(handle(app, user, request.map(Body::new)).await) }
     });
@@ -147,8 +170,10 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 path: head.uri.path().to_owned(),
                 query: request::query(&head.uri),
                 headers: head.headers,
+                created: OnceLock::new(),
             };
-            Box::pin(answer(&call, body)).instrument(span).await
+            let context = Context { id: &id, uri: &head.uri, peer: head.extensions.get().copied() };
+            Box::pin(answer(&call, context, body)).instrument(span).await
         }
     };
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -168,30 +193,59 @@ fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Op
     }
 }
 
-async fn answer(call: &Call, body: Body) -> Response {
-    let started = Instant::now();
+/// What is known of a request besides what it asks.
+struct Context<'a> {
+    id: &'a str,
+    uri: &'a Uri,
+    peer: Option<SocketAddr>,
+}
+
+async fn answer(call: &Call, context: Context<'_>, body: Body) -> Response {
+    let (started, received) = (Instant::now(), call.app.objects.clock().now());
     let (target, labels) = call.target();
     let is_write = matches!(target, Target::Objects(_) | Target::Virtual { .. })
-        && !matches!(labels.verb, "get" | "list" | "watch" | "other")
-        && !QUIET.contains(&labels.resource.as_str());
-    let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(target, body)).await;
+        && !matches!(labels.verb, "get" | "list" | "watch" | "other");
+    let is_quiet = QUIET.contains(&labels.resource.as_str());
+    let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(&target, body)).await;
     let response = answered.unwrap_or_else(|_| {
         let message = format_args!("request did not complete within {} s", ANSWER_TIMEOUT.as_secs());
         respond::failure(&status::timeout(message))
     });
     let (code, took) = (response.status().as_u16(), started.elapsed());
     call.app.metrics.observe(labels.verb, &labels.resource, code, took);
-    let user = call.impersonator.as_ref().unwrap_or(&call.user).name.as_str();
-    let (method, path) = (call.method.as_str(), call.path.as_str());
+    let user = call.impersonator.as_ref().unwrap_or(&call.user);
+    // What a host reports all the time is no news; the same from somebody else is.
+    if is_write && !(is_quiet && user.node().is_some()) {
+        note(call, &context, &target, labels.verb, code, received);
+    }
+    let (user, method, path) = (user.name.as_str(), call.method.as_str(), call.path.as_str());
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     if code >= 500 {
         tracing::warn!(user, method, path, code, micros, "request failed");
-    } else if is_write {
+    } else if is_write && !is_quiet {
         tracing::info!(user, verb = labels.verb, method, path, code, micros, "write");
     } else {
         tracing::debug!(user, verb = labels.verb, method, path, code, micros, "request");
     }
     response
+}
+
+/// Notes a write in the audit log, where there is one.
+fn note(call: &Call, context: &Context<'_>, target: &Target, verb: &str, code: u16, received: Timestamp) {
+    let Some(audit) = &call.app.audit else { return };
+    audit.note(&Entry {
+        id: context.id,
+        uri: context.uri.path_and_query().map_or_else(|| call.path.as_str(), PathAndQuery::as_str),
+        verb,
+        user: call.impersonator.as_ref().unwrap_or(&call.user),
+        impersonated: call.impersonator.as_ref().map(|_| &call.user),
+        source: context.peer.map(|peer| peer.ip().to_string()),
+        agent: call.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
+        object: call.object_reference(target),
+        code,
+        received,
+        answered: call.app.objects.clock().now(),
+    });
 }
 
 /// The client's request id if it's fit to be logged, else a new one.

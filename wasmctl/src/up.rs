@@ -17,7 +17,7 @@ use coracle_api::kinds;
 use coracle_client::{Client, Config, Kubeconfig, ListOptions, WatchEvent, WatchOptions};
 use coracle_control::pki::{Identity, Pki};
 use coracle_control::tokens::Tokens;
-use coracle_control::{Objects, SystemClock, authorizer, driver, server};
+use coracle_control::{Objects, SystemClock, authorizer, driver, server, signer};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
@@ -139,6 +139,7 @@ async fn start(
     node: &str,
 ) -> Result<(Cluster, Addresses)> {
     let pki = Pki::open_or_create(&data_dir.join("pki"), now()).map_err(|error| Failure::new(chain(&error)))?;
+    let pki = Arc::new(pki);
     let api = bind("--api-addr", options.api_addr)?;
     let registry = bind("--registry-addr", options.registry_addr)?;
     let (server_shutdown, host_shutdown) = (CancellationToken::new(), CancellationToken::new());
@@ -149,6 +150,7 @@ async fn start(
     let store = open_store(data_dir).await?;
     let objects = Objects::new(store.clone(), Arc::new(SystemClock));
     serve_api(data_dir, &pki, api, &objects, &server_shutdown, &server_tasks)?;
+    server_tasks.spawn(signer::run(objects.clone(), pki.clone(), server_shutdown.clone()));
     server_tasks.spawn(driver::run(objects, pki.ca_pem().to_owned(), server_shutdown.clone()));
     serve_registry(data_dir, identity, registry, &server_shutdown, &server_tasks)?;
 
@@ -245,6 +247,7 @@ fn serve_api(
         authorizer: Arc::new(authorizer::Rbac::default()),
         tokens: Arc::new(tokens),
         host_tls: pki.client_config(&api_identity).map_err(failed)?,
+        audit_log: Some(data_dir.join("audit.log")),
         shutdown: shutdown.clone(),
     };
     tasks.spawn(async move {

@@ -14,8 +14,7 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Refuses a new or changed role or binding that grants more than its author holds. Other kinds pass.
 pub(crate) fn check(
-    user: &User,
-    authorizer: &dyn Authorizer,
+    (user, authorizer): (&User, &dyn Authorizer),
     kind: &Kind,
     new: &Value,
     old: Option<&Value>,

@@ -21,5 +21,7 @@ pub(super) async fn create(call: &Call, address: &Address, body: Bytes) -> Resul
         call.app.authorize_address(&call.user, "create", &named, None)?;
     }
     let written = call.app.objects.create(address.kind, address.namespace(), object, &options).await?;
+    let name = written.record.key.rsplit('/').next().unwrap_or_default();
+    call.created.set(name.to_owned()).expect("invariant: a request makes one object");
     call.written(StatusCode::CREATED, address.kind, &written, &duplicates)
 }

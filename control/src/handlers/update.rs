@@ -29,6 +29,8 @@ pub(super) fn part(address: &Address) -> Part {
         Part::Status
     } else if address.is_at(Subresource::Scale) {
         Part::Scale
+    } else if address.is_at(Subresource::Approval) {
+        Part::Approval
     } else if address.subresource.is_some() {
         Part::Finalize
     } else {

@@ -137,6 +137,12 @@ fn merge_part(request: &Request, part: Part, old: &Value, mut body: Value) -> Va
             copy(&mut new, &body, "status");
             new
         }
+        Part::Approval => {
+            let mut new = old.clone();
+            let conditions = body.pointer("/status/conditions").cloned().unwrap_or_default();
+            object::child_mut(&mut new, "status").insert("conditions".to_owned(), conditions);
+            new
+        }
         Part::Finalize => {
             let mut new = old.clone();
             copy(&mut new, &body, "spec");

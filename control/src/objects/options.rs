@@ -19,6 +19,13 @@ pub struct Author {
     pub authorizer: Arc<dyn Authorizer>,
 }
 
+impl Author {
+    /// The user, and who decides what they may do.
+    pub(crate) fn acting(&self) -> (&User, &dyn Authorizer) {
+        (&self.user, &*self.authorizer)
+    }
+}
+
 impl fmt::Debug for Author {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.user.fmt(formatter)
@@ -111,4 +118,6 @@ pub enum Part {
     Scale,
     /// A Namespace's `spec.finalizers` alone.
     Finalize,
+    /// The conditions of a certificate signing request alone.
+    Approval,
 }

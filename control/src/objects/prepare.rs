@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::ledger::Session;
 use super::options::{Configuration, DeleteOptions, Part, WriteOptions};
 use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
-use crate::authorizer::escalation;
+use crate::authorizer::{escalation, signing};
 use crate::{admission, quota};
 
 /// A write, addressed.
@@ -240,7 +240,10 @@ fn finish_create(
         trusted: options.trusted,
     };
     admission::admit_create(&attributes, &mut object, &mut warnings)?;
-    check_author(request, &object, None, context)?;
+    if let Some(author) = &options.author {
+        escalation::check(author.acting(), kind, &object, None, context.snapshot)?;
+        signing::admit(kind, &author.user, &mut object)?;
+    }
     let mut errors = Vec::new();
     kind.validate(&object, &mut errors);
     refuse_invalid(kind, &request.name, &errors)?;
@@ -282,13 +285,21 @@ fn finish_update(
         snapshot: context.snapshot,
         trusted: request.options.trusted,
     };
-    let is_status = matches!(part, Part::Status | Part::Finalize);
+    let is_status = matches!(part, Part::Status | Part::Finalize | Part::Approval);
     if is_status {
+        if part == Part::Approval {
+            signing::date_conditions(&mut new, &old, context.now);
+        }
+        if let Some(author) = &request.options.author {
+            signing::check(author.acting(), kind, part, &new, &old, context.snapshot)?;
+        }
         kind.validate_status_update(&new, &old, &mut errors);
     } else {
         admission::admit_update(&attributes, &old, &mut new)?;
         kind.default(&mut new);
-        check_author(request, &new, Some(&old), context)?;
+        if let Some(author) = &request.options.author {
+            escalation::check(author.acting(), kind, &new, Some(&old), context.snapshot)?;
+        }
         stamp::bump_generation(&mut new, &old);
         stamp::check_finalizers(&new, &old, &mut errors);
         kind.validate_update(&new, &old, &mut errors);
@@ -340,12 +351,6 @@ fn conclude(
     }
     let write = (!dry_run).then(|| put(&record, precondition, object::is_deleting(&new)));
     Prepared { write, record, effect, warnings, on_conflict }
-}
-
-/// Refuses what its author may not grant.
-fn check_author(request: &Request, new: &Value, old: Option<&Value>, context: &Context<'_>) -> Result<(), Status> {
-    let Some(author) = &request.options.author else { return Ok(()) };
-    escalation::check(&author.user, &*author.authorizer, request.kind, new, old, context.snapshot)
 }
 
 fn refuse_invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Result<(), Status> {

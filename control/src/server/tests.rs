@@ -4,6 +4,7 @@ mod access;
 mod admission;
 mod applying;
 mod batches;
+mod certificates;
 mod deletion;
 mod discovery;
 mod disk;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use expect_test::expect;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -31,7 +32,7 @@ fn pki(dir: &TempDir) -> Pki {
     Pki::open_or_create(&dir.path().join("pki"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap()
 }
 
-async fn listen(pki: &Pki) -> Listening {
+async fn listen(dir: &TempDir, pki: &Pki) -> Listening {
     let server = Server::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("https://{}", listener.local_addr().unwrap());
@@ -44,6 +45,7 @@ async fn listen(pki: &Pki) -> Listening {
         authorizer: Arc::new(Rbac::default()),
         tokens: Arc::clone(&server.app.tokens),
         host_tls: pki.client_config(&pki.issue_admin().unwrap()).unwrap(),
+        audit_log: Some(dir.path().join("audit.log")),
         shutdown: shutdown.clone(),
     };
     Listening { base, server, shutdown, task: tokio::spawn(serve(config)) }
@@ -58,7 +60,7 @@ async fn certificates_say_who_asks() {
     let dir = TempDir::new().unwrap();
     let (pki, other) =
         (pki(&dir), Pki::open_or_create(&dir.path().join("other"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap());
-    let listening = listen(&pki).await;
+    let listening = listen(&dir, &pki).await;
     let url = format!("{}/api/v1/nodes", listening.base);
     let admin = client(&pki, &pki.issue_admin().unwrap()).get(&url).send().await.unwrap();
     assert_eq!(admin.status(), 200);
@@ -75,7 +77,7 @@ async fn certificates_say_who_asks() {
 async fn watches_end_with_the_server() {
     let dir = TempDir::new().unwrap();
     let pki = pki(&dir);
-    let listening = listen(&pki).await;
+    let listening = listen(&dir, &pki).await;
     let client = client(&pki, &pki.issue_admin().unwrap());
     let url = format!("{}/api/v1/namespaces?watch=true", listening.base);
     let mut watch = client.get(&url).send().await.unwrap();
@@ -110,7 +112,7 @@ async fn host(pki: &Pki) -> u16 {
 async fn logs_come_from_the_host() {
     let dir = TempDir::new().unwrap();
     let pki = pki(&dir);
-    let listening = listen(&pki).await;
+    let listening = listen(&dir, &pki).await;
     let port = host(&pki).await;
     let server = &listening.server;
     server.json("POST /api/v1/nodes", json!({ "metadata": { "name": "n1" } })).await;
@@ -125,4 +127,38 @@ async fn logs_come_from_the_host() {
     let answer =
         client(&pki, &pki.issue_admin().unwrap()).get(&url).timeout(Duration::from_secs(20)).send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "log of /logs/default/p/main?tailLines=3&follow=true\n");
+}
+
+#[tokio::test]
+async fn writes_are_audited_and_reads_are_not() {
+    let dir = TempDir::new().unwrap();
+    let pki = pki(&dir);
+    let listening = listen(&dir, &pki).await;
+    let (admin, host) = (client(&pki, &pki.issue_admin().unwrap()), client(&pki, &pki.issue_host("n1", &[]).unwrap()));
+    let secrets = format!("{}/api/v1/namespaces/default/secrets", listening.base);
+    let body = json!({ "metadata": { "name": "s" }, "stringData": { "password": "hunter2" } });
+    let send =
+        async |request: reqwest::RequestBuilder| request.header("x-request-id", "id").send().await.unwrap().status();
+    assert_eq!(send(admin.post(&secrets).json(&body)).await, 201);
+    assert_eq!(send(admin.get(&secrets)).await, 200);
+    assert_eq!(send(admin.delete(format!("{secrets}/s?dryRun=All")).header("impersonate-user", "jane")).await, 403);
+    let events = format!("{}/api/v1/namespaces/default/events", listening.base);
+    send(host.post(&events).json(&json!({}))).await;
+    listening.shutdown.cancel();
+    listening.task.await.unwrap().unwrap();
+    let log = std::fs::read_to_string(dir.path().join("audit.log")).unwrap();
+    assert!(!log.contains("hunter2"));
+    let lines = log.lines().map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let impersonated = &event["impersonatedUser"]["username"];
+        format!(
+            "{} {} {} {} {}\n",
+            event["verb"], event["user"]["username"], impersonated, event["objectRef"], event["responseStatus"]["code"]
+        )
+    });
+    expect![[r#"
+        "create" "admin" null {"apiVersion":"v1","name":"s","namespace":"default","resource":"secrets"} 201
+        "delete" "admin" "jane" {"apiVersion":"v1","name":"s","namespace":"default","resource":"secrets"} 403
+    "#]]
+    .assert_eq(&lines.collect::<String>());
 }
