@@ -135,6 +135,7 @@ fn writer(request: &Request, part: Part, now: Timestamp) -> Writer {
         Part::Status => "status",
         Part::Scale => "scale",
         Part::Finalize => "finalize",
+        Part::Approval => "approval",
     };
     Writer { manager: request.options.manager.clone(), api_version: request.kind.api_version(), subresource, now }
 }
@@ -143,7 +144,7 @@ fn owned_part(kind: &Kind, part: Part) -> apply::Part {
     match part {
         Part::Main if kind.has(Subresource::Status) => apply::Part::AllButStatus,
         Part::Main | Part::Finalize => apply::Part::Whole,
-        Part::Status => apply::Part::Status,
+        Part::Status | Part::Approval => apply::Part::Status,
         Part::Scale => apply::Part::Replicas,
     }
 }
