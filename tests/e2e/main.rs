@@ -4,4 +4,5 @@ mod bad_input;
 mod command_line;
 mod examples;
 mod kubectl;
+mod kubernetes_api;
 mod restart;

@@ -129,6 +129,7 @@ fn the_table_of_kinds() {
         certificatesigningrequests.certificates.k8s.io certificates.k8s.io/v1 CertificateSigningRequest certificatesigningrequests.certificates.k8s.io/name [csr] [status,approval]
         leases.coordination.k8s.io coordination.k8s.io/v1 Lease leases.coordination.k8s.io/ns/name [] []
         endpointslices.discovery.k8s.io discovery.k8s.io/v1 EndpointSlice endpointslices.discovery.k8s.io/ns/name [] []
+        ingressclasses.networking.k8s.io networking.k8s.io/v1 IngressClass ingressclasses.networking.k8s.io/name [] []
         ingresses.networking.k8s.io networking.k8s.io/v1 Ingress ingresses.networking.k8s.io/ns/name [ing] [status]
         runtimeclasses.node.k8s.io node.k8s.io/v1 RuntimeClass runtimeclasses.node.k8s.io/name [] []
         poddisruptionbudgets.policy policy/v1 PodDisruptionBudget poddisruptionbudgets.policy/ns/name [pdb] [status]
