@@ -91,7 +91,7 @@ fn default_class(attributes: &Attributes<'_>) -> Option<Value> {
     let prefix = PRIORITY_CLASS.prefix(None);
     let records = attributes.snapshot.range(&prefix, None);
     let marked = records.filter(|record| record.tags.iter().any(|tag| tag.as_str() == DEFAULT_TAG));
-    marked.map(|record| decode_record(&record)).min_by_key(value)
+    marked.map(|record| decode_record(record)).min_by_key(value)
 }
 
 fn only_one_default(attributes: &Attributes<'_>, class: &Value) -> Result<(), Status> {

@@ -26,7 +26,7 @@ pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, _: &mut Vec
         (None, None | Some(BUILT_IN)) => Value::Null,
         (None, Some(name)) => return Err(refused(&format!("pod rejected: RuntimeClass {name:?} not found"))),
     };
-    add_overhead(spec, &class).map_err(|because| refused(because))?;
+    add_overhead(spec, &class).map_err(&refused)?;
     add_scheduling(spec, &class).map_err(|because| refused(&because))
 }
 
