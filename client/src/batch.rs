@@ -80,7 +80,7 @@ impl Client {
         }
         let path = "/apis/coracle.dev/v1/batches";
         let body = Batch { api_version: "coracle.dev/v1", kind: "Batch", items: &items };
-        let answer: BatchAnswer = self.post_json(path, &body).await?;
+        let answer: BatchAnswer = self.post(path, &body).await?;
         if answer.items.len() != items.len() {
             let reason = format!("{} items were sent, {} answered", items.len(), answer.items.len());
             return Err(Error::Answer { request: format!("POST {path}"), reason });

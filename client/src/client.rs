@@ -234,7 +234,8 @@ impl Client {
             .map_err(|error| Error::Answer { request: format!("{method} {path}"), reason: error.to_string() })
     }
 
-    pub(crate) async fn post_json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
+    /// Sends something to a path that is no kind's, and reads the answer.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
         let bytes = serde_json::to_vec(body).expect("requests hold nothing that JSON cannot");
         self.send(Method::POST, path, &[], Some((JSON, bytes)), JSON).await
     }

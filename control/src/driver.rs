@@ -157,8 +157,14 @@ impl Driver {
     fn parse(&mut self, record: &Arc<Record>) -> Option<Arc<Object>> {
         let resource = record.key.split('/').next()?;
         let kind = self.kinds.get(resource)?;
-        let parsed = Object::parse(record.key.clone(), kind, record.json.clone(), record.revision, &mut self.interner);
-        match parsed {
+        let json = match self.objects.open(record) {
+            Ok(opened) => opened.json.clone(),
+            Err(status) => {
+                tracing::error!(message = %status.message, "the controllers leave this object alone");
+                return None;
+            }
+        };
+        match Object::parse(record.key.clone(), kind, json, record.revision, &mut self.interner) {
             Ok(object) => Some(Arc::new(object)),
             Err(error) => {
                 tracing::warn!(key = %record.key, %error, "the controllers can't read this object and leave it alone");

@@ -36,6 +36,7 @@ mod discovery;
 mod get;
 mod health;
 mod host;
+mod key_rotation;
 mod list;
 mod log;
 mod openapi;
@@ -241,6 +242,7 @@ impl Call {
         let (body, _) = self.decode(&body, kind)?;
         match found {
             Virtual::Batch => batch::run(self, body).await,
+            Virtual::SecretKeyRotation => key_rotation::run(self).await,
             Virtual::TokenReview => token_review::token(self, body),
             Virtual::SelfSubjectReview => Ok(token_review::oneself(self)),
             Virtual::SelfSubjectAccessReview => access_review::own_access(self, body),

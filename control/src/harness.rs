@@ -20,6 +20,7 @@ use crate::controllers::bootstrap;
 use crate::driver::world::World;
 use crate::handlers::App;
 use crate::objects::{ObjectWrite, Objects};
+use crate::sealing::Sealer;
 use crate::server::handle;
 use crate::tokens::Tokens;
 use crate::{Clock, is_ephemeral};
@@ -60,7 +61,8 @@ impl Server {
         let count = AtomicU64::new(1);
         let uids = move || format!("uid-{}", count.fetch_add(1, Ordering::Relaxed));
         let seconds = Arc::new(AtomicU64::new(0));
-        let objects = Objects::with_uids(store, Arc::new(Still(Arc::clone(&seconds))), uids);
+        let sealer = Sealer::open(&dir.path().join("pki"), &store.snapshot()).unwrap();
+        let objects = Objects::with_uids(store, Arc::new(Still(Arc::clone(&seconds))), sealer, uids);
         for name in ["default", "kube-node-lease"] {
             let object = json!({ "metadata": { "name": name } });
             let write = ObjectWrite::Create { kind: &coracle_api::kinds::NAMESPACE, object };

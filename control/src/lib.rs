@@ -22,6 +22,7 @@ mod private_file;
 mod quota;
 mod request;
 mod respond;
+pub mod sealing;
 pub mod server;
 pub mod signer;
 mod snapshots;

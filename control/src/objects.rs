@@ -1,6 +1,7 @@
 //! The object service: the one way anything in the cluster changes, used by the HTTP handlers and by the controllers.
 //!
-//! Deliberately absent: reading many objects (take a `Snapshot` from the store) and watching (ask the store).
+//! Deliberately absent: reading many objects (take a `Snapshot` from the store) and watching (ask the store). What comes from
+//! there goes through `open` before anybody sees it.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use coracle_store::{Record, Revision, Store};
 use serde_json::Value;
 
 use crate::Clock;
+use crate::sealing::{Rotation, Sealer};
 use prepare::{Action, Request};
 
 mod bind;
@@ -44,6 +46,7 @@ struct Inner {
     ledger: ledger::Ledger,
     clock: Arc<dyn Clock>,
     uids: Box<dyn Fn() -> String + Send + Sync>,
+    sealer: Sealer,
 }
 
 /// One write of a batch, by a controller.
@@ -128,17 +131,29 @@ pub struct Written {
 
 impl Objects {
     /// A service over this store, with random uids.
-    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Objects {
-        Objects::with_uids(store, clock, || uuid::Uuid::new_v4().to_string())
+    pub fn new(store: Store, clock: Arc<dyn Clock>, sealer: Sealer) -> Objects {
+        Objects::with_uids(store, clock, sealer, || uuid::Uuid::new_v4().to_string())
     }
 
     /// A service whose uids and generated name suffixes come from `uids`.
     pub fn with_uids(
         store: Store,
         clock: Arc<dyn Clock>,
+        sealer: Sealer,
         uids: impl Fn() -> String + Send + Sync + 'static,
     ) -> Objects {
-        Objects { inner: Arc::new(Inner { store, ledger: ledger::Ledger::default(), clock, uids: Box::new(uids) }) }
+        let (ledger, uids) = (ledger::Ledger::default(), Box::new(uids));
+        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer }) }
+    }
+
+    /// A record from the store as its writer wrote it: secrets are stored sealed.
+    pub(crate) fn open(&self, record: &Arc<Record>) -> Result<Arc<Record>, Status> {
+        self.inner.sealer.open_record(record).map_err(status::internal)
+    }
+
+    /// Seals all secrets with a new key.
+    pub(crate) async fn rotate_secret_keys(&self) -> Result<Rotation, Status> {
+        self.inner.sealer.rotate(&self.inner.store).await.map_err(status::internal)
     }
 
     /// The store underneath.
@@ -159,7 +174,8 @@ impl Objects {
     /// The object, at least as new as every write acknowledged before the call.
     pub async fn get(&self, kind: &'static Kind, namespace: Option<&str>, name: &str) -> Result<Arc<Record>, Status> {
         let snapshot = Box::pin(self.inner.store.read()).await.map_err(read_failed)?;
-        snapshot.get(&kind.key(namespace, name)).ok_or_else(|| status::not_found(kind, name))
+        let record = snapshot.get(&kind.key(namespace, name)).ok_or_else(|| status::not_found(kind, name))?;
+        self.open(&record)
     }
 
     /// Creates an object.

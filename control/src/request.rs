@@ -52,6 +52,8 @@ pub(crate) enum Target {
 pub(crate) enum Virtual {
     /// Many writes in one request.
     Batch,
+    /// A new key for the secrets.
+    SecretKeyRotation,
     /// "Who is this?"
     TokenReview,
     /// "Who am I?"
@@ -69,6 +71,7 @@ pub(crate) enum Virtual {
 impl Virtual {
     pub(crate) const ALL: &[Virtual] = &[
         Virtual::Batch,
+        Virtual::SecretKeyRotation,
         Virtual::SelfSubjectReview,
         Virtual::TokenReview,
         Virtual::LocalSubjectAccessReview,
@@ -82,6 +85,7 @@ impl Virtual {
         let (authentication, authorization) = ("authentication.k8s.io", "authorization.k8s.io");
         match self {
             Virtual::Batch => ("coracle.dev", "v1", "batches", "Batch"),
+            Virtual::SecretKeyRotation => ("coracle.dev", "v1", "secretkeyrotations", "SecretKeyRotation"),
             Virtual::TokenReview => (authentication, "v1", "tokenreviews", "TokenReview"),
             Virtual::SelfSubjectReview => (authentication, "v1", "selfsubjectreviews", "SelfSubjectReview"),
             Virtual::LocalSubjectAccessReview => {

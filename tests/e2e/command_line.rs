@@ -44,6 +44,9 @@ fn verbs_against_a_cluster() {
     cluster.wasmctl(&["pull", "registry.coracle.internal/other:2", "--file", pulled.to_str().unwrap()]).ok();
     assert!(cluster.wasmctl(&["inspect", pulled.to_str().unwrap()]).ok().contains("wasi:http 0.2 handler"));
 
+    let rotated = cluster.wasmctl(&["secrets", "rotate"]).ok();
+    assert!(rotated.contains("sealed anew with key"), "{rotated}");
+
     cluster.wasmctl(&["delete", "-f", manifest.to_str().unwrap()]).ok();
     eventually("the pods are gone", || cluster.wasmctl(&["get", "pods", "-o", "name"]).ok().is_empty().then_some(()));
 }

@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use coracle_api::kinds;
 use coracle_client::{Client, Config, Kubeconfig, ListOptions, WatchEvent, WatchOptions};
 use coracle_control::pki::{Identity, Pki};
+use coracle_control::sealing::Sealer;
 use coracle_control::tokens::Tokens;
 use coracle_control::{Objects, SystemClock, authorizer, driver, server, signer};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
@@ -148,7 +149,9 @@ async fn start(
     let api_addr = api.local_addr()?;
 
     let store = open_store(data_dir).await?;
-    let objects = Objects::new(store.clone(), Arc::new(SystemClock));
+    let snapshot = store.read().await.map_err(|error| Failure::new(chain(&error)))?;
+    let sealer = Sealer::open(&data_dir.join("pki"), &snapshot).map_err(|error| Failure::new(chain(&error)))?;
+    let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
     serve_api(data_dir, &pki, api, &objects, &server_shutdown, &server_tasks)?;
     server_tasks.spawn(signer::run(objects.clone(), pki.clone(), server_shutdown.clone()));
     server_tasks.spawn(driver::run(objects, pki.ca_pem().to_owned(), server_shutdown.clone()));

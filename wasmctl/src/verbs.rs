@@ -13,6 +13,7 @@ mod logs;
 mod pull;
 mod push;
 mod run;
+mod secrets;
 mod status;
 mod up;
 mod version;
@@ -51,6 +52,7 @@ enum Verb {
     Inspect(inspect::Args),
     Run(run::Args),
     Status(status::Args),
+    Secrets(secrets::Args),
     Version(version::Args),
     Completion(completion::Args),
 }
@@ -72,6 +74,7 @@ impl Cli {
             Verb::Push(args) => block_on(push::run(args, global)),
             Verb::Pull(args) => block_on(pull::run(args, global)),
             Verb::Inspect(args) => block_on(inspect::run(args, global)),
+            Verb::Secrets(args) => block_on(secrets::run(args, global)),
             Verb::Status(args) => block_on(status::run(args, global)),
             Verb::Version(args) => block_on(version::run(args, global)),
             Verb::Completion(args) => completion::run(&args),

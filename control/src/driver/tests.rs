@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::controllers::harness::{deployment, node};
 use crate::objects::{DeleteOptions, ObjectWrite, Part, Propagation};
+use crate::sealing::Sealer;
 use crate::{Clock, is_ephemeral};
 
 /// A clock that stands still: no timer comes due, no node falls silent.
@@ -33,7 +34,8 @@ impl Cluster {
         let dir = TempDir::new().unwrap();
         let options = Options { is_ephemeral, ..Options::new(dir.path()) };
         let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
-        let objects = Objects::new(store, Arc::new(Still));
+        let sealer = Sealer::open(dir.path(), &store.snapshot()).unwrap();
+        let objects = Objects::new(store, Arc::new(Still), sealer);
         let cluster = Cluster { objects, shutdown: CancellationToken::new(), _dir: dir };
         cluster.drive();
         cluster.until(|all| has(all, "serviceaccounts/default/default")).await;

@@ -29,7 +29,8 @@ async fn read(call: &Call, address: &Address) -> Result<Arc<Record>, Status> {
     let name = address.name()?;
     if call.query.revision()? == Some(0) {
         let key = address.kind.key(address.namespace(), name);
-        return call.app.objects.store().snapshot().get(&key).ok_or_else(|| status::not_found(address.kind, name));
+        let found = call.app.objects.store().snapshot().get(&key);
+        return call.app.objects.open(&found.ok_or_else(|| status::not_found(address.kind, name))?);
     }
     call.app.objects.get(address.kind, address.namespace(), name).await
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::response::Response;
 use coracle_api::continue_token::ContinueToken;
 use coracle_api::kind::Kind;
+use coracle_api::kinds::SECRET;
 use coracle_api::status::{self, Status};
 use coracle_api::table;
 use coracle_api::validation::FieldError;
@@ -136,6 +137,13 @@ pub(super) fn answer(
     records: &[Arc<Record>],
     more: Option<More>,
 ) -> Result<Response, Status> {
+    let opened: Vec<Arc<Record>>;
+    let records = if *kind == SECRET {
+        opened = records.iter().map(|record| call.app.objects.open(record)).collect::<Result<_, _>>()?;
+        &opened
+    } else {
+        records
+    };
     let mut metadata = json!({ "resourceVersion": revision.to_string() });
     if let Some(more) = more {
         metadata["continue"] = more.token.into();

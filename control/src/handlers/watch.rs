@@ -14,6 +14,7 @@ use coracle_api::validation::FieldError;
 use coracle_store::{Change, Event, Record, Revision, Snapshot, Watch, WatchError, WatchRequest};
 use futures::stream;
 use http::StatusCode;
+use jiff::Timestamp;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::list::at_least;
@@ -173,8 +174,7 @@ impl State {
         if !self.initial.is_empty() {
             let count = self.initial.len().min(BATCH_MAX);
             let records: Vec<_> = self.initial.drain(..count).collect();
-            let frames =
-                records.iter().map(|record| self.renderer.render(&self.app.frames, EventType::Added, record, now));
+            let frames = records.iter().map(|record| self.render(EventType::Added, record, now));
             return Some(concatenate(frames.collect()));
         }
         if let Some(revision) = self.initial_end.take() {
@@ -202,6 +202,17 @@ impl State {
         }
     }
 
+    /// The frame of one change; the watch ends with one that can't be shown.
+    fn render(&mut self, event_type: EventType, record: &Arc<Record>, now: Timestamp) -> Bytes {
+        match self.app.objects.open(record) {
+            Ok(record) => self.renderer.render(&self.app.frames, event_type, &record, now),
+            Err(status) => {
+                self.is_over = true;
+                error_frame(&status)
+            }
+        }
+    }
+
     /// A bookmark, after everything up to its revision.
     async fn bookmark(&mut self) -> Bytes {
         let store = self.app.objects.store();
@@ -225,7 +236,7 @@ impl State {
             Ok(event) => {
                 if let Some((event_type, record)) = transition(&self.selection, &event) {
                     let now = self.app.objects.clock().now();
-                    frames.push(self.renderer.render(&self.app.frames, event_type, &record, now));
+                    frames.push(self.render(event_type, &record, now));
                 }
             }
             Err(WatchError::TooSlow) => {

@@ -42,9 +42,11 @@ impl Objects {
             let outcomes = self.carry_out(writes, reservation).await.map_err(write_failed)?;
             for ((index, effect, warnings, on_conflict), outcome) in submitted.into_iter().zip(outcomes) {
                 results[index] = match (outcome, on_conflict) {
-                    (Outcome::Written(record), _) => Some(Ok(Written { record, effect, warnings })),
+                    (Outcome::Written(record), _) => {
+                        Some(self.open(&record).map(|record| Written { record, effect, warnings }))
+                    }
                     (Outcome::Deleted { last, revision }, _) => {
-                        Some(Ok(Written { record: at(&last, revision), effect, warnings }))
+                        Some(self.open(&last).map(|last| Written { record: at(&last, revision), effect, warnings }))
                     }
                     (Outcome::Conflict { current }, Failure::Retry(_)) if attempt < ATTEMPTS_MAX => {
                         // A generated name is taken: what took it does not matter, another name will be made.
@@ -80,7 +82,8 @@ impl Objects {
             snapshot = self.inner.store.snapshot();
         }
         let now = self.inner.clock.now();
-        let mut context = Context { snapshot: &snapshot, now, uids: &*self.inner.uids, quotas };
+        let mut context =
+            Context { snapshot: &snapshot, now, uids: &*self.inner.uids, sealer: &self.inner.sealer, quotas };
         let (mut writes, mut submitted) = (Vec::new(), Vec::new());
         for index in pending {
             match prepare(&mut requests[index], seen[index].take(), &mut context) {
@@ -88,7 +91,8 @@ impl Objects {
                 Ok(Prepared { write: None, record, effect, warnings, .. }) => {
                     results[index] = Some(Ok(Written { record, effect, warnings }));
                 }
-                Ok(Prepared { write: Some(write), effect, warnings, on_conflict, .. }) => {
+                Ok(Prepared { write: Some(mut write), effect, warnings, on_conflict, .. }) => {
+                    self.inner.sealer.seal(&mut write);
                     writes.push(write);
                     submitted.push((index, effect, warnings, on_conflict));
                 }

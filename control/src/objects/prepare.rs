@@ -17,6 +17,7 @@ use super::ledger::Session;
 use super::options::{Configuration, DeleteOptions, Part, WriteOptions};
 use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
 use crate::authorizer::{escalation, signing};
+use crate::sealing::Sealer;
 use crate::{admission, quota};
 
 /// A write, addressed.
@@ -43,6 +44,7 @@ pub(super) struct Context<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) now: Timestamp,
     pub(super) uids: &'a (dyn Fn() -> String + Send + Sync),
+    pub(super) sealer: &'a Sealer,
     /// There where a quota may have a say.
     pub(super) quotas: Option<Session<'a>>,
 }
@@ -137,6 +139,7 @@ pub(super) fn prepare(
         return create_applied(request, context);
     }
     let current = current.ok_or_else(|| status::not_found(request.kind, &request.name))?;
+    let current = context.sealer.open_record(&current).map_err(status::internal)?;
     if request.revision().is_some_and(|revision| revision != current.revision) {
         return Err(status::conflict(request.kind, &request.name));
     }

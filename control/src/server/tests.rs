@@ -17,6 +17,7 @@ mod patching;
 mod protobuf;
 mod quotas;
 mod roles;
+mod secrets;
 mod tls;
 mod watching;
 mod writing;

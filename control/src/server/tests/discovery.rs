@@ -73,6 +73,7 @@ async fn the_old_form_lists_a_group_version_each() {
     let (_, ours) = server.json("GET /apis/coracle.dev/v1", Value::Null).await;
     expect![[r#"
         batches Batch cluster null create
+        secretkeyrotations SecretKeyRotation cluster null create
     "#]]
     .assert_eq(&resources(&ours));
     expect!["404 the server could not find the requested resource"]
