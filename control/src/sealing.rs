@@ -217,7 +217,7 @@ impl Sealer {
         let (json, splice_offset) = (opened.json.clone(), opened.splice_offset);
         let operation = Operation::Put { json, splice_offset, tags: record.tags.to_vec() };
         let precondition = Precondition::Revision(record.revision);
-        let mut write = Write { key: record.key.to_string(), operation, precondition };
+        let mut write = Write { key: record.key.to_string(), operation, precondition, frees_space: false };
         self.seal(&mut write);
         Ok(write)
     }
