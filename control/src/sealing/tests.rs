@@ -17,7 +17,7 @@ fn secret(password: &str) -> Write {
     });
     let encoded = encode::encode(&object);
     let operation = Operation::Put { json: encoded.json, splice_offset: encoded.splice_offset, tags: Vec::new() };
-    Write { key: KEY.to_owned(), operation, precondition: Precondition::None }
+    Write { key: KEY.to_owned(), operation, precondition: Precondition::None, frees_space: false }
 }
 
 async fn store(dir: &TempDir) -> Store {
