@@ -277,6 +277,15 @@ pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -
     failure(429, "TooManyRequests", message, Some(Details { retry_after_seconds, ..Details::default() }))
 }
 
+/// 429: an eviction that a disruption budget does not allow; `because` says which and why.
+pub fn disruption_budget(because: impl Into<String>, retry_after_seconds: u32) -> Status {
+    let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+    let mut status = too_many_requests(message, retry_after_seconds);
+    let cause = Cause { reason: "DisruptionBudget".to_owned(), message: because.into(), ..Cause::default() };
+    status.details.get_or_insert_default().causes.push(cause);
+    status
+}
+
 /// 500.
 pub fn internal(error: impl std::fmt::Display) -> Status {
     let cause = Cause { message: error.to_string(), ..Cause::default() };

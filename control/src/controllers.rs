@@ -13,7 +13,9 @@ use crate::objects::{DeleteOptions, ObjectWrite};
 
 pub mod bootstrap;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoint_slice;
+pub mod endpoints;
 pub mod event_expiry;
 pub mod events;
 pub mod garbage_collector;
@@ -43,7 +45,11 @@ pub enum Key {
     /// All pods that wait for a node.
     Scheduling,
     /// A service's endpoint slices, by the service's storage key.
+    EndpointSlices(Arc<str>),
+    /// A service's Endpoints object, by the service's storage key.
     Endpoints(Arc<str>),
+    /// A pod disruption budget, by storage key.
+    DisruptionBudget(Arc<str>),
     /// A node, by name.
     Node(Arc<str>),
     /// A resource quota, by storage key.
@@ -101,7 +107,9 @@ pub fn reconcile(world: &World, key: &Key, now: Timestamp) -> Outcome {
         Key::Deployment(key) => deployment::reconcile(world, key, now),
         Key::ReplicaSet(key) => replica_set::reconcile(world, key, now),
         Key::Scheduling => scheduling::reconcile(world, now),
-        Key::Endpoints(key) => endpoint_slice::reconcile(world, key),
+        Key::EndpointSlices(key) => endpoint_slice::reconcile(world, key),
+        Key::Endpoints(key) => endpoints::reconcile(world, key, now),
+        Key::DisruptionBudget(key) => disruption::reconcile(world, key, now),
         Key::Node(name) => node_lifecycle::reconcile(world, name, now),
         Key::ResourceQuota(key) => resource_quota::reconcile(world, key),
         Key::Garbage(key) => garbage_collector::reconcile(world, key),

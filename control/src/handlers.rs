@@ -33,6 +33,7 @@ mod binding;
 mod create;
 mod delete;
 mod discovery;
+mod eviction;
 mod get;
 mod health;
 mod host;
@@ -305,7 +306,7 @@ impl Call {
             let body = self.read(body).await?;
             return match address.is_at(Subresource::Binding) {
                 true => binding::bind(self, address, &body).await,
-                false => binding::evict(self, address, &body).await,
+                false => eviction::evict(self, address, &body).await,
             };
         }
         Err(status::unknown_resource())

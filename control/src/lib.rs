@@ -11,6 +11,7 @@ pub mod authentication;
 pub mod authorizer;
 pub mod clock;
 pub mod controllers;
+pub mod disruption;
 pub mod driver;
 mod handlers;
 #[cfg(test)]

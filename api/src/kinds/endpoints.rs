@@ -132,10 +132,15 @@ fn special(address: IpAddr) -> [(bool, &'static str); 4] {
     };
     [
         (address.is_unspecified(), "may not be unspecified (%v)"),
-        (address.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (address.is_loopback() && !is_of_pods(address), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
         (is_link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
         (is_link_local_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
     ]
+}
+
+/// The pods of a host on one machine are in this part of the loopback range; the rest of it is the machine's own.
+fn is_of_pods(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if matches!(address.octets(), [127, 64..=95, ..]))
 }
 
 fn is_multicast_of(address: Ipv6Addr, scope: u16) -> bool {

@@ -39,7 +39,7 @@ pub(crate) const KIND: Kind = Kind {
     fields: &[],
     name_rule: NameRule::Dns1123Subdomain,
     tags: |_| Vec::new(),
-    awaits_controller: true,
+    awaits_controller: false,
     status_on_create: false,
     default,
     validate,

@@ -1,6 +1,7 @@
-//! Writes down which pods are behind a service, at which addresses and ports.
+//! Writes down what is behind a service, at which addresses and ports: its pods, or, where it selects none, what its Endpoints
+//! object says.
 //!
-//! Deliberately absent: services without a selector (their endpoints are somebody else's), and the service's own address.
+//! Deliberately absent: the service's own address.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -13,12 +14,18 @@ use crate::driver::view::{IntOrPercent, Object, Pod, Service, ServicePort};
 use crate::driver::world::World;
 use crate::objects::ObjectWrite;
 
+mod mirror;
+
 /// The label that names a slice's service.
 pub const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The label that says who writes a slice.
 pub const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
-const HEADLESS: &str = "service.kubernetes.io/headless";
+const MIRROR: &str = "endpointslicemirroring-controller.k8s.io";
+/// The label of an Endpoints object that isn't to be mirrored.
+const SKIP_MIRROR: &str = "endpointslice.kubernetes.io/skip-mirror";
+/// The label of what belongs to a service without an address.
+pub(super) const HEADLESS: &str = "service.kubernetes.io/headless";
 /// Small slices, so that a change rewrites little; the API allows ten times as many.
 const ENDPOINTS_MAX: usize = 100;
 
@@ -44,16 +51,33 @@ type Signature = (&'static str, String);
 pub fn reconcile(world: &World, key: &str) -> Outcome {
     let mut outcome = Outcome::default();
     let Some(object) = world.get(key).filter(|object| object.meta.deleting.is_none()) else { return outcome };
-    let Some(service) = object.service() else { return outcome };
-    if service.selector.is_empty() || service.is_external_name {
-        return outcome;
+    let Some(service) = object.service().filter(|service| !service.is_external_name) else { return outcome };
+    let wanted =
+        if service.selector.is_empty() { mirror::wanted(world, object) } else { Some(wanted(world, object, service)) };
+    if let Some(wanted) = wanted {
+        arrange(world, wanted, &mut outcome);
     }
-    let mut groups = wanted(world, object, service);
+    outcome
+}
+
+/// What the slices should say, and whose they are.
+struct Wanted<'a> {
+    owner: &'a Object,
+    manager: &'static str,
+    labels: Map<String, Value>,
+    groups: BTreeMap<Signature, Group>,
+}
+
+fn arrange(world: &World, wanted: Wanted<'_>, outcome: &mut Outcome) {
+    let Wanted { owner, manager, mut labels, mut groups } = wanted;
+    labels.insert(SERVICE_NAME.to_owned(), Value::from(&*owner.meta.name));
+    labels.insert(MANAGED_BY.to_owned(), manager.into());
+    let labels = Value::Object(labels);
     if groups.is_empty() {
         groups.insert(("IPv4", "[]".to_owned()), Group::default());
     }
-    for slice in world.controlled(&object.meta.uid, &kinds::ENDPOINT_SLICE) {
-        let is_managed = slice.meta.labels.get(MANAGED_BY).is_some_and(|manager| &**manager == MANAGER);
+    for slice in world.controlled(&owner.meta.uid, &kinds::ENDPOINT_SLICE) {
+        let is_managed = slice.meta.labels.get(MANAGED_BY).is_some_and(|found| &**found == manager);
         if !is_managed || slice.meta.deleting.is_some() {
             continue;
         }
@@ -63,22 +87,20 @@ pub fn reconcile(world: &World, key: &str) -> Outcome {
             Some(group) => group.slices.push(Slice::found(slice, whole)),
         }
     }
-    let labels = labels(object, service);
-    let changed = world.dependents(&object.meta.uid).map_or(0, |dependents| dependents.changed);
-    let prefix = format!("{}-", object.meta.name);
+    let changed = world.dependents(&owner.meta.uid).map_or(0, |dependents| dependents.changed);
+    let prefix = format!("{}-", owner.meta.name);
     let mut free = (0..)
-        .map(|ordinal| names::generated_name(&prefix, &object.meta.uid, changed, ordinal))
-        .filter(|name| world.find(&kinds::ENDPOINT_SLICE, &object.meta.namespace, name).is_none());
+        .map(|ordinal| names::generated_name(&prefix, &owner.meta.uid, changed, ordinal))
+        .filter(|name| world.find(&kinds::ENDPOINT_SLICE, &owner.meta.namespace, name).is_none());
     for ((family, ports), group) in groups {
         for slice in group.arranged() {
-            write(world, object, slice, (family, &ports), &labels, &mut free, &mut outcome);
+            write(world, owner, slice, (family, &ports), &labels, &mut free, outcome);
         }
     }
-    outcome
 }
 
-/// The endpoints there should be.
-fn wanted(world: &World, object: &Object, service: &Service) -> BTreeMap<Signature, Group> {
+/// The pods that a service selects.
+fn wanted<'a>(world: &World, object: &'a Object, service: &Service) -> Wanted<'a> {
     let mut groups: BTreeMap<Signature, Group> = BTreeMap::new();
     let mut spelled: HashMap<Vec<Option<u16>>, String> = HashMap::new();
     for found in world.pods_with_labels(&object.meta.namespace, &service.selector) {
@@ -104,11 +126,15 @@ fn wanted(world: &World, object: &Object, service: &Service) -> BTreeMap<Signatu
         }
         groups.entry((family, ports)).or_default().endpoints.push((found.meta.uid.to_string(), endpoint));
     }
-    groups
+    let mut labels = own_labels(object);
+    if service.is_headless {
+        labels.insert(HEADLESS.to_owned(), "".into());
+    }
+    Wanted { owner: object, manager: MANAGER, labels, groups }
 }
 
 /// The number of the container port that a service port leads to on this pod; `None` where the pod doesn't name it.
-fn target(port: &ServicePort, pod: &Pod) -> Option<u16> {
+pub(super) fn target(port: &ServicePort, pod: &Pod) -> Option<u16> {
     match &port.target_port {
         None => Some(port.port),
         Some(IntOrPercent::Int(0)) => Some(port.port),
@@ -139,15 +165,14 @@ fn signature(slice: &Value) -> Signature {
     (family, Value::Array(object::list_at(slice, &["ports"]).to_vec()).to_string())
 }
 
-fn labels(object: &Object, service: &Service) -> Value {
-    let own = object.meta.labels.iter().map(|(key, value)| (key.to_string(), Value::from(&**value)));
-    let mut labels: Map<String, Value> = own.collect();
-    labels.insert(SERVICE_NAME.to_owned(), Value::from(&*object.meta.name));
-    labels.insert(MANAGED_BY.to_owned(), MANAGER.into());
-    if service.is_headless {
-        labels.insert(HEADLESS.to_owned(), "".into());
-    }
-    Value::Object(labels)
+pub(super) fn own_labels(object: &Object) -> Map<String, Value> {
+    object.meta.labels.iter().map(|(key, value)| (key.to_string(), Value::from(&**value))).collect()
+}
+
+/// What tells an endpoint from others: its pod, or else its address.
+fn identity(endpoint: &Value) -> Option<&str> {
+    let pod = object::str_at(endpoint, &["targetRef", "uid"]);
+    pod.or_else(|| object::list_at(endpoint, &["addresses"]).first()?.as_str())
 }
 
 impl Slice {
@@ -166,12 +191,12 @@ impl Group {
     /// slices. What ends up empty goes, except the last slice.
     fn arranged(mut self) -> Vec<Slice> {
         let mut unplaced: HashSet<usize> = (0..self.endpoints.len()).collect();
-        let by_uid: HashMap<&str, usize> =
-            self.endpoints.iter().enumerate().map(|(index, (uid, _))| (uid.as_str(), index)).collect();
+        let by_identity: HashMap<&str, usize> =
+            self.endpoints.iter().enumerate().map(|(index, (identity, _))| (identity.as_str(), index)).collect();
         for slice in &mut self.slices {
             let before = std::mem::take(&mut slice.endpoints);
             for endpoint in &before {
-                let found = object::str_at(endpoint, &["targetRef", "uid"]).and_then(|uid| by_uid.get(uid));
+                let found = identity(endpoint).and_then(|identity| by_identity.get(identity));
                 if let Some(index) = found.filter(|index| unplaced.remove(*index)) {
                     slice.endpoints.push(self.endpoints[*index].1.clone());
                 }
@@ -202,7 +227,7 @@ impl Group {
 
 fn write(
     world: &World,
-    service: &Object,
+    owner: &Object,
     slice: Slice,
     (family, ports): (&str, &str),
     labels: &Value,
@@ -217,10 +242,10 @@ fn write(
             "kind": "EndpointSlice",
             "metadata": {
                 "name": name,
-                "generateName": format!("{}-", service.meta.name),
-                "namespace": &*service.meta.namespace,
+                "generateName": format!("{}-", owner.meta.name),
+                "namespace": &*owner.meta.namespace,
                 "labels": labels,
-                "ownerReferences": [controller_reference(service)],
+                "ownerReferences": [controller_reference(owner)],
             },
             "addressType": family,
             "endpoints": slice.endpoints,
@@ -232,7 +257,7 @@ fn write(
     let Some(found) = world.get(key) else { return };
     let is_relabelled = slice.whole.pointer("/metadata/labels") != Some(labels);
     let is_last = world
-        .controlled(&service.meta.uid, &kinds::ENDPOINT_SLICE)
+        .controlled(&owner.meta.uid, &kinds::ENDPOINT_SLICE)
         .all(|other| other.key == *key || other.meta.deleting.is_some());
     if slice.endpoints.is_empty() && !is_last && slice.is_changed {
         outcome.write(delete(found));

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use coracle_api::kind::Subresource;
 use coracle_api::kinds;
 
-use super::view::{Deployment, Object, View};
+use super::view::{Deployment, Meta, Object, View};
 use super::world::{NODE_LEASES, World, is_pending};
-use crate::controllers::Key;
 use crate::controllers::bootstrap::{NAMESPACES, is_bootstrapped};
 use crate::controllers::endpoint_slice::SERVICE_NAME;
+use crate::controllers::{Key, endpoints};
 
 /// The keys to look at again.
 pub type Dirty = BTreeSet<Key>;
@@ -27,8 +28,9 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         View::Deployment(_) => {
             dirty.insert(Key::Deployment(object.key.clone()));
         }
-        View::Service(_) => {
-            dirty.insert(Key::Endpoints(object.key.clone()));
+        View::Service(_) => mark_service(object.key.clone(), dirty),
+        View::DisruptionBudget(_) if new.is_some() => {
+            dirty.insert(Key::DisruptionBudget(object.key.clone()));
         }
         View::Lease(_) if &*object.meta.namespace == NODE_LEASES => mark_lease(world, object, dirty),
         View::Event(_) if old.is_none() && world.events_by_age().nth(1).is_none() => {
@@ -38,6 +40,7 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
     }
     mark_garbage(world, old, new, dirty);
     mark_quotas(world, old, new, dirty);
+    mark_budgets(world, old, new, dirty);
     if !object.meta.namespace.is_empty() {
         let namespace = world.find(&kinds::NAMESPACE, "", &object.meta.namespace);
         if namespace.is_some_and(|namespace| namespace.meta.deleting.is_some()) {
@@ -74,8 +77,16 @@ fn mark_other(object: &Object, old: Option<&Object>, new: Option<&Object>, dirty
         }
         "EndpointSlice" => {
             if let Some(service) = meta.labels.get(SERVICE_NAME) {
-                dirty.insert(Key::Endpoints(kinds::SERVICE.key(Some(&meta.namespace), service).into()));
+                dirty.insert(Key::EndpointSlices(kinds::SERVICE.key(Some(&meta.namespace), service).into()));
             }
+        }
+        "Endpoints" => {
+            let service: Arc<str> = kinds::SERVICE.key(Some(&meta.namespace), &meta.name).into();
+            // Those that somebody else made are left alone, and mirrored.
+            if new.is_none() || endpoints::is_managed(object) {
+                dirty.insert(Key::Endpoints(service.clone()));
+            }
+            dirty.insert(Key::EndpointSlices(service));
         }
         _ => {}
     }
@@ -148,6 +159,10 @@ fn mark_deployments(world: &World, set: &Object, dirty: &mut Dirty) {
     }
 }
 
+fn mark_service(key: Arc<str>, dirty: &mut Dirty) {
+    dirty.extend([Key::EndpointSlices(key.clone()), Key::Endpoints(key)]);
+}
+
 /// Services whose endpoints the change concerns.
 fn mark_endpoints(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
     let facts = |object: &Object| {
@@ -168,7 +183,7 @@ fn mark_endpoints(world: &World, old: Option<&Object>, new: Option<&Object>, dir
         return;
     }
     for object in old.into_iter().chain(new) {
-        dirty.extend(world.services_selecting(object).into_iter().map(Key::Endpoints));
+        world.services_selecting(object).into_iter().for_each(|service| mark_service(service, dirty));
     }
 }
 
@@ -184,7 +199,8 @@ fn mark_node(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &
     if is_lost(before) != is_lost(after) {
         for pod in world.seats(&name).into_iter().flat_map(|seats| seats.pods.values()) {
             mark_owner(world, pod, dirty);
-            dirty.extend(world.services_selecting(pod).into_iter().map(Key::Endpoints));
+            world.services_selecting(pod).into_iter().for_each(|service| mark_service(service, dirty));
+            dirty.extend(budgets_selecting(world, pod));
         }
     }
 }
@@ -237,6 +253,34 @@ fn mark_quotas(world: &World, old: Option<&Object>, new: Option<&Object>, dirty:
     if quotas.peek().is_some() && old.map(Object::usage) != new.map(Object::usage) {
         dirty.extend(quotas.map(|quota| Key::ResourceQuota(quota.key.clone())));
     }
+}
+
+/// The disruption budgets whose pods, or whose pods' number, the change concerns.
+fn mark_budgets(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
+    let Some(object) = new.or(old).filter(|object| object.kind.namespaced) else { return };
+    let prefix = kinds::POD_DISRUPTION_BUDGET.prefix(Some(&object.meta.namespace));
+    if world.range(&prefix).next().is_none() {
+        return;
+    }
+    if object.pod().is_some() {
+        let facts = |pod: &Object| {
+            let Meta { labels, deleting, owners, .. } = &pod.meta;
+            (world.is_ready(pod), labels.clone(), deleting.is_some(), owners.clone())
+        };
+        if old.map(facts) != new.map(facts) {
+            old.into_iter().chain(new).for_each(|pod| dirty.extend(budgets_selecting(world, pod)));
+        }
+    } else if object.kind.has(Subresource::Scale)
+        && old.map(|old| old.meta.generation) != new.map(|new| new.meta.generation)
+    {
+        dirty.extend(world.range(&prefix).map(|budget| Key::DisruptionBudget(budget.key.clone())));
+    }
+}
+
+fn budgets_selecting(world: &World, pod: &Object) -> Vec<Key> {
+    let prefix = kinds::POD_DISRUPTION_BUDGET.prefix(Some(&pod.meta.namespace));
+    let selects = |budget: &&Arc<Object>| budget.disruption_budget().is_some_and(|view| pod.matches(&view.selector));
+    world.range(&prefix).filter(selects).map(|budget| Key::DisruptionBudget(budget.key.clone())).collect()
 }
 
 /// Everything there is to look at, after a start.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::intern::{Interner, Labels};
+use crate::disruption::BudgetStatus;
 use crate::quota::{Usage, reads_content};
 
 mod node;
@@ -119,6 +120,8 @@ pub enum View {
     Deployment(Box<Deployment>),
     /// A service.
     Service(Service),
+    /// A pod disruption budget.
+    DisruptionBudget(Box<DisruptionBudget>),
     /// An event.
     Event(Event),
     /// A lease, with the seconds its holder promises to renew it within.
@@ -274,6 +277,19 @@ pub enum IntOrPercent {
     Percent(String),
 }
 
+impl IntOrPercent {
+    /// The number, or that percentage of a total; never negative.
+    pub fn of(&self, total: i64, round_up: bool) -> i64 {
+        match self {
+            IntOrPercent::Int(number) => (*number).max(0),
+            IntOrPercent::Percent(text) => {
+                let percent: i64 = text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or(0);
+                (percent.max(0) * total.max(0) + if round_up { 99 } else { 0 }) / 100
+            }
+        }
+    }
+}
+
 /// A deployment.
 #[derive(Clone, Debug)]
 pub struct Deployment {
@@ -370,6 +386,21 @@ pub struct Service {
     pub is_headless: bool,
 }
 
+/// A pod disruption budget.
+#[derive(Clone, Debug)]
+pub struct DisruptionBudget {
+    /// How many of the pods must be healthy.
+    pub min_available: Option<IntOrPercent>,
+    /// How many of the pods may be down.
+    pub max_unavailable: Option<IntOrPercent>,
+    /// Which pods it is about.
+    pub selector: LabelSelector,
+    /// Whether pods that aren't ready may be evicted whatever the budget says.
+    pub lets_unhealthy_go: bool,
+    /// What was observed last.
+    pub status: BudgetStatus,
+}
+
 /// An event.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -428,6 +459,11 @@ impl Object {
     /// The service, where it is one.
     pub fn service(&self) -> Option<&Service> {
         if let View::Service(service) = &self.view { Some(service) } else { None }
+    }
+
+    /// The disruption budget, where it is one.
+    pub fn disruption_budget(&self) -> Option<&DisruptionBudget> {
+        if let View::DisruptionBudget(budget) = &self.view { Some(budget) } else { None }
     }
 
     /// Whether the selector matches its labels.

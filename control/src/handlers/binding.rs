@@ -1,4 +1,4 @@
-//! POST to a pod's `binding` and `eviction`.
+//! POST to a pod's `binding`.
 
 use axum::response::Response;
 use coracle_api::object;
@@ -7,8 +7,6 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::Call;
-use super::delete::with_body;
-use crate::objects::DeleteOptions;
 use crate::request::Address;
 use crate::respond;
 
@@ -25,18 +23,8 @@ pub(super) async fn bind(call: &Call, address: &Address, body: &[u8]) -> Result<
     Ok(success(StatusCode::CREATED))
 }
 
-/// Deletes a pod. Nothing here can forbid an eviction.
-pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result<Response, Status> {
-    let (eviction, _) = call.decode(body, "Eviction")?;
-    let mut options = DeleteOptions { dry_run: call.write_options()?.dry_run, ..DeleteOptions::default() };
-    if let Some(asked) = eviction.get("deleteOptions") {
-        options = with_body(options, asked)?;
-    }
-    call.app.objects.delete(address.kind, address.namespace(), address.name()?, &options).await?;
-    Ok(success(StatusCode::CREATED))
-}
-
-fn success(code: StatusCode) -> Response {
+/// The Status that says that all went well.
+pub(super) fn success(code: StatusCode) -> Response {
     let body =
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16() });
     respond::value(code, &body)

@@ -9,6 +9,7 @@ mod deletion;
 mod discovery;
 mod disk;
 mod errors;
+mod evictions;
 mod identity;
 mod limits;
 mod listing;

@@ -19,8 +19,8 @@ impl Limits {
     /// The limits of a rolling update: percentages are rounded up for the surge and down for what is unavailable, and
     /// at least one of both is not zero, so that the rollout can go on.
     pub fn rolling(replicas: i64, max_surge: &IntOrPercent, max_unavailable: &IntOrPercent) -> Limits {
-        let max_surge = resolve(max_surge, replicas, true);
-        let max_unavailable = match resolve(max_unavailable, replicas, false) {
+        let max_surge = max_surge.of(replicas, true);
+        let max_unavailable = match max_unavailable.of(replicas, false) {
             0 if max_surge == 0 => 1,
             number => number,
         };
@@ -40,16 +40,6 @@ impl Limits {
     /// The fewest pods that must stay available.
     pub fn available_min(&self) -> i64 {
         self.replicas - self.max_unavailable
-    }
-}
-
-fn resolve(value: &IntOrPercent, total: i64, round_up: bool) -> i64 {
-    match value {
-        IntOrPercent::Int(number) => (*number).max(0),
-        IntOrPercent::Percent(text) => {
-            let percent: i64 = text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or(0);
-            (percent.max(0) * total.max(0) + if round_up { 99 } else { 0 }) / 100
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::controllers::harness::{Cluster, node, pod, running};
 const KEY: &str = "services/default/web";
 
 fn key() -> Key {
-    Key::Endpoints(KEY.into())
+    Key::EndpointSlices(KEY.into())
 }
 
 fn service(target: Value) -> Value {

@@ -12,9 +12,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{
-    Deployment, DeploymentStatus, Event, IntOrPercent, Meta, Owner, ReplicaSet, ReplicaSetStatus, Service, ServicePort,
-    View, node, pod,
+    Deployment, DeploymentStatus, DisruptionBudget, Event, IntOrPercent, Meta, Owner, ReplicaSet, ReplicaSetStatus,
+    Service, ServicePort, View, node, pod,
 };
+use crate::disruption::BudgetStatus;
 use crate::driver::intern::Interner;
 
 /// Any object. An explicit null reads as an absent field.
@@ -79,6 +80,7 @@ pub(super) fn parse(kind: &Kind, json: &[u8], interner: &mut Interner) -> Result
         "ReplicaSet" => replica_set(json, interner),
         "Deployment" => deployment(json, interner),
         "Service" => service(json, interner),
+        "PodDisruptionBudget" => disruption_budget(json, interner),
         "Event" => event(json, interner),
         "Lease" => {
             let whole: Whole<LeaseSpec, Ignored> = serde_json::from_slice(json)?;
@@ -200,6 +202,27 @@ fn service(json: &[u8], interner: &mut Interner) -> Result<(Meta, View), serde_j
         is_headless: whole.spec.cluster_ip.as_deref() == Some("None"),
     };
     Ok((whole.metadata.meta(interner), View::Service(view)))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct BudgetSpec {
+    min_available: Option<IntOrPercent>,
+    max_unavailable: Option<IntOrPercent>,
+    selector: Value,
+    unhealthy_pod_eviction_policy: Option<String>,
+}
+
+fn disruption_budget(json: &[u8], interner: &mut Interner) -> Result<(Meta, View), serde_json::Error> {
+    let whole: Whole<BudgetSpec, BudgetStatus> = serde_json::from_slice(json)?;
+    let view = DisruptionBudget {
+        min_available: whole.spec.min_available,
+        max_unavailable: whole.spec.max_unavailable,
+        selector: selector(&whole.spec.selector),
+        lets_unhealthy_go: whole.spec.unhealthy_pod_eviction_policy.as_deref() == Some("AlwaysAllow"),
+        status: whole.status,
+    };
+    Ok((whole.metadata.meta(interner), View::DisruptionBudget(Box::new(view))))
 }
 
 #[derive(Deserialize)]
