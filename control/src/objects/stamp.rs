@@ -5,11 +5,14 @@ use coracle_api::object;
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Metadata that only the server writes.
 const OWNED: &[&str] =
     &["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"];
+
+/// Lists and maps of the metadata that are left out where they are empty.
+const OMITTED: &[&str] = &["annotations", "finalizers", "labels", "ownerReferences"];
 
 /// Checks that a body is of the kind its path says; a body that doesn't say gets it filled in.
 pub(super) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
@@ -87,6 +90,7 @@ pub(super) fn on_create(body: &mut Value, uid: String, now: Timestamp) {
         metadata.remove(*field);
     }
     metadata.remove("managedFields");
+    omit_empty(metadata);
     object::set_uid(body, uid);
     object::set_creation_timestamp(body, now);
     if has_spec {
@@ -110,6 +114,18 @@ pub(super) fn on_update(body: &mut Value, old: &Value, trusted: bool) {
     if let Some(value) = old.and_then(|old| old.get("generateName")) {
         metadata.insert("generateName".to_owned(), value.clone());
     }
+    omit_empty(metadata);
+}
+
+/// An object reads the same whether a client said `annotations: {}` or nothing.
+fn omit_empty(metadata: &mut Map<String, Value>) {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    metadata.retain(|field, value| !(OMITTED.contains(&field.as_str()) && is_empty(value)));
 }
 
 /// Counts a change of what is wanted: anything besides metadata and status.

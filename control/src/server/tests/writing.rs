@@ -323,6 +323,25 @@ async fn yaml_is_read() {
     assert_eq!(code, 201, "{answer}");
 }
 
+/// `kubectl diff` would show them as a change.
+#[tokio::test]
+async fn empty_metadata_is_left_out() {
+    let server = Server::start().await;
+    let mut map = config_map("c1", "b");
+    map["metadata"]["annotations"] = json!({});
+    map["metadata"]["labels"] = json!({"a": "b"});
+    map["metadata"]["finalizers"] = Value::Null;
+    let keys = |map: &Value| map["metadata"].as_object().unwrap().keys().cloned().collect::<Vec<String>>().join(" ");
+    let (_, created) = server.json(&format!("POST {MAPS}"), map).await;
+    expect!["creationTimestamp labels managedFields name namespace resourceVersion uid"].assert_eq(&keys(&created));
+    let emptied = json!({"metadata": {"labels": {}, "annotations": {}}});
+    let (_, patched) = server.json(&format!("PATCH {MAPS}/c1"), emptied).await;
+    assert_eq!(keys(&patched), keys(&created));
+    let without = json!({"metadata": {"labels": {"a": null}}});
+    let (_, patched) = server.json(&format!("PATCH {MAPS}/c1"), without).await;
+    expect!["creationTimestamp managedFields name namespace resourceVersion uid"].assert_eq(&keys(&patched));
+}
+
 #[tokio::test]
 async fn request_ids_are_honoured_when_fit() {
     let server = Server::start().await;
