@@ -3,6 +3,7 @@
 //! Nothing here does I/O or knows a clock. An object travels as `serde_json::Value`, so that unknown fields survive.
 
 pub mod apply;
+pub mod cel;
 pub mod continue_token;
 pub mod decode;
 pub mod encode;

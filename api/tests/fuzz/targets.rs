@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coracle_api::apply::{self, Application, ManagedFields, Part, Writer};
+use coracle_api::cel::{Budget, Declarations, Program};
 use coracle_api::continue_token::ContinueToken;
 use coracle_api::decode::{self, ContentType};
 use coracle_api::schema::{self, ProblemKind};
@@ -278,4 +279,39 @@ fn continue_token() {
         texts.map(|text| URL_SAFE_NO_PAD.decode(text).unwrap()).to_vec()
     };
     run(&Target { name: "continue_token", seeds, mutate: mutate::json, check });
+}
+
+/// What isn't refused comes to a value or an error within its budget, twice to the same one.
+#[test]
+fn cel() {
+    let check = |input: &[u8]| {
+        let Ok(source) = str::from_utf8(input) else { return false };
+        let declared = Declarations { variables: &["object"], definitions: None };
+        let Ok(program) = Program::compile(source, declared) else { return false };
+        let list: Vec<Value> = (0..1000).map(Value::from).collect();
+        let object = json!({ "list": list, "text": "ab ".repeat(1000), "number": 7, "map": { "a": { "b": null } } });
+        let evaluate = || program.evaluate(&[("object", &object)], &Budget::of(200_000));
+        let once = evaluate();
+        assert_eq!(evaluate(), once);
+        true
+    };
+    let seeds = |_: &mut StdRng| {
+        let texts = [
+            "object.list.all(a, object.list.exists(b, a + b > 5 && a % 2 == 0 || b < 3))",
+            "has(object.map.a) ? object.map.?a.?b.orValue(1) : {'k': [1, 2.5, 3u, -4, b'x', null]}",
+            "object.list.map(a, a > 3, string(a)).filter(x, x.startsWith('1')).join(',').split('')",
+            "object.text.replace('a', object.text).matches('(a|b)*c') || 'x' in ['x', \"y\", r'z', '''w''']",
+            "cel.bind(x, object.text.findAll('[ab]+'), x.size() + x.indexOf('ab') + x[0].lastIndexOf('b'))",
+            "quantity('1.5Gi').add(quantity('1k')).isGreaterThan(quantity('2')) && semver('1.2.3').major() == 1",
+            "ip('10.0.0.1').family() == 4 && cidr('10.0.0.0/8').containsIP('10.1.2.3') && isURL('https://a:1/b?c=d')",
+            "timestamp('2026-01-01T00:00:00Z') + duration('1h30m5.5s') - timestamp('2025-01-01T00:00:00Z')",
+            "timestamp('2026-01-01T00:00:00Z').getHours('Europe/Berlin') + int('7') + int(3.5) * -9223372036854775807",
+            "'%s %d %.3f %e %x %b'.format([object.map, 1, 2.5, 3, 255, true]).substring(1, 4).charAt(2).trim()",
+            "sets.contains(object.list, [1, 2]) && [3, 1].isSorted() && [1.5, 2.5].sum() == [4.0].max()",
+            "object.map.transformMap(k, v, k != 'z', type(v) == map)['a'] && optional.of(1).optMap(y, y + 1).hasValue()",
+            "url('https://u@h:80/p%20q?k=v+w').getQuery()['k'][?0].value().upperAscii() == string(double('1e10'))",
+        ];
+        texts.map(|text| text.as_bytes().to_vec()).to_vec()
+    };
+    run(&Target { name: "cel", seeds, mutate: mutate::bytes, check });
 }
