@@ -15,6 +15,7 @@ mod log;
 mod machine;
 mod options;
 mod raft;
+mod read_barrier;
 mod record;
 mod snapshot;
 mod store;

@@ -22,6 +22,7 @@ use crate::log::Log;
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::raft::{Command, NoPeers, Raft};
+use crate::read_barrier::ReadBarrier;
 use crate::record::Revision;
 use crate::snapshot::Snapshot;
 use crate::watch::{TooOld, Watch, WatchRequest};
@@ -46,6 +47,7 @@ struct Shared {
     log: Log,
     cache: Arc<Cache>,
     checkpoint: Checkpoint,
+    reads: ReadBarrier,
     requests: mpsc::Sender<Request>,
     /// Held as long as the store is open.
     _lock: Box<dyn Send + Sync>,
@@ -100,7 +102,9 @@ impl Store {
             durable_revision: cache.snapshot().revision,
         };
         tokio::spawn(batcher.run());
-        let shared = Shared { member_id: options.member_id, raft, log, cache, checkpoint, requests, _lock: lock };
+        let reads = ReadBarrier::default();
+        let shared =
+            Shared { member_id: options.member_id, raft, log, cache, checkpoint, reads, requests, _lock: lock };
         Ok(Store { shared: Arc::new(shared) })
     }
 
@@ -129,8 +133,9 @@ impl Store {
         if fault::is_mutated(Mutation::SkipReadIndex) {
             return Ok(self.snapshot());
         }
-        match self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
-            Ok(_) => Ok(self.snapshot()),
+        let confirm = async || self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map(drop);
+        match self.shared.reads.pass(confirm).await {
+            Ok(()) => Ok(self.snapshot()),
             // Nobody else can have acknowledged anything.
             Err(RaftError::Fatal(Fatal::StorageError(_))) if self.is_alone() => Ok(self.snapshot()),
             Err(RaftError::Fatal(Fatal::Stopped)) => Err(ReadError::Stopped),
