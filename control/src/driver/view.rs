@@ -37,7 +37,7 @@ pub struct Object {
     pub json: Bytes,
     /// The revision it was written at.
     pub revision: Revision,
-    usage: OnceLock<Usage>,
+    usage: OnceLock<Box<Usage>>,
 }
 
 /// The metadata of an object.
@@ -111,9 +111,9 @@ impl Default for Owner {
 #[derive(Clone, Debug)]
 pub enum View {
     /// A pod.
-    Pod(Pod),
+    Pod(Box<Pod>),
     /// A node.
-    Node(Node),
+    Node(Box<Node>),
     /// A replica set.
     ReplicaSet(Box<ReplicaSet>),
     /// A deployment.
@@ -432,7 +432,7 @@ impl Object {
     pub(crate) fn usage(&self) -> &Usage {
         self.usage.get_or_init(|| {
             let object = if reads_content(self.kind) { self.decode() } else { Value::Null };
-            Usage::of(self.kind, &object)
+            Box::new(Usage::of(self.kind, &object))
         })
     }
 

@@ -68,7 +68,7 @@ pub(super) fn parse(json: &[u8], interner: &mut Interner) -> Result<(Meta, View)
         ready: status == "True",
     };
     let node = Node { info: Arc::new(info), ready: status, ready_reason: reason, ready_since: since };
-    Ok((meta, View::Node(node)))
+    Ok((meta, View::Node(Box::new(node))))
 }
 
 /// Amounts from a map of resource names to quantities; a quantity that can't be read counts as none.

@@ -154,7 +154,7 @@ pub(super) fn parse(json: &[u8], interner: &mut Interner) -> Result<(Meta, View)
             interner.shape(shape)
         },
     };
-    Ok((whole.metadata.meta(interner), View::Pod(pod)))
+    Ok((whole.metadata.meta(interner), View::Pod(Box::new(pod))))
 }
 
 fn ports(containers: &[Container], interner: &mut Interner) -> std::sync::Arc<[ContainerPort]> {
