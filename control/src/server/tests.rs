@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod applying;
+mod bad_input;
 mod batches;
 mod certificates;
 mod deletion;
@@ -10,6 +11,7 @@ mod discovery;
 mod disk;
 mod errors;
 mod evictions;
+mod goldens;
 mod identity;
 mod limits;
 mod listing;

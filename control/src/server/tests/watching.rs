@@ -1,11 +1,16 @@
 //! Watches: from now, from before, through selectors, as Tables, too late.
 
+use std::sync::Arc;
+
 use axum::body::{Body, BodyDataStream};
+use coracle_store::{Options, RealDisk};
 use expect_test::expect;
 use futures::StreamExt;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::harness::{Server, config_map, pod};
+use crate::objects::ObjectWrite;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -178,4 +183,38 @@ async fn one_object_is_watched_by_name() {
         server.json(&format!("POST {MAPS}"), config_map(name, "1")).await;
     }
     expect![[r#"ADDED "b" "1""#]].assert_eq(&watch.shown().await);
+}
+
+/// A client that stops reading is cut off; writers and the other watches don't wait for it.
+#[tokio::test]
+async fn a_watch_that_nobody_reads_ends() {
+    let dir = TempDir::new().unwrap();
+    let options = Options { watch_queue_events_max: 64, ..Options::new(dir.path()) };
+    let server = Server::on_disk(Arc::new(RealDisk), options, dir).await;
+    let mut slow = Frames::open(&server, &format!("{MAPS}?watch=true"), "application/json").await;
+    let mut quick = Frames::open(&server, &format!("{MAPS}?watch=true"), "application/json").await;
+    let mut count = 0;
+    for batch in 0..10 {
+        let maps = (0..50).map(|index| {
+            let mut object = config_map(&format!("m-{batch}-{index}"), "1");
+            object["metadata"]["namespace"] = "default".into();
+            ObjectWrite::Create { kind: &coracle_api::kinds::CONFIG_MAP, object }
+        });
+        let results = server.app.objects.write_all(maps.collect()).await.unwrap();
+        assert!(results.iter().all(Result::is_ok));
+        for _ in 0..results.len() {
+            assert_eq!(quick.next().await.unwrap()["type"], "ADDED");
+            count += 1;
+        }
+    }
+    let mut last = slow.next().await.unwrap();
+    let mut seen = 0;
+    while last["type"] == "ADDED" {
+        seen += 1;
+        last = slow.next().await.expect("a watch that fell behind says so");
+    }
+    expect![[r#"410 "too old resource version: the watch fell behind""#]]
+        .assert_eq(&format!("{} {}", last["object"]["code"], last["object"]["message"]));
+    assert!(seen < count);
+    assert_eq!(slow.shown().await, "end");
 }

@@ -1,0 +1,196 @@
+//! Whatever a client sends, it is told what is wrong, and nothing is stored. Protobuf bodies are in `api/src/protobuf/tests`.
+
+use axum::body::Body;
+use bytes::Bytes;
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use crate::harness::{Server, config_map};
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+
+async fn check(server: &Server, line: &str, content_type: &str, body: impl Into<Body>, expected: Expect) {
+    let (code, text) = server.text(line, &[("content-type", content_type)], body).await;
+    let message = serde_json::from_str::<Value>(&text).ok().and_then(|body| Some(body["message"].as_str()?.to_owned()));
+    // Names of hundreds of letters are no pleasure to read.
+    expected.assert_eq(&format!("{code} {}", message.unwrap_or(text)).replace(&"a".repeat(300), "a…"));
+}
+
+#[tokio::test]
+async fn bodies_that_expand_are_refused() {
+    let server = Server::start().await;
+    let post = format!("POST {MAPS}");
+    server.json(&post, config_map("there", "before")).await;
+    let nested =
+        |open: &str, close: &str| format!("{{\"data\":{{\"a\":{}{}}}}}", open.repeat(100_000), close.repeat(100_000));
+    check(&server, &post, JSON, nested("[", "]"), expect![[r#"400 the object provided is unrecognized (must be of type ConfigMap): the object is nested deeper than 100 levels ({"data":{"a":[[[[[[[[[[[[[[[[[ ...)"#]]).await;
+    check(&server, &post, YAML, nested("[", "]"), expect![[r#"400 the object provided is unrecognized (must be of type ConfigMap): error converting YAML to JSON: recursion limit exceeded at line 1, column 267 ({"data":{"a":[[[[[[[[[[[[[[[[[ ...)"#]]).await;
+    check(&server, &format!("PATCH {MAPS}/there"), "application/merge-patch+json", nested("{\"a\":", "}"), expect!["400 error decoding patch: the object is nested deeper than 100 levels"])
+        .await;
+    let patch = format!("PATCH {MAPS}/there?fieldManager=m");
+    let mut bomb = "a: &a0 [x]\n".to_owned();
+    for level in 1..30 {
+        let below = level - 1;
+        bomb.push_str(&format!("b{level}: &a{level} [{}]\n", vec![format!("*a{below}"); 9].join(", ")));
+    }
+    check(&server, &post, YAML, bomb.clone(), expect!["400 the object provided is unrecognized (must be of type ConfigMap): error converting YAML to JSON: budget breached: Nodes { nodes: 250001 } at line 1, column 8 (defined at line 6, column 9) (used at line 7, column 10) (613a20266130205b785d0a62313a20266131205b2a61302c202a61302c20 ...)"]).await;
+    check(&server, &patch, "application/apply-patch+yaml", bomb, expect!["400 error decoding YAML: error converting YAML to JSON: budget breached: Nodes { nodes: 250001 } at line 1, column 8 (defined at line 6, column 9) (used at line 7, column 10)"]).await;
+    let longest = vec![b' '; crate::handlers::BODY_BYTES_MAX + 1];
+    for content_type in [JSON, YAML, "application/vnd.kubernetes.protobuf"] {
+        check(&server, &post, content_type, longest.clone(), expect!["413 Request entity too large: limit is 3145728"])
+            .await;
+    }
+    check(
+        &server,
+        &patch,
+        "application/apply-patch+yaml",
+        longest,
+        expect!["413 Request entity too large: limit is 3145728"],
+    )
+    .await;
+    assert_eq!(server.app.objects.store().snapshot().count("configmaps/"), 1);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_are_refused() {
+    let server = Server::start().await;
+    let post = format!("POST {MAPS}");
+    let broken = |text: &str| [text.as_bytes(), b"\xff\xfe", text.as_bytes()].concat();
+    check(&server, &post, JSON, broken("{\"data\": \""), expect![[r#"400 the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid unicode code point at line 1 column 11 ({"data": "��{"data": ")"#]]).await;
+    check(&server, &post, YAML, broken("data: "), expect!["400 the object provided is unrecognized (must be of type ConfigMap): error converting YAML to JSON: invalid utf-8 sequence of 1 bytes from index 6 (646174613a20fffe646174613a20)"]).await;
+    let mut inside = br#"{"metadata":{"name":"c"},"data":{"a":"#.to_vec();
+    inside.extend(b"\"\xc3\x28\"}}");
+    check(&server, &post, JSON, inside, expect![[r#"400 the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid unicode code point at line 1 column 39 ({"metadata":{"name":"c"},"data ...)"#]]).await;
+    check(&server, &format!("GET {MAPS}/%ff"), "", "", expect!["404 the server could not find the requested resource"])
+        .await;
+    check(&server, &format!("GET {MAPS}?labelSelector=%ff"), "", "", expect![[r#"400 unable to parse requirement: key: Invalid value: "�": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"#]]).await;
+    check(
+        &server,
+        &format!("GET {MAPS}?continue=%ff"),
+        "",
+        "",
+        expect!["400 invalid continue token: continue key is not valid: Invalid symbol 239, offset 0."],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_off_writes_nothing() {
+    let server = Server::start().await;
+    let whole = config_map("c", "b").to_string();
+    let parts = [Ok(Bytes::from(whole)), Err(std::io::Error::other("the connection is gone"))];
+    let body = Body::from_stream(futures::stream::iter(parts));
+    check(
+        &server,
+        &format!("POST {MAPS}"),
+        JSON,
+        body,
+        expect!["400 the body could not be read: the connection is gone"],
+    )
+    .await;
+    assert_eq!(server.app.objects.store().snapshot().count("configmaps/"), 0);
+}
+
+#[tokio::test]
+async fn names_that_are_none_are_refused() {
+    let server = Server::start().await;
+    let long = "a".repeat(300);
+    let named = |name: &str| config_map(name, "b").to_string();
+    check(
+        &server,
+        &format!("POST {MAPS}"),
+        JSON,
+        named(&long),
+        expect![[
+            r#"422 ConfigMap "a…" is invalid: metadata.name: Invalid value: "a…": must be no more than 253 bytes"#
+        ]],
+    )
+    .await;
+    check(&server, &format!("POST {MAPS}"), JSON, named("../etc/passwd"), expect![[r#"422 ConfigMap "../etc/passwd" is invalid: metadata.name: Invalid value: "../etc/passwd": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"#]]).await;
+    check(
+        &server,
+        &format!("POST {MAPS}"),
+        JSON,
+        named(""),
+        expect![[r#"422 ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required"#]],
+    )
+    .await;
+    let generated = json!({"metadata": {"generateName": long}}).to_string();
+    check(&server, &format!("POST {MAPS}"), JSON, generated, expect![[r#"422 ConfigMap "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaagk752" is invalid: metadata.generateName: Invalid value: "a…": must be no more than 253 bytes"#]]).await;
+    for line in [format!("GET {MAPS}/{long}"), format!("DELETE {MAPS}/{long}")] {
+        let (code, body) = server.json(&line, Value::Null).await;
+        assert_eq!((code, body["details"]["name"].as_str()), (404, Some(long.as_str())));
+    }
+    check(
+        &server,
+        &format!("POST /api/v1/namespaces/{long}/configmaps"),
+        JSON,
+        named("c"),
+        expect![[r#"404 namespaces "a…" not found"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn verbs_that_are_none_are_refused() {
+    let server = Server::start().await;
+    server.json(&format!("POST {MAPS}"), config_map("c", "b")).await;
+    let mut shown = String::new();
+    for method in ["HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"] {
+        let (code, _) = server.text(&format!("{method} {MAPS}/c"), &[], "").await;
+        shown.push_str(&format!("{method} {code}\n"));
+    }
+    for line in [format!("PUT {MAPS}"), format!("PATCH {MAPS}"), format!("POST {MAPS}/c"), "DELETE /healthz".to_owned()]
+    {
+        shown.push_str(&format!("{line} {}\n", server.outcome(&line, json!({})).await));
+    }
+    expect![[r#"
+        HEAD 200
+        OPTIONS 405
+        TRACE 405
+        CONNECT 405
+        PROPFIND 405
+        get 405
+        PUT /api/v1/namespaces/default/configmaps 404 the server could not find the requested resource
+        PATCH /api/v1/namespaces/default/configmaps 404 the server could not find the requested resource
+        POST /api/v1/namespaces/default/configmaps/c 405 the server does not allow this method on the requested resource
+        DELETE /healthz 405 the server does not allow this method on the requested resource
+    "#]]
+    .assert_eq(&shown);
+}
+
+#[tokio::test]
+async fn revisions_that_no_watch_can_begin_at() {
+    let server = Server::start().await;
+    let check = async |query: &str, expected: Expect| {
+        expected.assert_eq(&server.outcome(&format!("GET {MAPS}?watch=true&{query}"), Value::Null).await);
+    };
+    check(
+        "resourceVersion=-1",
+        expect![[
+            r#"422 ListOptions.meta.k8s.io "" is invalid: resourceVersion: Invalid value: "-1": must be a whole number"#
+        ]],
+    )
+    .await;
+    check("resourceVersion=abc", expect![[r#"422 ListOptions.meta.k8s.io "" is invalid: resourceVersion: Invalid value: "abc": must be a whole number"#]]).await;
+    check("resourceVersion=99999999999999999999999", expect![[r#"422 ListOptions.meta.k8s.io "" is invalid: resourceVersion: Invalid value: "99999999999999999999999": must be a whole number"#]]).await;
+    check("timeoutSeconds=x", expect![[r#"400 invalid value "x" for timeoutSeconds: not a whole number"#]]).await;
+    tokio::time::pause();
+    check("resourceVersion=99999999", expect!["504 Timeout: Too large resource version: 99999999, current: 1048578"])
+        .await;
+}
+
+#[tokio::test]
+async fn of_two_deletions_one_finds_nothing() {
+    let server = Server::start().await;
+    for _ in 0..20 {
+        server.json(&format!("POST {MAPS}"), config_map("c", "b")).await;
+        let line = format!("DELETE {MAPS}/c");
+        let (first, second) = tokio::join!(server.json(&line, Value::Null), server.json(&line, Value::Null));
+        let mut codes = [first.0, second.0];
+        codes.sort_unstable();
+        assert_eq!(codes, [200, 404]);
+    }
+}
