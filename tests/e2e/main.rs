@@ -1,8 +1,14 @@
 //! End-to-end tests: few, with the real binary and real peers. `cargo xtask test` sets up what they need.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
+mod checklist;
 mod command_line;
 mod examples;
+mod helm;
+mod informers;
 mod kubectl;
 mod kubernetes_api;
+mod python;
 mod restart;

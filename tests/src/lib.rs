@@ -3,6 +3,7 @@
 //! `cargo xtask test` says where the binary, the peers and the example components are. Nothing here sleeps for a fixed time to see a result:
 //! conditions are waited for, with a limit.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,11 @@ pub fn wasmctl_path() -> PathBuf {
     from_environment("CORACLE_TEST_WASMCTL")
 }
 
+/// A program that the tests use as an outside peer: `KUBECTL`, `KUBECTL_1_33`, `HELM`; or `PYTHON_CLIENT`, a folder.
+pub fn peer(name: &str) -> PathBuf {
+    from_environment(&format!("CORACLE_TEST_{name}"))
+}
+
 /// An example component built from Rust.
 pub fn example(file: &str) -> PathBuf {
     from_environment("CORACLE_TEST_GUESTS").join(file)
@@ -99,6 +105,17 @@ pub fn run(command: &mut Command) -> Printed {
     output.unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display())).into()
 }
 
+/// Runs a program to its end, with something on its standard input.
+pub fn run_with(command: &mut Command, input: &str) -> Printed {
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut process = spawned.unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+    let mut stdin = process.stdin.take().expect("it is piped");
+    // A program that fails early doesn't read it all, and says why by itself.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    process.wait_with_output().expect("it ends").into()
+}
+
 impl Cluster {
     /// Starts a new cluster.
     pub fn start() -> Cluster {
@@ -110,7 +127,19 @@ impl Cluster {
 
     /// Starts the cluster of this directory, and waits until it is ready.
     pub fn start_in(dir: &Path) -> Cluster {
-        let mut process = up(dir).stdout(Stdio::piped()).spawn().expect("wasmctl starts");
+        Cluster::start_with(up(dir), dir)
+    }
+
+    /// Kills the process, and starts the cluster again at the address of the API that its clients know.
+    pub fn restart(&mut self) {
+        self.kill();
+        let mut again = Cluster::start_with(up_at(&self.dir, self.address("api")), &self.dir);
+        std::mem::swap(&mut self.process, &mut again.process);
+        std::mem::swap(&mut self.addresses, &mut again.addresses);
+    }
+
+    fn start_with(mut up: Command, dir: &Path) -> Cluster {
+        let mut process = up.stdout(Stdio::piped()).spawn().expect("wasmctl starts");
         let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
         let (ready, is_ready) = std::sync::mpsc::channel();
         // Reads on for as long as the process lives, so that it never waits for its output to be read.
@@ -164,18 +193,19 @@ impl Cluster {
 
     /// Runs the real `kubectl` against this cluster.
     pub fn kubectl(&self, arguments: &[&str]) -> Printed {
-        let kubectl = from_environment("CORACLE_TEST_KUBECTL");
-        let home = self.dir.join("kubectl-home");
-        run(Command::new(kubectl).args(arguments).env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", home))
+        run(self.client(peer("KUBECTL")).args(arguments))
     }
 
     /// Runs the real `kubectl` with something on its standard input.
     pub fn kubectl_with(&self, input: &str, arguments: &[&str]) -> Printed {
-        let file = self.dir.join("kubectl-input.yaml");
-        std::fs::write(&file, input).expect("the directory is writable");
-        let arguments: Vec<&str> =
-            arguments.iter().map(|word| if *word == "-" { file.to_str().expect("UTF-8") } else { word }).collect();
-        self.kubectl(&arguments)
+        run_with(self.client(peer("KUBECTL")).args(arguments), input)
+    }
+
+    /// The command that runs a client of Kubernetes' API against this cluster.
+    pub fn client(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", self.dir.join("client-home"));
+        command
     }
 
     /// `GET http://HOST/PATH` through the ingress: the status and the body.
@@ -218,12 +248,16 @@ impl Drop for Cluster {
 
 /// The command that starts a cluster in `dir`, on free ports.
 pub fn up(dir: &Path) -> Command {
+    up_at(dir, "127.0.0.1:0")
+}
+
+fn up_at(dir: &Path, api: &str) -> Command {
     let mut command = Command::new(wasmctl_path());
     command
         .args([
             "up",
             "--api-addr",
-            "127.0.0.1:0",
+            api,
             "--ingress-addr",
             "127.0.0.1:0",
             "--registry-addr",

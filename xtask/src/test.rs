@@ -16,7 +16,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     tidy::run()?;
     peers::debian(&[("docker-registry", "docker-registry")])?;
-    let kubectl = peers::kubectl()?;
+    let peers = [
+        ("CORACLE_TEST_KUBECTL", peers::kubectl(37)?),
+        ("CORACLE_TEST_KUBECTL_1_33", peers::kubectl(33)?),
+        ("CORACLE_TEST_HELM", peers::helm()?),
+        ("CORACLE_TEST_PYTHON_CLIENT", peers::python_client()?),
+    ];
     let guests = guests::build()?;
     stage("wasmctl for the tests", cargo().args(["build", "--quiet", "--workspace", "--bin", "wasmctl"]))?;
     let mut command = cargo();
@@ -27,7 +32,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     command.args(args.filter.as_deref());
     command
-        .env("CORACLE_TEST_KUBECTL", kubectl)
+        .envs(peers)
         .env("CORACLE_TEST_GUESTS", guests)
         .env("CORACLE_TEST_WASMCTL", target_dir().join("debug/wasmctl"))
         .env("RUST_BACKTRACE", "0");

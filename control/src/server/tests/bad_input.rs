@@ -27,8 +27,14 @@ async fn bodies_that_expand_are_refused() {
         |open: &str, close: &str| format!("{{\"data\":{{\"a\":{}{}}}}}", open.repeat(100_000), close.repeat(100_000));
     check(&server, &post, JSON, nested("[", "]"), expect![[r#"400 the object provided is unrecognized (must be of type ConfigMap): the object is nested deeper than 100 levels ({"data":{"a":[[[[[[[[[[[[[[[[[ ...)"#]]).await;
     check(&server, &post, YAML, nested("[", "]"), expect![[r#"400 the object provided is unrecognized (must be of type ConfigMap): error converting YAML to JSON: recursion limit exceeded at line 1, column 267 ({"data":{"a":[[[[[[[[[[[[[[[[[ ...)"#]]).await;
-    check(&server, &format!("PATCH {MAPS}/there"), "application/merge-patch+json", nested("{\"a\":", "}"), expect!["400 error decoding patch: the object is nested deeper than 100 levels"])
-        .await;
+    check(
+        &server,
+        &format!("PATCH {MAPS}/there"),
+        "application/merge-patch+json",
+        nested("{\"a\":", "}"),
+        expect!["400 error decoding patch: the object is nested deeper than 100 levels"],
+    )
+    .await;
     let patch = format!("PATCH {MAPS}/there?fieldManager=m");
     let mut bomb = "a: &a0 [x]\n".to_owned();
     for level in 1..30 {
