@@ -5,6 +5,8 @@ mod admission;
 mod applying;
 mod batches;
 mod certificates;
+mod custom;
+mod definitions;
 mod deletion;
 mod discovery;
 mod disk;
