@@ -4,13 +4,14 @@
 //! speak of goes, unless someone else owns it; changing what another owns is a conflict, unless forced. The pieces:
 //! [`FieldSet`] (what is owned), [`ManagedFields`] (by whom), [`compare`] (what a write changed), [`apply`].
 //!
-//! Deliberately absent: conversion between versions of a kind, as every kind is served in one; and marks for objects that
+//! Deliberately absent: conversion between versions of a kind, which differ in nothing but their `apiVersion`; and marks for objects that
 //! the schema names, which Kubernetes sets on some (`f:rollingUpdate: {".": {}}`): they follow from the fields inside.
 
 use serde_json::Value;
 
 use crate::object;
 use crate::schema::Definition;
+use crate::structural;
 
 mod compare;
 mod conflict;
@@ -32,24 +33,39 @@ use place::Place;
 /// The media type of a configuration to apply.
 pub const MEDIA_TYPE: &str = "application/apply-patch+yaml";
 
+/// What is known of the fields of a kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Schema<'a> {
+    /// The kind is built in.
+    BuiltIn(&'static Definition),
+    /// Users defined it.
+    Custom(&'a structural::Schema),
+}
+
+impl From<&'static Definition> for Schema<'_> {
+    fn from(definition: &'static Definition) -> Self {
+        Schema::BuiltIn(definition)
+    }
+}
+
 /// The part of an object that a write addresses, which is all it can own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum Part<'a> {
     /// The object, and its status with it, where status has no path of its own.
     Whole,
     /// All but the status.
     AllButStatus,
     /// The status.
     Status,
-    /// `spec.replicas`.
-    Replicas,
+    /// The replicas alone; the fields that lead to them, joined by dots.
+    Replicas(&'a str),
 }
 
 /// Who applies, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Application<'a> {
     /// What the configuration can own.
-    pub part: Part,
+    pub part: Part<'a>,
     /// Who applies it.
     pub writer: &'a Writer,
     /// Whether fields that others own are taken from them.
@@ -72,20 +88,14 @@ const UNOWNED: &[&str] = &[
     "f:uid",
 ];
 
-impl Part {
+impl Part<'_> {
     /// Leaves in a set only what a write of this part can own.
     fn restrict(self, set: &mut FieldSet) {
         match self {
             Part::Whole => {}
             Part::AllButStatus => set.remove("f:status"),
             Part::Status => set.retain_only("f:status"),
-            Part::Replicas => {
-                set.retain_only("f:spec");
-                if let Some(spec) = set.get_mut("f:spec") {
-                    spec.is_member = false;
-                    spec.children.retain_only("f:replicas");
-                }
-            }
+            Part::Replicas(path) => retain_path(set, path),
         }
         set.remove("f:apiVersion");
         set.remove("f:kind");
@@ -97,24 +107,35 @@ impl Part {
     }
 }
 
+/// Leaves in a set only one field.
+fn retain_path(set: &mut FieldSet, path: &str) {
+    let (field, rest) = path.split_once('.').map_or((path, None), |(field, rest)| (field, Some(rest)));
+    let element = place::field_element(field);
+    set.retain_only(&element);
+    if let (Some(node), Some(rest)) = (set.get_mut(&element), rest) {
+        node.is_member = false;
+        retain_path(&mut node.children, rest);
+    }
+}
+
 /// The fields that a configuration speaks of and can own.
-pub fn extract(definition: &'static Definition, config: &Value, part: Part) -> FieldSet {
-    let mut fields = extract::collect(config, Place::of_definition(definition), Mark::Applied).children;
+pub fn extract<'a>(schema: impl Into<Schema<'a>>, config: &Value, part: Part<'_>) -> FieldSet {
+    let mut fields = extract::collect(config, Place::of(schema.into()), Mark::Applied).children;
     part.restrict(&mut fields);
     fields
 }
 
 /// What a write changed that it can own.
-pub fn changes(definition: &'static Definition, old: &Value, new: &Value, part: Part) -> Comparison {
-    let mut comparison = compare(definition, old, new);
+pub fn changes<'a>(schema: impl Into<Schema<'a>>, old: &Value, new: &Value, part: Part<'_>) -> Comparison {
+    let mut comparison = compare(schema, old, new);
     comparison.each(|set| part.restrict(set));
     comparison
 }
 
 /// Checks that a configuration has a well-defined set of fields: only known ones, of the right types, and lists whose items
 /// can be told apart.
-pub fn check(definition: &'static Definition, config: &Value) -> Result<(), ApplyError> {
-    let problems = extract::problems(definition, config);
+pub fn check<'a>(schema: impl Into<Schema<'a>>, config: &Value) -> Result<(), ApplyError> {
+    let problems = extract::problems(schema.into(), config);
     let problems = match problems.as_slice() {
         [] => return Ok(()),
         [problem] => problem.clone(),
@@ -134,20 +155,21 @@ pub fn check(definition: &'static Definition, config: &Value) -> Result<(), Appl
 ///
 /// Returns the new object before defaulting. Its `managedFields` are the old ones: the new ones are in `managed`, which
 /// after an error is of no use.
-pub fn apply(
-    definition: &'static Definition,
+pub fn apply<'a>(
+    schema: impl Into<Schema<'a>>,
     live: &Value,
     config: &Value,
     managed: &mut ManagedFields,
     application: Application<'_>,
 ) -> Result<Value, ApplyError> {
     let Application { part, writer, force } = application;
-    let place = Place::of_definition(definition);
+    let schema = schema.into();
+    let place = Place::of(schema);
     if managed.is_empty() && !live.is_null() {
         let unknown = Writer { manager: BEFORE_FIRST_APPLY.to_owned(), ..writer.clone() };
-        managed.record(changes(definition, &Value::Null, live, part), &unknown);
+        managed.record(changes(schema, &Value::Null, live, part), &unknown);
     }
-    let fields = extract(definition, config, part);
+    let fields = extract(schema, config, part);
     let mut object = if live.is_null() { config.clone() } else { merge::merge(live, config, place) };
     let own = managed.position(writer, Operation::Apply);
     if let Some(own) = own {
@@ -156,9 +178,9 @@ pub fn apply(
         others.for_each(|(_, entry)| held.union(entry.fields.clone()));
         merge::remove(&mut object, place, &managed.entries[own].fields, &held);
     }
-    let Comparison { added: mut written, modified, removed } = changes(definition, live, &object, part);
+    let Comparison { added: mut written, modified, removed } = changes(schema, live, &object, part);
     written.union(modified);
-    let allowed = last_applied::allowed(definition, live, &writer.manager, part);
+    let allowed = last_applied::allowed(schema, live, &writer.manager, part);
     let mut conflicts = Vec::new();
     for (_, entry) in managed.entries.iter_mut().enumerate().filter(|(index, _)| Some(*index) != own) {
         let lost = entry.fields.intersection(&written);

@@ -5,7 +5,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::kinds::metadata;
+use crate::json_path::JsonPath;
+use crate::kinds::{cells, metadata};
 use crate::validation::FieldError;
 
 /// A part of an object that is read or written under a path of its own, `…/NAME/SUBRESOURCE`.
@@ -55,12 +56,21 @@ pub enum NameRule {
     PathSegment,
 }
 
+/// How a cell of a column is made.
+#[derive(Clone, Copy, Debug)]
+pub enum Cell {
+    /// By a function of the object and the moment (ages depend on it).
+    Computed(fn(&Value, Timestamp) -> Value),
+    /// Of what is at a path, as the column's type shows it.
+    At(&'static JsonPath),
+}
+
 /// A column of the Tables that `kubectl get` prints.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     /// The heading.
     pub name: &'static str,
-    /// The type of the cell: `string`, `integer`, `boolean` or `date`.
+    /// The type of the cell: `string`, `integer`, `number`, `boolean` or `date`.
     pub kind: &'static str,
     /// `name` for the column that identifies the row, otherwise empty.
     pub format: &'static str,
@@ -68,11 +78,19 @@ pub struct Column {
     pub description: &'static str,
     /// 0 is always shown, 1 only with `-o wide`.
     pub priority: i32,
-    /// The cell of one object, at a moment (ages depend on it).
-    pub cell: fn(&Value, Timestamp) -> Value,
+    /// How its cells are made.
+    pub cell: Cell,
 }
 
 impl Column {
+    /// The cell of one object, at a moment.
+    pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
+        match self.cell {
+            Cell::Computed(compute) => compute(object, now),
+            Cell::At(path) => path.first(object).map_or(Value::Null, |found| cells::shown(self.kind, found, now)),
+        }
+    }
+
     /// A column of text.
     pub(crate) const fn string(
         name: &'static str,
@@ -80,7 +98,7 @@ impl Column {
         description: &'static str,
         cell: fn(&Value, Timestamp) -> Value,
     ) -> Column {
-        Column { name, kind: "string", format: "", description, priority, cell }
+        Column { name, kind: "string", format: "", description, priority, cell: Cell::Computed(cell) }
     }
 
     /// A column of numbers.
@@ -90,7 +108,7 @@ impl Column {
         description: &'static str,
         cell: fn(&Value, Timestamp) -> Value,
     ) -> Column {
-        Column { name, kind: "integer", format: "", description, priority, cell }
+        Column { name, kind: "integer", format: "", description, priority, cell: Cell::Computed(cell) }
     }
 
     /// A column of yes and no.
@@ -100,7 +118,7 @@ impl Column {
         description: &'static str,
         cell: fn(&Value, Timestamp) -> Value,
     ) -> Column {
-        Column { name, kind: "boolean", format: "", description, priority, cell }
+        Column { name, kind: "boolean", format: "", description, priority, cell: Cell::Computed(cell) }
     }
 }
 

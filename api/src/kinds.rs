@@ -1,8 +1,8 @@
 //! Every kind of object the cluster knows: one file and one line in [`ALL`] each.
 //!
-//! Deliberately absent: kinds that users define themselves; the table is fixed when Coracle is built.
+//! Deliberately absent: kinds that users define themselves, which come and go ([`crate::custom`]).
 
-mod cells;
+pub(crate) mod cells;
 pub mod certificate_signing_request;
 mod check;
 mod cluster_role;
@@ -10,6 +10,7 @@ mod cluster_role_binding;
 mod config_map;
 mod controller_revision;
 mod cron_job;
+pub mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
 mod endpoint_slice;
@@ -118,6 +119,9 @@ pub static CLUSTER_ROLE_BINDING: Kind = cluster_role_binding::KIND;
 /// Certificate signing requests.
 pub static CERTIFICATE_SIGNING_REQUEST: Kind = certificate_signing_request::KIND;
 
+/// The definitions of kinds by users.
+pub static CUSTOM_RESOURCE_DEFINITION: Kind = custom_resource_definition::KIND;
+
 /// All kinds, in the order in which discovery lists them within a group.
 pub static ALL: &[&Kind] = &[
     &CONFIG_MAP,
@@ -155,7 +159,13 @@ pub static ALL: &[&Kind] = &[
     &ROLE_BINDING,
     &ROLE,
     &STORAGE_CLASS,
+    &CUSTOM_RESOURCE_DEFINITION,
 ];
+
+/// Whether the kind is one of those in [`ALL`].
+pub fn is_built_in(kind: &'static Kind) -> bool {
+    ALL.iter().any(|known| std::ptr::eq(*known, kind))
+}
 
 /// The kind served under `/api/VERSION/PLURAL` (empty group) or `/apis/GROUP/VERSION/PLURAL`.
 pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {

@@ -30,6 +30,9 @@ impl PatchKind {
     pub const ACCEPTED: &[&str] =
         &["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 
+    /// The media types of the patches that kinds take which users define: of their lists nobody says how to merge them.
+    pub const ACCEPTED_BY_CUSTOM: &[&str] = &["application/json-patch+json", "application/merge-patch+json"];
+
     /// From a `Content-Type` header.
     pub fn parse(header: &str) -> Option<PatchKind> {
         match header.split(';').next().unwrap_or_default().trim() {

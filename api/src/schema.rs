@@ -12,6 +12,12 @@ mod parse;
 
 static TEXT: &str = include_str!("../schema/kubernetes-1.36.json");
 
+/// The definition of the metadata that all objects have.
+pub(crate) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
+/// What an untyped definition of a schema or something else holds where it is an object: a schema.
+const JSON_SCHEMA: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+
 static TABLE: LazyLock<Vec<Slot>> = LazyLock::new(|| {
     let lines = TEXT.lines().filter_map(|line| line.strip_prefix('"')?.split_once("\":"));
     lines.map(|(name, text)| Slot { name, text: text.trim_end_matches(','), parsed: OnceLock::new() }).collect()
@@ -30,6 +36,8 @@ pub struct Definition {
     pub name: &'static str,
     /// Its fields, sorted by name; none where any are allowed.
     fields: Vec<Field>,
+    /// Whether it has no type, so that its values need not be objects.
+    is_untyped: bool,
     /// How writers share its objects, unless the field that holds one says otherwise.
     pub map_type: MapType,
 }
@@ -148,6 +156,12 @@ impl Definition {
     /// Whether any field is allowed.
     pub fn is_open(&self) -> bool {
         self.fields.is_empty()
+    }
+
+    /// The definition of its values that are objects.
+    fn of_objects(&'static self) -> &'static Definition {
+        let is_schema = self.is_untyped && self.name.starts_with(JSON_SCHEMA);
+        if is_schema { definition(JSON_SCHEMA).unwrap_or(self) } else { self }
     }
 
     /// The type's name as Go prints it: `v1.Pod`.

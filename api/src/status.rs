@@ -226,6 +226,12 @@ pub fn method_not_allowed() -> Status {
     failure(405, "MethodNotAllowed", message, Some(Details::default()))
 }
 
+/// 405 for a creation of objects whose kind is being deleted.
+pub fn kind_is_terminating() -> Status {
+    let message = "create not allowed while custom resource definition is terminating";
+    failure(405, "MethodNotAllowed", message, Some(Details::default()))
+}
+
 /// 406.
 pub fn not_acceptable() -> Status {
     failure(406, "NotAcceptable", "406: Not Acceptable", Some(Details::default()))
@@ -258,7 +264,7 @@ pub fn request_entity_too_large(message: &str) -> Status {
     failure(413, "RequestEntityTooLarge", format!("Request entity too large: {message}"), None)
 }
 
-/// 415 for an object's body; `accepted` are the media types that would do.
+/// 415 for a body; `accepted` are the media types that would do.
 pub fn unsupported_media_type(accepted: &[&str]) -> Status {
     let message = format!(
         "the body of the request was in an unknown format - accepted media types include: {}",

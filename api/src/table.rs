@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
+use crate::kinds::POD;
 use crate::object;
 
 /// What a row carries of its object besides the cells.
@@ -60,7 +61,7 @@ pub fn column_definitions(kind: &Kind) -> Value {
 
 /// One object's row.
 pub fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {
-    let cells: Vec<Value> = kind.columns.iter().map(|column| (column.cell)(object, now)).collect();
+    let cells: Vec<Value> = kind.columns.iter().map(|column| column.cell(object, now)).collect();
     let included = match include {
         Include::None => Value::Null,
         Include::Metadata => partial_object_metadata(object),
@@ -84,7 +85,7 @@ pub fn partial_object_metadata(object: &Value) -> Value {
 
 /// Marks the rows of pods that have run to their end, which `kubectl get` can leave out.
 fn completed_condition(kind: &Kind, object: &Value) -> Option<Value> {
-    if kind.kind != "Pod" {
+    if *kind != POD {
         return None;
     }
     let (reason, message) = match object::str_at(object, &["status", "phase"])? {

@@ -7,6 +7,8 @@ use coracle_api::status::Status;
 use coracle_store::Snapshot;
 use serde_json::Value;
 
+use crate::custom_kinds::Index;
+
 mod awaited_controller;
 mod default_class;
 mod limit_ranger;
@@ -23,6 +25,7 @@ pub(crate) struct Attributes<'a> {
     pub(crate) namespace: Option<&'a str>,
     pub(crate) name: &'a str,
     pub(crate) snapshot: &'a Snapshot,
+    pub(crate) custom_kinds: &'a Index,
     pub(crate) trusted: bool,
 }
 

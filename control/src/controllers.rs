@@ -12,6 +12,8 @@ use crate::driver::world::World;
 use crate::objects::{DeleteOptions, ObjectWrite};
 
 pub mod bootstrap;
+pub mod custom_resource_cleanup;
+pub mod custom_resource_names;
 pub mod deployment;
 pub mod disruption;
 pub mod endpoint_slice;
@@ -36,6 +38,10 @@ pub enum Key {
     Bootstrap,
     /// The cluster roles that are made of others.
     RoleAggregation,
+    /// The names of all kinds that users define.
+    CustomResourceNames,
+    /// The definition of a kind by users, by storage key.
+    CustomResourceCleanup(Arc<str>),
     /// A namespace, by name.
     Namespace(Arc<str>),
     /// A deployment, by storage key.
@@ -103,6 +109,8 @@ pub fn reconcile(world: &World, key: &Key, now: Timestamp) -> Outcome {
     match key {
         Key::Bootstrap => bootstrap::reconcile(world),
         Key::RoleAggregation => role_aggregation::reconcile(world),
+        Key::CustomResourceNames => custom_resource_names::reconcile(world, now),
+        Key::CustomResourceCleanup(key) => custom_resource_cleanup::reconcile(world, key, now),
         Key::Namespace(name) => namespace::reconcile(world, name),
         Key::Deployment(key) => deployment::reconcile(world, key, now),
         Key::ReplicaSet(key) => replica_set::reconcile(world, key, now),

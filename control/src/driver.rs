@@ -92,7 +92,11 @@ impl Driver {
             timers: Timers::default(),
         };
         let now = driver.now();
-        for record in snapshot.range("", None) {
+        // Objects of kinds that users define can't be read without the definitions.
+        let definitions = kinds::CUSTOM_RESOURCE_DEFINITION.prefix(None);
+        let is_definition = |record: &Arc<Record>| record.key.starts_with(&definitions);
+        let rest = snapshot.range("", None).filter(|record| !is_definition(record));
+        for record in snapshot.range(&definitions, None).chain(rest) {
             if let Some(object) = driver.parse(record) {
                 driver.world.put(object, now);
             }
@@ -156,7 +160,10 @@ impl Driver {
 
     fn parse(&mut self, record: &Arc<Record>) -> Option<Arc<Object>> {
         let resource = record.key.split('/').next()?;
-        let kind = self.kinds.get(resource)?;
+        let kind = match self.kinds.get(resource) {
+            Some(kind) => kind,
+            None => self.world.custom_kind(resource, &api_version(&record.json)?)?,
+        };
         let json = match self.objects.open(record) {
             Ok(opened) => opened.json.clone(),
             Err(status) => {
@@ -266,6 +273,16 @@ impl Driver {
             self.timers.set(key, Some(retry_at));
         }
     }
+}
+
+/// The version that an object is stored in.
+fn api_version(json: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Versioned {
+        api_version: String,
+    }
+    serde_json::from_slice::<Versioned>(json).ok().map(|versioned| versioned.api_version)
 }
 
 /// Whether the refusal only says that somebody else was faster.

@@ -7,10 +7,13 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use coracle_api::custom::CustomKind;
 use coracle_api::decode::{self, ContentType};
 use coracle_api::kind::{Kind, Subresource};
+use coracle_api::kinds::NAMESPACE;
 use coracle_api::selector::FieldSelector;
 use coracle_api::status::{self, Status};
+use coracle_store::Record;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Value, json};
@@ -20,6 +23,7 @@ use crate::Objects;
 use crate::audit::Audit;
 use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
+use crate::custom_kinds::{Index, present};
 use crate::metrics::Metrics;
 use crate::objects::{Author, FieldValidation, WriteOptions};
 use crate::request::{self, Address, Query, Target, Virtual};
@@ -86,6 +90,16 @@ impl App {
         }
     }
 
+    /// The kinds that users define, as of now.
+    pub(crate) fn custom_kinds(&self) -> Arc<Index> {
+        self.objects.custom_kinds(&self.objects.store().snapshot())
+    }
+
+    /// A stored record as those see it who ask for objects of this kind.
+    fn open(&self, custom: Option<&CustomKind>, record: &Arc<Record>) -> Result<Arc<Record>, Status> {
+        self.objects.open(record).map(|record| present(custom, record))
+    }
+
     /// Refuses what the user may not do.
     fn authorize(&self, attributes: &Attributes<'_>, kind: Option<&Kind>) -> Result<(), Status> {
         let snapshot = self.objects.store().snapshot();
@@ -135,7 +149,7 @@ pub(crate) struct Labels {
 impl Call {
     /// What the path names, and how the request is counted.
     pub(crate) fn target(&self) -> (Target, Labels) {
-        let target = request::parse_path(&self.path);
+        let target = request::parse_path(&self.path, &self.app.custom_kinds());
         let labels = match &target {
             Target::Objects(address) => {
                 let verb = request::verb(&self.method, address, &self.query).unwrap_or("other");
@@ -214,18 +228,20 @@ impl Call {
             _ => {}
         }
         match target {
-            Target::Root => Ok(discovery::root()),
+            Target::Root => Ok(discovery::root(&self.app.custom_kinds())),
             Target::Version => Ok(health::version()),
             Target::Health => health::health(&self.app, &self.path).await,
             Target::Metrics => Ok(health::metrics(&self.app)),
             Target::CoreVersions => discovery::core_versions(&self.headers),
-            Target::Groups => discovery::groups(&self.headers),
-            Target::Group(group) => discovery::group(group),
-            Target::Resources { group, version } => discovery::resources(group, version),
+            Target::Groups => discovery::groups(&self.headers, &self.app.custom_kinds()),
+            Target::Group(group) => discovery::group(group, &self.app.custom_kinds()),
+            Target::Resources { group, version } => discovery::resources(group, version, &self.app.custom_kinds()),
             Target::TokenKeys => Ok(respond::value(StatusCode::OK, &self.app.tokens.key_set())),
             Target::TokenIssuer => Ok(respond::value(StatusCode::OK, &tokens::configuration())),
-            Target::OpenApiIndex => Ok(openapi::index()),
-            Target::OpenApi { group, version } => openapi::group(group, version, &self.headers),
+            Target::OpenApiIndex => Ok(openapi::index(&self.app.custom_kinds())),
+            Target::OpenApi { group, version } => {
+                openapi::group(group, version, &self.headers, &self.app.custom_kinds())
+            }
             Target::Unknown | Target::Virtual { .. } | Target::NodeProxy { .. } | Target::Objects(_) => {
                 Err(status::unknown_resource())
             }
@@ -261,9 +277,17 @@ impl Call {
             _ => None,
         };
         self.app.authorize_address(&self.user, verb, address, fields.as_ref())?;
-        if address.subresource.is_some() {
-            return self.subresource(verb, address, body).await;
+        let mut response = match address.subresource {
+            Some(_) => self.subresource(verb, address, body).await?,
+            None => self.whole(verb, address, body).await?,
+        };
+        if let Some(deprecation) = address.custom.as_ref().and_then(|custom| custom.deprecation.clone()) {
+            respond::warn(&mut response, &[deprecation]);
         }
+        Ok(response)
+    }
+
+    async fn whole(&self, verb: &str, address: &Address, body: Body) -> Result<Response, Status> {
         match verb {
             "get" => get::object(self, address).await,
             "list" => list::list(self, address).await,
@@ -278,8 +302,7 @@ impl Call {
     }
 
     async fn subresource(&self, verb: &str, address: &Address, body: Body) -> Result<Response, Status> {
-        let is_namespace_finalize =
-            address.kind.kind == "Namespace" && address.subresource.as_deref() == Some("finalize");
+        let is_namespace_finalize = *address.kind == NAMESPACE && address.subresource.as_deref() == Some("finalize");
         let parts = [Subresource::Status, Subresource::Scale, Subresource::Approval];
         if parts.into_iter().any(|part| address.is_at(part)) || is_namespace_finalize {
             return match verb {
@@ -367,14 +390,15 @@ impl Call {
     fn written(
         &self,
         code: StatusCode,
-        kind: &Kind,
+        address: &Address,
         written: &crate::objects::Written,
         duplicates: &[String],
     ) -> Result<Response, Status> {
         let accepted = respond::negotiate(&self.headers)?;
         let now = self.app.objects.clock().now();
         let include = self.include()?;
-        let mut response = respond::object(code, accepted, kind, &written.record, include, now);
+        let record = present(address.custom.as_deref(), Arc::clone(&written.record));
+        let mut response = respond::object(code, accepted, address.kind, &record, include, now);
         respond::warn(&mut response, duplicates);
         respond::warn(&mut response, &written.warnings);
         Ok(response)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use coracle_store::{Disk, Options, RealDisk, Store};
+use coracle_store::{Disk, Options, RealDisk, Store, WatchRequest};
 use http::Request;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authentication::User;
 use crate::authorizer::{MASTERS, NODES, Rbac};
 use crate::controllers::bootstrap;
-use crate::driver::world::World;
+use crate::driver::{self, world::World};
 use crate::handlers::App;
 use crate::objects::{ObjectWrite, Objects};
 use crate::sealing::Sealer;
@@ -73,6 +73,43 @@ impl Server {
         let app = App::new(objects, authorizer, tokens, reqwest_client(), None, CancellationToken::new());
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
         Server { app: Arc::new(app), user, seconds, _dir: Arc::new(dir) }
+    }
+
+    /// A server with the controllers at work.
+    pub(crate) async fn start_with_controllers() -> Server {
+        let server = Server::start().await;
+        server.drive();
+        server
+    }
+
+    /// Sets the controllers to work.
+    pub(crate) fn drive(&self) {
+        let (objects, shutdown) = (self.app.objects.clone(), self.app.shutdown.clone());
+        tokio::spawn(driver::run(objects, "PEM".to_owned(), shutdown));
+    }
+
+    /// Waits until a GET is answered so: `is_reached` sees the code and the body.
+    pub(crate) async fn until(&self, path: &str, is_reached: impl Fn(u16, &Value) -> bool) -> Value {
+        let store = self.app.objects.store();
+        let request = WatchRequest { prefix: String::new(), tag: None, after: store.snapshot().revision() };
+        let mut watch = store.watch(request).unwrap();
+        loop {
+            let (code, body) = self.json(&format!("GET {path}"), Value::Null).await;
+            if is_reached(code, &body) {
+                return body;
+            }
+            watch.next().await.unwrap();
+        }
+    }
+
+    /// Defines a kind, and waits until it is served.
+    pub(crate) async fn define(&self, definition: Value) {
+        const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
+        let (code, answer) = self.json(&format!("POST {DEFINITIONS}"), definition).await;
+        assert_eq!(code, 201, "{answer}");
+        self.until(&format!("{DEFINITIONS}/{name}"), |_, definition| coracle_api::custom::is_established(definition))
+            .await;
     }
 
     /// Makes the roles and bindings that every cluster has.

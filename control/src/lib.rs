@@ -11,6 +11,7 @@ pub mod authentication;
 pub mod authorizer;
 pub mod clock;
 pub mod controllers;
+mod custom_kinds;
 pub mod disruption;
 pub mod driver;
 mod handlers;

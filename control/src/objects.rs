@@ -11,10 +11,11 @@ use coracle_api::kinds::POD;
 use coracle_api::object;
 use coracle_api::patch::PatchKind;
 use coracle_api::status::{self, Status};
-use coracle_store::{Record, Revision, Store};
+use coracle_store::{Record, Revision, Snapshot, Store};
 use serde_json::Value;
 
 use crate::Clock;
+use crate::custom_kinds::{self, CustomKinds};
 use crate::sealing::{Rotation, Sealer};
 use prepare::{Action, Request};
 
@@ -47,6 +48,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     uids: Box<dyn Fn() -> String + Send + Sync>,
     sealer: Sealer,
+    custom_kinds: CustomKinds,
 }
 
 /// One write of a batch, by a controller.
@@ -142,8 +144,8 @@ impl Objects {
         sealer: Sealer,
         uids: impl Fn() -> String + Send + Sync + 'static,
     ) -> Objects {
-        let (ledger, uids) = (ledger::Ledger::default(), Box::new(uids));
-        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer }) }
+        let (ledger, uids, custom_kinds) = (ledger::Ledger::default(), Box::new(uids), CustomKinds::default());
+        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer, custom_kinds }) }
     }
 
     /// A record from the store as its writer wrote it: secrets are stored sealed.
@@ -154,6 +156,11 @@ impl Objects {
     /// Seals all secrets with a new key.
     pub(crate) async fn rotate_secret_keys(&self) -> Result<Rotation, Status> {
         self.inner.sealer.rotate(&self.inner.store).await.map_err(status::internal)
+    }
+
+    /// The kinds that users define, as a snapshot has them.
+    pub(crate) fn custom_kinds(&self, snapshot: &Snapshot) -> Arc<custom_kinds::Index> {
+        self.inner.custom_kinds.at(snapshot)
     }
 
     /// The store underneath.

@@ -56,10 +56,17 @@ impl Quota {
         }
     }
 
-    /// The kinds whose objects it counts, apart from its scopes.
-    pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
+    /// The kinds whose objects it counts, apart from its scopes: built-in ones, and those of these that users define.
+    pub(crate) fn kinds(&self, custom: impl IntoIterator<Item = &'static Kind>) -> Vec<&'static Kind> {
         let counts = |kind: &Kind| self.hard.keys().any(|resource| is_used_by(kind, resource));
-        kinds::ALL.iter().copied().filter(move |kind| kind.namespaced && counts(kind))
+        let mut counted: Vec<&Kind> = Vec::new();
+        for kind in kinds::ALL.iter().copied().chain(custom).filter(|kind| kind.namespaced && counts(kind)) {
+            // Versions of a kind share their objects.
+            if counted.iter().all(|known| known.resource() != kind.resource()) {
+                counted.push(kind);
+            }
+        }
+        counted
     }
 
     /// What is used when there is nothing: zero of each.

@@ -1,10 +1,15 @@
 //! What a request asks for, read off its method, path and query: pure, before anything is looked up.
 
+use std::sync::Arc;
+
+use coracle_api::custom::{CustomKind, ScalePaths};
 use coracle_api::kind::{Kind, Subresource};
 use coracle_api::kinds;
 use coracle_api::status::{self, Status};
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
+
+use crate::custom_kinds::Index;
 
 mod query;
 
@@ -111,6 +116,8 @@ impl Virtual {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) kind: &'static Kind,
+    /// What else is known of the kind, where users defined it.
+    pub(crate) custom: Option<Arc<CustomKind>>,
     pub(crate) namespace: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) subresource: Option<String>,
@@ -126,14 +133,25 @@ impl Address {
         self.namespace.as_deref()
     }
 
+    /// What the kind is called in lists.
+    pub(crate) fn list_kind(&self) -> String {
+        self.custom.as_ref().map_or_else(|| format!("{}List", self.kind.kind), |custom| custom.list_kind.clone())
+    }
+
+    /// Where the kind keeps what a Scale shows.
+    pub(crate) fn scale_paths(&self) -> &ScalePaths {
+        let stated = self.custom.as_ref().and_then(|custom| custom.scale.as_ref());
+        stated.unwrap_or_else(|| ScalePaths::built_in())
+    }
+
     /// Whether the path ends in this subresource, and the kind serves it.
     pub(crate) fn is_at(&self, subresource: Subresource) -> bool {
         self.subresource.as_deref() == Some(subresource.as_str()) && self.kind.has(subresource)
     }
 }
 
-/// Reads a path.
-pub(crate) fn parse_path(path: &str) -> Target {
+/// Reads a path. Besides the built-in kinds it may name those that users define.
+pub(crate) fn parse_path(path: &str, custom_kinds: &Index) -> Target {
     let decode = |segment: &str| percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned());
     let Some(segments) = path.trim_matches('/').split('/').map(decode).collect::<Option<Vec<String>>>() else {
         return Target::Unknown;
@@ -159,13 +177,13 @@ pub(crate) fn parse_path(path: &str) -> Target {
         ["api", "v1", "nodes", node, "proxy", path @ ..] => {
             Target::NodeProxy { node: (*node).to_owned(), path: path.join("/") }
         }
-        ["api", version, rest @ ..] => parse_resource("", version, rest),
-        ["apis", group, version, rest @ ..] => parse_resource(group, version, rest),
+        ["api", version, rest @ ..] => parse_resource("", version, rest, custom_kinds),
+        ["apis", group, version, rest @ ..] => parse_resource(group, version, rest, custom_kinds),
         _ => Target::Unknown,
     }
 }
 
-fn parse_resource(group: &str, version: &str, rest: &[&str]) -> Target {
+fn parse_resource(group: &str, version: &str, rest: &[&str], custom_kinds: &Index) -> Target {
     let (namespace, rest) = match rest {
         ["namespaces", namespace, plural, rest @ ..]
             if !(group.is_empty() && matches!(*plural, "status" | "finalize")) =>
@@ -188,13 +206,16 @@ fn parse_resource(group: &str, version: &str, rest: &[&str]) -> Target {
         let namespace = namespace.map(str::to_owned);
         return if is_placed { Target::Virtual { found: *found, namespace } } else { Target::Unknown };
     }
-    let Some(kind) = kinds::by_resource(group, version, plural) else { return Target::Unknown };
+    let built_in = kinds::by_resource(group, version, plural);
+    let custom = custom_kinds.by_resource(group, version, plural).filter(|_| built_in.is_none()).cloned();
+    let Some(kind) = built_in.or(custom.as_ref().map(|custom| custom.kind)) else { return Target::Unknown };
     let is_misplaced = if kind.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };
     if is_misplaced || name == Some("") || namespace == Some("") {
         return Target::Unknown;
     }
     Target::Objects(Address {
         kind,
+        custom,
         namespace: namespace.map(str::to_owned),
         name: name.map(str::to_owned),
         subresource: subresource.map(str::to_owned),

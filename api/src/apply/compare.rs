@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::Schema;
 use super::extract::{Mark, collect};
 use super::field_set::{FieldSet, Node};
 use super::place::{Part, Place};
-use crate::schema::Definition;
 
 /// The fields in which two objects differ. Null counts as absent, but null in place of a value changes that value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub struct Comparison {
 }
 
 /// Compares two objects of a definition in one walk.
-pub fn compare(definition: &'static Definition, old: &Value, new: &Value) -> Comparison {
-    let Difference { added, modified, removed } = differ(Some(old), Some(new), Place::of_definition(definition));
+pub fn compare<'a>(schema: impl Into<Schema<'a>>, old: &Value, new: &Value) -> Comparison {
+    let Difference { added, modified, removed } = differ(Some(old), Some(new), Place::of(schema.into()));
     Comparison { added: added.children, modified: modified.children, removed: removed.children }
 }
 
@@ -51,11 +51,11 @@ struct Difference {
 struct Pair<'a> {
     old: Option<&'a Value>,
     new: Option<&'a Value>,
-    place: Place,
+    place: Place<'a>,
     is_named: bool,
 }
 
-fn differ(old: Option<&Value>, new: Option<&Value>, place: Place) -> Difference {
+fn differ(old: Option<&Value>, new: Option<&Value>, place: Place<'_>) -> Difference {
     let nothing = Difference::default();
     match (old.filter(|old| !old.is_null()), new) {
         (None, None | Some(Value::Null)) => nothing,

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::Schema;
 use super::field_set::{FieldSet, Node, spell};
 use super::place::Place;
-use crate::schema::{self, Definition, ProblemKind};
+use crate::schema::{self, ProblemKind};
 
 /// Whose words a set records.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,9 +19,9 @@ pub(super) enum Mark {
 }
 
 /// The fields in a value.
-pub(super) fn collect(value: &Value, place: Place, mark: Mark) -> Node {
+pub(super) fn collect(value: &Value, place: Place<'_>, mark: Mark) -> Node {
     let Some(parts) = place.parts(value).filter(|parts| !parts.is_empty()) else { return Node::leaf() };
-    let is_member = mark == Mark::Written && !matches!(place, Place::Object(_));
+    let is_member = mark == Mark::Written && !place.is_named();
     let mut node = Node { is_member, children: FieldSet::default() };
     for part in parts {
         if mark == Mark::Applied || !part.value.is_null() {
@@ -33,24 +34,28 @@ pub(super) fn collect(value: &Value, place: Place, mark: Mark) -> Node {
 }
 
 /// What keeps a configuration from having a well-defined set of fields, in the words of Kubernetes.
-pub(super) fn problems(definition: &'static Definition, config: &Value) -> Vec<String> {
-    let mut problems: Vec<String> = schema::check(definition, config)
-        .into_iter()
-        .map(|problem| match problem.kind {
-            ProblemKind::Unknown => format!(".{}: field not declared in schema", problem.path),
-            _ => format!(".{}: {problem}", problem.path),
-        })
-        .collect();
+pub(super) fn problems(schema: Schema<'_>, config: &Value) -> Vec<String> {
+    let unknown = |path: &str| format!(".{path}: field not declared in schema");
+    let mut problems: Vec<String> = match schema {
+        Schema::BuiltIn(definition) => schema::check(definition, config)
+            .into_iter()
+            .map(|problem| match problem.kind {
+                ProblemKind::Unknown => unknown(&problem.path),
+                _ => format!(".{}: {problem}", problem.path),
+            })
+            .collect(),
+        Schema::Custom(schema) => schema.prune(&mut config.clone()).iter().map(|path| unknown(path)).collect(),
+    };
     if problems.is_empty() {
-        check_keys(config, Place::of_definition(definition), "", &mut problems);
+        check_keys(config, Place::of(schema), "", &mut problems);
     }
     problems
 }
 
 /// Finds items of lists that lack a key, or have one that is taken.
-fn check_keys(value: &Value, place: Place, path: &str, problems: &mut Vec<String>) {
-    match (place, value) {
-        (Place::Set | Place::List(..), Value::Array(items)) => {
+fn check_keys(value: &Value, place: Place<'_>, path: &str, problems: &mut Vec<String>) {
+    match value {
+        Value::Array(items) if place.is_shared_list() => {
             let mut seen = HashSet::new();
             for (index, item) in items.iter().enumerate() {
                 match place.element(item) {
@@ -65,7 +70,7 @@ fn check_keys(value: &Value, place: Place, path: &str, problems: &mut Vec<String
                 }
             }
         }
-        (_, Value::Object(fields)) => {
+        Value::Object(fields) => {
             for (name, value) in fields {
                 check_keys(value, place.entry(name).0, &format!("{path}.{name}"), problems);
             }

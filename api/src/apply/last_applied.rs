@@ -7,9 +7,8 @@ use serde_json::Value;
 
 use super::compare::compare;
 use super::field_set::FieldSet;
-use super::{Part, extract};
+use super::{Part, Schema, extract};
 use crate::object;
-use crate::schema::Definition;
 
 /// Only this manager migrates; others opt out by their name.
 const KUBECTL: &str = "kubectl";
@@ -18,13 +17,13 @@ const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const BYTES_MAX: usize = 256 * 1024;
 
 /// The fields that a manager may take over without a conflict.
-pub(super) fn allowed(definition: &'static Definition, live: &Value, manager: &str, part: Part) -> FieldSet {
+pub(super) fn allowed(schema: Schema<'_>, live: &Value, manager: &str, part: Part<'_>) -> FieldSet {
     let last = object::annotation(live, ANNOTATION).filter(|_| manager == KUBECTL);
     let Some(last) = last.and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
         return FieldSet::default();
     };
-    let comparison = compare(definition, live, &last);
-    let mut fields = extract(definition, &last, part);
+    let comparison = compare(schema, live, &last);
+    let mut fields = extract(schema, &last, part);
     for changed in [&comparison.added, &comparison.modified, &comparison.removed] {
         fields = fields.difference(changed);
     }

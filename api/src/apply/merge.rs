@@ -7,9 +7,9 @@ use super::place::{Place, field_element};
 
 /// The live value with a configuration's values in place of its own. Lists that are shared item by item take the
 /// configuration's order; items that only the live list has stay before the shared item they stood before.
-pub(super) fn merge(live: &Value, config: &Value, place: Place) -> Value {
-    match (place, live, config) {
-        (Place::Object(_) | Place::Map(_) | Place::Any, Value::Object(live), Value::Object(config)) => {
+pub(super) fn merge(live: &Value, config: &Value, place: Place<'_>) -> Value {
+    match (live, config) {
+        (Value::Object(live), Value::Object(config)) if place.is_shared_object() => {
             let mut merged = live.clone();
             for (name, value) in config {
                 let value = match live.get(name) {
@@ -20,15 +20,15 @@ pub(super) fn merge(live: &Value, config: &Value, place: Place) -> Value {
             }
             Value::Object(merged)
         }
-        (Place::Set | Place::List(..), Value::Array(live), Value::Array(config)) => {
+        (Value::Array(live), Value::Array(config)) if place.is_shared_list() => {
             merge_lists(live, config, place).map_or_else(|| config.clone().into(), Value::Array)
         }
-        (_, _, config) => config.clone(),
+        (_, config) => config.clone(),
     }
 }
 
 /// `None` where an item lacks a key.
-fn merge_lists(live: &[Value], config: &[Value], place: Place) -> Option<Vec<Value>> {
+fn merge_lists(live: &[Value], config: &[Value], place: Place<'_>) -> Option<Vec<Value>> {
     let elements = |items: &[Value]| items.iter().map(|item| place.element(item).ok()).collect::<Option<Vec<String>>>();
     let (live_elements, config_elements) = (elements(live)?, elements(config)?);
     let mut merged = Vec::with_capacity(live.len() + config.len());
@@ -51,12 +51,12 @@ fn merge_lists(live: &[Value], config: &[Value], place: Place) -> Option<Vec<Val
 
 /// Removes what the manager applied the last time and nobody holds any longer. What is removed goes whole, with fields in
 /// it that nobody owns (defaults, say); what is emptied that way goes, too.
-pub(super) fn remove(value: &mut Value, place: Place, last: &FieldSet, held: &FieldSet) {
-    match (place, value) {
-        (Place::Object(_) | Place::Map(_) | Place::Any, Value::Object(fields)) => {
+pub(super) fn remove(value: &mut Value, place: Place<'_>, last: &FieldSet, held: &FieldSet) {
+    match value {
+        Value::Object(fields) if place.is_shared_object() => {
             remove_entries(fields, place, last, held);
         }
-        (Place::Set | Place::List(..), Value::Array(items)) => {
+        Value::Array(items) if place.is_shared_list() => {
             items.retain_mut(|item| {
                 let Ok(element) = place.element(item) else { return true };
                 !is_removed(item, place.item(), false, last.get(&element), held.get(&element))
@@ -66,7 +66,7 @@ pub(super) fn remove(value: &mut Value, place: Place, last: &FieldSet, held: &Fi
     }
 }
 
-fn remove_entries(fields: &mut Map<String, Value>, place: Place, last: &FieldSet, held: &FieldSet) {
+fn remove_entries(fields: &mut Map<String, Value>, place: Place<'_>, last: &FieldSet, held: &FieldSet) {
     fields.retain(|name, value| {
         let element = field_element(name);
         let (place, is_named) = place.entry(name);
@@ -75,7 +75,7 @@ fn remove_entries(fields: &mut Map<String, Value>, place: Place, last: &FieldSet
 }
 
 /// Whether a part of a value goes; if not, what is to go in it is removed.
-fn is_removed(value: &mut Value, place: Place, is_named: bool, last: Option<&Node>, held: Option<&Node>) -> bool {
+fn is_removed(value: &mut Value, place: Place<'_>, is_named: bool, last: Option<&Node>, held: Option<&Node>) -> bool {
     let Some(last) = last else { return false };
     let claims = |node: &Node| node.is_member || (is_named && !node.children.is_empty());
     if claims(last) && !held.is_some_and(claims) {

@@ -15,7 +15,7 @@ struct Bench {
     live: Value,
     managed: ManagedFields,
     seconds: i64,
-    part: Part,
+    part: Part<'static>,
 }
 
 impl Bench {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::kind::Column;
+use crate::kind::{Cell, Column};
 use crate::object;
 
 const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although some \
@@ -36,7 +36,7 @@ pub(crate) const fn name(priority: i32) -> Column {
         format: "name",
         description: NAME_DESCRIPTION,
         priority,
-        cell: |object, _| object::name(object).into(),
+        cell: Cell::Computed(|object, _| object::name(object).into()),
     }
 }
 
@@ -46,6 +46,25 @@ fn age(object: &Value, now: Timestamp) -> Value {
 
 fn created_at(object: &Value, _: Timestamp) -> Value {
     object::creation_timestamp(object).map(object::timestamp).into()
+}
+
+/// A value as a column of a type shows it; null where it is of another.
+pub(crate) fn shown(column_type: &str, value: &Value, now: Timestamp) -> Value {
+    match (column_type, value) {
+        (_, Value::Null) => Value::Null,
+        ("integer", Value::Number(number)) => {
+            #[expect(clippy::cast_possible_truncation, reason = "the fraction is what is not shown")]
+            let truncated = || number.as_f64().map(|number| number as i64);
+            number.as_i64().or_else(truncated).into()
+        }
+        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) | ("string", Value::String(_)) => value.clone(),
+        ("string", other) => other.to_string().into(),
+        ("date", Value::String(text)) => match text.parse() {
+            Ok(then) => since(Some(then), now).into(),
+            Err(_) => "<invalid>".into(),
+        },
+        _ => Value::Null,
+    }
 }
 
 /// How long ago a moment was, as `kubectl` words it; `<unknown>` without one.

@@ -5,7 +5,7 @@ mod schedule;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::kind::{Column, Kind, NameRule, Subresource};
+use crate::kind::{Cell, Column, Kind, NameRule, Subresource};
 use crate::kinds::check::{self, Errors, is_set, text};
 use crate::kinds::job::spec;
 use crate::kinds::pod::default;
@@ -64,8 +64,8 @@ const COLUMNS: &[Column] = &[
         last_schedule,
     ),
     cells::AGE,
-    Column { cell: |object, _| workload::container_names(template(object)), ..workload::CONTAINERS },
-    Column { cell: |object, _| workload::container_images(template(object)), ..workload::IMAGES },
+    Column { cell: Cell::Computed(|object, _| workload::container_names(template(object))), ..workload::CONTAINERS },
+    Column { cell: Cell::Computed(|object, _| workload::container_images(template(object))), ..workload::IMAGES },
     spec::SELECTOR,
 ];
 

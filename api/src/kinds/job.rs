@@ -6,7 +6,7 @@ pub(crate) mod spec;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::kind::{Column, Kind, NameRule, Subresource};
+use crate::kind::{Cell, Column, Kind, NameRule, Subresource};
 use crate::kinds::check::{self, Errors, is_set, text};
 use crate::kinds::pod::default;
 use crate::kinds::{cells, workload};
@@ -35,7 +35,7 @@ pub(crate) const KIND: Kind = Kind {
         cells::AGE,
         workload::CONTAINERS,
         workload::IMAGES,
-        Column { cell: workload::selector_or_none, ..spec::SELECTOR },
+        Column { cell: Cell::Computed(workload::selector_or_none), ..spec::SELECTOR },
     ],
     fields: &["status.successful"],
     name_rule: NameRule::Dns1123Subdomain,

@@ -49,11 +49,13 @@ pub(crate) const KIND: Kind = Kind {
 
 /// Where the pod spec lies in the objects of a kind; `None` for kinds that describe no pods.
 pub fn spec_path(kind: &Kind) -> Option<&'static [&'static str]> {
-    match kind.kind {
-        "Pod" => Some(&["spec"]),
-        "PodTemplate" => Some(&["template", "spec"]),
-        "DaemonSet" | "Deployment" | "Job" | "ReplicaSet" | "StatefulSet" => Some(&["spec", "template", "spec"]),
-        "CronJob" => Some(&["spec", "jobTemplate", "spec", "template", "spec"]),
+    match (kind.group, kind.kind) {
+        ("", "Pod") => Some(&["spec"]),
+        ("", "PodTemplate") => Some(&["template", "spec"]),
+        ("apps", "DaemonSet" | "Deployment" | "ReplicaSet" | "StatefulSet") | ("batch", "Job") => {
+            Some(&["spec", "template", "spec"])
+        }
+        ("batch", "CronJob") => Some(&["spec", "jobTemplate", "spec", "template", "spec"]),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::kind::{Column, Kind, NameRule};
+use crate::kind::{Cell, Column, Kind, NameRule};
 use crate::kinds::pod::default;
 use crate::kinds::{cells, workload};
 use crate::object;
@@ -22,10 +22,14 @@ pub(crate) const KIND: Kind = Kind {
         cells::NAME,
         Column {
             priority: 0,
-            cell: |object, _| workload::container_names(&object["template"]),
+            cell: Cell::Computed(|object, _| workload::container_names(&object["template"])),
             ..workload::CONTAINERS
         },
-        Column { priority: 0, cell: |object, _| workload::container_images(&object["template"]), ..workload::IMAGES },
+        Column {
+            priority: 0,
+            cell: Cell::Computed(|object, _| workload::container_images(&object["template"])),
+            ..workload::IMAGES
+        },
         Column::string("Pod Labels", 0, "The labels for the pod template.", |object, _| {
             cells::format_labels(object::get(object, &["template", "metadata", "labels"])).into()
         }),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::kind::{Column, Kind, NameRule};
+use crate::kind::{Cell, Column, Kind, NameRule};
 use crate::kinds::{cells, check};
 use crate::object;
 use crate::validation::FieldError;
@@ -30,7 +30,8 @@ pub(crate) const KIND: Kind = Kind {
     validate_update,
 };
 
-const COLUMNS: &[Column] = &[cells::NAME, Column { name: "Created At", kind: "date", cell: created_at, ..cells::AGE }];
+const COLUMNS: &[Column] =
+    &[cells::NAME, Column { name: "Created At", kind: "date", cell: Cell::Computed(created_at), ..cells::AGE }];
 
 fn created_at(object: &Value, _: Timestamp) -> Value {
     cells::text_or(object, &["metadata", "creationTimestamp"], cells::UNKNOWN)

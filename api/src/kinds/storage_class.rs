@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::kind::{Column, Kind, NameRule};
+use crate::kind::{Cell, Column, Kind, NameRule};
 use crate::kinds::pod::default;
 use crate::kinds::{cells, check};
 use crate::object;
@@ -40,7 +40,7 @@ pub(crate) const KIND: Kind = Kind {
 };
 
 const COLUMNS: &[Column] = &[
-    Column { cell: name, ..cells::NAME },
+    Column { cell: Cell::Computed(name), ..cells::NAME },
     Column::string("Provisioner", 0, "Provisioner indicates the type of the provisioner.", |object, _| {
         cells::text_or(object, &["provisioner"], "")
     }),

@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use super::{META, REFERENCE};
 use crate::apply;
 use crate::kind::{Kind, Subresource};
-use crate::patch::PatchKind;
 
 /// Questions that are stored nowhere: group, plural, kind, and whether they are asked within a namespace. All are `v1`.
 pub(super) const REVIEWS: &[(&str, &str, &str, bool)] = &[
@@ -119,10 +118,10 @@ fn object_body(definition: &str) -> Option<Value> {
     Some(json!({ "application/json": schema, "application/yaml": schema }))
 }
 
-fn patch_body() -> Option<Value> {
+fn patch_body(patches: &[&str]) -> Option<Value> {
     let schema = json!({ "schema": reference(&format!("{META}Patch")) });
     Some(
-        PatchKind::ACCEPTED
+        patches
             .iter()
             .chain([&apply::MEDIA_TYPE])
             .map(|media_type| ((*media_type).to_owned(), schema.clone()))
@@ -138,8 +137,8 @@ fn path_parameters(namespaced: bool, name: Option<&str>) -> Value {
     namespaced.then_some(namespace).into_iter().chain(name).collect()
 }
 
-/// Adds the paths of a kind and its subresources.
-pub(super) fn add_kind(paths: &mut Map<String, Value>, kind: &Kind) {
+/// Adds the paths of a kind that takes patches of these media types, and those of its subresources.
+pub(super) fn add_kind(paths: &mut Map<String, Value>, kind: &Kind, patches: &[&str]) {
     let base = format!("/{}", super::path_of(kind.group, kind.version));
     let collection = if kind.namespaced {
         format!("{base}/namespaces/{{namespace}}/{}", kind.plural)
@@ -151,7 +150,7 @@ pub(super) fn add_kind(paths: &mut Map<String, Value>, kind: &Kind) {
     }
     paths.insert(collection.clone(), collection_item(kind));
     let object = format!("{collection}/{{name}}");
-    let mut item = object_item(kind, kind.definition, (kind.group, kind.version, kind.kind));
+    let mut item = object_item(kind, kind.definition, (kind.group, kind.version, kind.kind), patches);
     item["delete"] = Operation {
         verb: "delete",
         subject: (kind.group, kind.version, kind.kind),
@@ -162,7 +161,7 @@ pub(super) fn add_kind(paths: &mut Map<String, Value>, kind: &Kind) {
     .render();
     paths.insert(object.clone(), item);
     for subresource in kind.subresources {
-        paths.insert(format!("{object}/{}", subresource.as_str()), subresource_item(kind, *subresource));
+        paths.insert(format!("{object}/{}", subresource.as_str()), subresource_item(kind, *subresource, patches));
     }
 }
 
@@ -195,20 +194,20 @@ fn collection_item(kind: &Kind) -> Value {
     })
 }
 
-fn object_item(kind: &Kind, definition: &str, subject: (&str, &str, &str)) -> Value {
+fn object_item(kind: &Kind, definition: &str, subject: (&str, &str, &str), patches: &[&str]) -> Value {
     let get = Operation { verb: "get", subject, parameters: Vec::new(), body: None, answer: definition };
     let body = object_body(definition);
     let put = Operation { verb: "put", subject, parameters: write_parameters(), body, answer: definition };
     let force = query("force", "boolean", "Force is going to force Apply requests.");
     let parameters = write_parameters().into_iter().chain([force]).collect();
-    let patch = Operation { verb: "patch", subject, parameters, body: patch_body(), answer: definition };
+    let patch = Operation { verb: "patch", subject, parameters, body: patch_body(patches), answer: definition };
     json!({
         "get": get.render(), "put": put.render(), "patch": patch.render(),
         "parameters": path_parameters(kind.namespaced, Some(kind.kind)),
     })
 }
 
-fn subresource_item(kind: &Kind, subresource: Subresource) -> Value {
+fn subresource_item(kind: &Kind, subresource: Subresource, patches: &[&str]) -> Value {
     let post = |subject, definition: &str| {
         let body = object_body(definition);
         let post =
@@ -217,9 +216,9 @@ fn subresource_item(kind: &Kind, subresource: Subresource) -> Value {
     };
     match subresource {
         Subresource::Status | Subresource::Approval => {
-            object_item(kind, kind.definition, (kind.group, kind.version, kind.kind))
+            object_item(kind, kind.definition, (kind.group, kind.version, kind.kind), patches)
         }
-        Subresource::Scale => object_item(kind, SCALE, ("autoscaling", "v1", "Scale")),
+        Subresource::Scale => object_item(kind, SCALE, ("autoscaling", "v1", "Scale"), patches),
         Subresource::Binding => post(("", "v1", "Binding"), "io.k8s.api.core.v1.Binding"),
         Subresource::Eviction => post(("policy", "v1", "Eviction"), "io.k8s.api.policy.v1.Eviction"),
         Subresource::Token => {

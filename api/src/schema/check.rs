@@ -112,7 +112,10 @@ impl<'a> Checker<'a> {
             | (Shape::Number, Value::Number(_)) => {}
             (Shape::Integer32 | Shape::IntOrString, Value::Number(number)) if fits_i32(number) => {}
             (Shape::Integer64, Value::Number(number)) if number.is_i64() => {}
-            (Shape::Object(reference), Value::Object(fields)) => self.object(reference.definition(), fields),
+            (Shape::Object(reference), Value::Object(fields)) => {
+                self.object(reference.definition().of_objects(), fields)
+            }
+            (Shape::Object(reference), _) if reference.definition().is_untyped => {}
             (Shape::List(inner), Value::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
                     self.path.push(Segment::Index(index));

@@ -42,9 +42,9 @@ const KEY_DEFAULTS: &[(&str, &str, &str)] = &[("ports", "protocol", "TCP"), ("im
 
 pub(super) fn definition(name: &'static str, text: &'static str) -> Definition {
     let schema: Schema<'static> = serde_json::from_str(text).expect("invariant: the embedded table is tested whole");
-    let map_type = map_type(&schema).unwrap_or_default();
+    let (map_type, is_untyped) = (map_type(&schema).unwrap_or_default(), schema.kind.is_none());
     let fields = schema.properties.into_iter().map(|(name, schema)| field(name, &schema)).collect();
-    Definition { name, fields, map_type }
+    Definition { name, fields, is_untyped, map_type }
 }
 
 fn field(name: &'static str, schema: &Schema<'static>) -> Field {

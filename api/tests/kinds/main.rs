@@ -4,6 +4,7 @@
 
 mod batch;
 mod defaults;
+mod definitions;
 mod lookup;
 mod pods;
 mod policies;

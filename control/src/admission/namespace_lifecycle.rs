@@ -12,7 +12,7 @@ use crate::objects::decode_record;
 const FINALIZER: &str = "kubernetes";
 
 pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, _: &mut Vec<String>) -> Result<(), Status> {
-    if attributes.kind.kind == NAMESPACE.kind {
+    if *attributes.kind == NAMESPACE {
         object::child_mut(object, "spec").insert("finalizers".to_owned(), Value::Array(vec![FINALIZER.into()]));
         object::child_mut(object, "status").insert("phase".to_owned(), "Active".into());
         object::set_label(object, "kubernetes.io/metadata.name", attributes.name);

@@ -10,7 +10,7 @@ use super::Attributes;
 const DEFAULT: &str = "default";
 
 pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, _: &mut Vec<String>) -> Result<(), Status> {
-    if attributes.kind.kind != POD.kind {
+    if *attributes.kind != POD {
         return Ok(());
     }
     let spec = object::child_mut(object, "spec");

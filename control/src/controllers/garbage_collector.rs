@@ -1,5 +1,6 @@
 //! Deletes what nobody owns any longer, and carries out foreground and orphaning deletions.
 
+use coracle_api::kind::Kind;
 use coracle_api::{kinds, object};
 use serde_json::Value;
 
@@ -53,7 +54,8 @@ fn collect(world: &World, object: &Object, outcome: &mut Outcome) {
 
 /// Whether the owner is there, as far as anybody can tell: of kinds that aren't known here nothing is believed.
 fn may_exist(world: &World, object: &Object, owner: &Owner) -> bool {
-    if kinds::ALL.iter().all(|kind| kind.kind != &*owner.kind || kind.api_version() != *owner.api_version) {
+    let is_its = |kind: &'static Kind| kind.kind == &*owner.kind && kind.api_version() == *owner.api_version;
+    if !kinds::ALL.iter().copied().chain(world.custom_kinds()).any(is_its) {
         return true;
     }
     world.by_uid(&owner.uid).is_some_and(|found| {

@@ -51,13 +51,14 @@ impl Cluster {
         cluster
     }
 
-    pub(crate) fn kind(object: &Value) -> &'static Kind {
-        kinds::ALL.iter().find(|kind| kind.kind == object::kind(object)).unwrap()
+    fn kind(&self, object: &Value) -> &'static Kind {
+        let mut known = kinds::ALL.iter().copied().chain(self.world.custom_kinds());
+        known.find(|kind| kind.kind == object::kind(object)).unwrap()
     }
 
     /// Creates an object, keeping its status.
     pub(crate) fn create(&mut self, mut object: Value) {
-        let kind = Self::kind(&object);
+        let kind = self.kind(&object);
         kind.default(&mut object);
         if object::uid(&object).is_empty() {
             self.uids += 1;
@@ -107,7 +108,7 @@ impl Cluster {
             let generation = object::generation(&object);
             object::set_generation(&mut object, generation + 1);
         }
-        self.put(Self::kind(&object), &object);
+        self.put(self.kind(&object), &object);
     }
 
     /// Deletes an object as the API would.

@@ -54,7 +54,7 @@ fn furnish(world: &World, namespace: &str, outcome: &mut Outcome) {
 
 /// Deletes what is in the namespace; once nothing is, lets the namespace itself go.
 fn terminate(world: &World, namespace: &Object, outcome: &mut Outcome) {
-    let kinds = kinds::ALL.iter().filter(|kind| kind.namespaced);
+    let kinds = kinds::ALL.iter().copied().chain(world.custom_kinds()).filter(|kind| kind.namespaced);
     let mut is_empty = true;
     for kind in kinds {
         let prefix = kind.prefix(Some(&namespace.meta.name));

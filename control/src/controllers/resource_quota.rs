@@ -18,7 +18,7 @@ pub fn reconcile(world: &World, key: &Arc<str>) -> Outcome {
     let whole = object.decode();
     let quota = Quota::read(&whole);
     let mut used = quota.nothing();
-    for kind in quota.kinds() {
+    for kind in quota.kinds(world.custom_kinds()) {
         for counted in world.range(&kind.prefix(Some(&object.meta.namespace))) {
             amounts::add(&mut used, &quota.share(counted.usage()));
         }

@@ -36,7 +36,12 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         View::Event(_) if old.is_none() && world.events_by_age().nth(1).is_none() => {
             dirty.insert(Key::EventExpiry);
         }
-        _ => mark_other(object, old, new, dirty),
+        View::CustomResourceDefinition(_) => {
+            dirty.insert(Key::CustomResourceNames);
+            dirty.insert(Key::CustomResourceCleanup(object.key.clone()));
+        }
+        _ if kinds::is_built_in(object.kind) => mark_other(object, old, new, dirty),
+        _ => mark_custom(world, object, dirty),
     }
     mark_garbage(world, old, new, dirty);
     mark_quotas(world, old, new, dirty);
@@ -46,6 +51,14 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         if namespace.is_some_and(|namespace| namespace.meta.deleting.is_some()) {
             dirty.insert(Key::Namespace(object.meta.namespace.clone()));
         }
+    }
+}
+
+/// A definition that is being deleted waits for its objects to go.
+fn mark_custom(world: &World, object: &Object, dirty: &mut Dirty) {
+    let definition = world.get(&kinds::CUSTOM_RESOURCE_DEFINITION.key(None, &object.kind.resource()));
+    if let Some(definition) = definition.filter(|definition| definition.meta.deleting.is_some()) {
+        dirty.insert(Key::CustomResourceCleanup(definition.key.clone()));
     }
 }
 

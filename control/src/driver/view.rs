@@ -126,6 +126,8 @@ pub enum View {
     Event(Event),
     /// A lease, with the seconds its holder promises to renew it within.
     Lease(Option<i64>),
+    /// A definition of a kind by users: the kinds of its versions, once it is established.
+    CustomResourceDefinition(Vec<&'static Kind>),
     /// Any other kind; its metadata is enough.
     Other,
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coracle_api::kind::Kind;
+use coracle_api::kinds::CUSTOM_RESOURCE_DEFINITION;
 use coracle_scheduler::Amounts;
 use coracle_store::Revision;
 use imbl::{HashMap, OrdMap, OrdSet};
@@ -65,6 +66,8 @@ pub struct World {
     events_by_age: OrdSet<(Timestamp, Arc<str>)>,
     heartbeats: HashMap<Arc<str>, Timestamp>,
     failures: HashMap<Key, Failure>,
+    /// The versions of the kinds that users define, by the storage key of the definition.
+    custom_kinds: OrdMap<Arc<str>, Vec<&'static Kind>>,
     /// The newest revision seen.
     pub revision: Revision,
     /// The certificate of the cluster's CA, which every namespace gets a copy of.
@@ -168,6 +171,17 @@ impl World {
         self.events_by_age.iter()
     }
 
+    /// The kinds that users define, in all their versions.
+    pub fn custom_kinds(&self) -> impl Iterator<Item = &'static Kind> {
+        self.custom_kinds.values().flatten().copied()
+    }
+
+    /// The kind whose objects are stored under this resource and `apiVersion`, where users define it.
+    pub fn custom_kind(&self, resource: &str, api_version: &str) -> Option<&'static Kind> {
+        let versions = self.custom_kinds.get(CUSTOM_RESOURCE_DEFINITION.key(None, resource).as_str())?;
+        versions.iter().copied().find(|kind| kind.api_version() == api_version)
+    }
+
     /// When a node last gave a sign of life, as seen by this process's clock.
     pub fn heartbeat(&self, node: &str) -> Option<Timestamp> {
         self.heartbeats.get(node).copied()
@@ -257,6 +271,9 @@ impl World {
                     self.services_by_label.entry(label).or_default().insert(object.key.clone());
                 }
             }
+            View::CustomResourceDefinition(kinds) => {
+                self.custom_kinds.insert(object.key.clone(), kinds.clone());
+            }
             View::Event(event) => {
                 self.events_by_age.insert((event.last_seen, object.key.clone()));
             }
@@ -324,6 +341,9 @@ impl World {
                         }
                     }
                 }
+            }
+            View::CustomResourceDefinition(_) => {
+                self.custom_kinds.remove(&old.key);
             }
             View::Event(event) => {
                 self.events_by_age.remove(&(event.last_seen, old.key.clone()));

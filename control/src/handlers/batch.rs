@@ -94,7 +94,10 @@ fn prepare(call: &Call, mut item: Value, options: &crate::objects::WriteOptions)
         return Err(status::bad_request("object: Required value: an object to write"));
     }
     let (api_version, name) = (object::api_version(&object), object::kind(&object));
-    let kind: &'static Kind = kinds::by_api_version(api_version, name)
+    let built_in = kinds::by_api_version(api_version, name);
+    let custom = call.app.custom_kinds().by_api_version(api_version, name).cloned();
+    let kind: &'static Kind = built_in
+        .or(custom.as_ref().map(|custom| custom.kind))
         .ok_or_else(|| status::bad_request(format!("no matches for kind {name:?} in version {api_version:?}")))?;
     if kind.namespaced && object::namespace(&object).is_none() {
         return Err(status::bad_request("object.metadata.namespace: Required value"));
@@ -110,6 +113,7 @@ fn prepare(call: &Call, mut item: Value, options: &crate::objects::WriteOptions)
     };
     let address = Address {
         kind,
+        custom,
         namespace: object::namespace(&object).map(str::to_owned).filter(|_| kind.namespaced),
         name: Some(object::name(&object)).filter(|name| !name.is_empty()).map(str::to_owned),
         subresource,

@@ -23,5 +23,5 @@ pub(super) async fn create(call: &Call, address: &Address, body: Bytes) -> Resul
     let written = call.app.objects.create(address.kind, address.namespace(), object, &options).await?;
     let name = written.record.key.rsplit('/').next().unwrap_or_default();
     call.created.set(name.to_owned()).expect("invariant: a request makes one object");
-    call.written(StatusCode::CREATED, address.kind, &written, &duplicates)
+    call.written(StatusCode::CREATED, address, &written, &duplicates)
 }

@@ -3,6 +3,8 @@
 use axum::response::Response;
 use bytes::Bytes;
 use coracle_api::decode;
+use coracle_api::kind::Kind;
+use coracle_api::kinds::{NAMESPACE, POD, SERVICE, SERVICE_ACCOUNT};
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use http::StatusCode;
@@ -15,25 +17,25 @@ use crate::request::{Address, propagation};
 use crate::respond;
 
 /// Kinds whose deletion is answered with the object, not with a Status.
-const ANSWERED_WITH_OBJECT: &[&str] = &["Pod", "Service", "ServiceAccount"];
+const ANSWERED_WITH_OBJECT: &[&Kind] = &[&POD, &SERVICE, &SERVICE_ACCOUNT];
 
 pub(super) async fn delete(call: &Call, address: &Address, body: Bytes) -> Result<Response, Status> {
     let options = options(call, &body)?;
     let (kind, name) = (address.kind, address.name()?);
     let written = call.app.objects.delete(kind, address.namespace(), name, &options).await?;
-    if written.effect == Effect::Deleted && !ANSWERED_WITH_OBJECT.contains(&kind.kind) {
+    if written.effect == Effect::Deleted && !ANSWERED_WITH_OBJECT.contains(&kind) {
         let uid = object::uid(&decode_record(&written.record)).to_owned();
         let accepted = respond::negotiate(&call.headers)?;
         let body = serde_json::to_value(status::deleted(kind, name, &uid)).expect("invariant: a Status is JSON");
         return Ok(respond::encoded(StatusCode::OK, accepted.encoding, &body));
     }
-    call.written(StatusCode::OK, kind, &written, &[])
+    call.written(StatusCode::OK, address, &written, &[])
 }
 
 pub(super) async fn collection(call: &Call, address: &Address, body: Bytes) -> Result<Response, Status> {
     let options = options(call, &body)?;
     let kind = address.kind;
-    if kind.kind == "Namespace" || (kind.namespaced && address.namespace.is_none()) {
+    if *kind == NAMESPACE || (kind.namespaced && address.namespace.is_none()) {
         return Err(status::method_not_allowed());
     }
     let selection = Selection::new(kind, call.query.labels()?, call.query.fields(kind)?);
@@ -59,7 +61,7 @@ pub(super) async fn collection(call: &Call, address: &Address, body: Bytes) -> R
         return Err(failure);
     }
     let accepted = respond::negotiate(&call.headers)?;
-    list::answer(call, kind, accepted, snapshot.revision(), &selected, None)
+    list::answer(call, address, accepted, snapshot.revision(), &selected, None)
 }
 
 /// The options in the query and in the body; the body wins.

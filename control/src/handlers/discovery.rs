@@ -1,12 +1,14 @@
 //! What is served, in the old form (a document for each group version) and the aggregated one.
 
 use axum::response::Response;
+use coracle_api::custom::precedence;
 use coracle_api::kind::{Kind, Subresource};
-use coracle_api::kinds;
+use coracle_api::kinds::{self, NAMESPACE};
 use coracle_api::status::{self, Status};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::custom_kinds::Index;
 use crate::request::Virtual;
 use crate::respond;
 
@@ -36,22 +38,30 @@ const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", 
 const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 const PART_VERBS: &[&str] = &["get", "patch", "update"];
 
-/// The groups served with their versions, the core group first.
-fn group_versions() -> Vec<(&'static str, &'static str)> {
+/// A group and its versions, the preferred one first.
+type Group = (&'static str, Vec<&'static str>);
+
+/// The groups served, the core group first and those that users define last.
+fn groups_of(custom_kinds: &Index) -> Vec<Group> {
     let stored = kinds::ALL.iter().map(|kind| (kind.group, kind.version));
-    let all = stored.chain(Virtual::ALL.iter().map(|found| (found.names().0, found.names().1)));
-    let mut groups: Vec<(&str, &str)> = Vec::new();
-    for group in all {
-        if !groups.contains(&group) {
-            groups.push(group);
+    let virtuals = Virtual::ALL.iter().map(|found| (found.names().0, found.names().1));
+    let custom = custom_kinds.served().iter().map(|custom| (custom.kind.group, custom.kind.version));
+    let mut groups: Vec<Group> = Vec::new();
+    for (group, version) in stored.chain(virtuals).chain(custom) {
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, versions)) if versions.contains(&version) => {}
+            Some((_, versions)) => versions.push(version),
+            None => groups.push((group, vec![version])),
         }
     }
+    groups.iter_mut().for_each(|(_, versions)| versions.sort_by_key(|version| precedence(version)));
     groups
 }
 
-fn resources_of(group: &str, version: &str) -> Vec<Resource> {
-    let stored =
-        kinds::ALL.iter().filter(|kind| (kind.group, kind.version) == (group, version)).map(|kind| of_kind(kind));
+fn resources_of(group: &str, version: &str, custom_kinds: &Index) -> Vec<Resource> {
+    let custom = custom_kinds.served().iter().map(|custom| custom.kind);
+    let is_here = |kind: &&'static Kind| (kind.group, kind.version) == (group, version);
+    let stored = kinds::ALL.iter().copied().chain(custom).filter(is_here).map(of_kind);
     let virtuals = Virtual::ALL.iter().filter_map(|found| {
         let (its_group, its_version, plural, kind) = found.names();
         ((its_group, its_version) == (group, version)).then(|| Resource {
@@ -68,7 +78,7 @@ fn resources_of(group: &str, version: &str) -> Vec<Resource> {
     stored.chain(virtuals).collect()
 }
 
-fn of_kind(kind: &Kind) -> Resource {
+fn of_kind(kind: &'static Kind) -> Resource {
     let sub = |subresource: &Subresource| {
         let name = subresource.as_str();
         match subresource {
@@ -90,7 +100,7 @@ fn of_kind(kind: &Kind) -> Resource {
         }
     };
     let mut subresources: Vec<Sub> = kind.subresources.iter().map(sub).collect();
-    let is_namespace = kind.kind == "Namespace";
+    let is_namespace = *kind == NAMESPACE;
     if is_namespace {
         subresources.push(Sub { name: "finalize", group_version: None, kind: kind.kind, verbs: &["update"] });
     }
@@ -107,10 +117,13 @@ fn of_kind(kind: &Kind) -> Resource {
     }
 }
 
-pub(super) fn root() -> Response {
-    let groups = group_versions().into_iter().map(|(group, version)| match group {
-        "" => format!("/api/{version}"),
-        group => format!("/apis/{group}/{version}"),
+pub(super) fn root(custom_kinds: &Index) -> Response {
+    let groups = groups_of(custom_kinds).into_iter().flat_map(|(group, versions)| {
+        let path = move |version| match group {
+            "" => format!("/api/{version}"),
+            group => format!("/apis/{group}/{version}"),
+        };
+        versions.into_iter().map(path)
     });
     let fixed = [
         "/.well-known/openid-configuration",
@@ -131,38 +144,39 @@ pub(super) fn root() -> Response {
 
 pub(super) fn core_versions(headers: &HeaderMap) -> Result<Response, Status> {
     if wants_aggregated(headers) {
-        return Ok(aggregated(|group| group.is_empty()));
+        return Ok(aggregated(&Index::default(), |group| group.is_empty()));
     }
     respond::negotiate(headers)?;
     let body = json!({ "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [] });
     Ok(respond::value(StatusCode::OK, &body))
 }
 
-pub(super) fn groups(headers: &HeaderMap) -> Result<Response, Status> {
+pub(super) fn groups(headers: &HeaderMap, custom_kinds: &Index) -> Result<Response, Status> {
     if wants_aggregated(headers) {
-        return Ok(aggregated(|group| !group.is_empty()));
+        return Ok(aggregated(custom_kinds, |group| !group.is_empty()));
     }
     respond::negotiate(headers)?;
     let groups: Vec<Value> =
-        group_versions().into_iter().filter(|(group, _)| !group.is_empty()).map(of_group).collect();
+        groups_of(custom_kinds).iter().filter(|(group, _)| !group.is_empty()).map(of_group).collect();
     Ok(respond::value(StatusCode::OK, &json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups })))
 }
 
-pub(super) fn group(group: &str) -> Result<Response, Status> {
-    let found = group_versions().into_iter().find(|(name, _)| *name == group && !name.is_empty());
-    let mut body = of_group(found.ok_or_else(status::unknown_resource)?);
+pub(super) fn group(group: &str, custom_kinds: &Index) -> Result<Response, Status> {
+    let found = groups_of(custom_kinds).into_iter().find(|(name, _)| *name == group && !name.is_empty());
+    let mut body = of_group(&found.ok_or_else(status::unknown_resource)?);
     body["kind"] = "APIGroup".into();
     body["apiVersion"] = "v1".into();
     Ok(respond::value(StatusCode::OK, &body))
 }
 
-fn of_group((group, version): (&str, &str)) -> Value {
-    let version = json!({ "groupVersion": format!("{group}/{version}"), "version": version });
-    json!({ "name": group, "versions": [version], "preferredVersion": version })
+fn of_group((group, versions): &Group) -> Value {
+    let version = |version| json!({ "groupVersion": format!("{group}/{version}"), "version": version });
+    let versions: Vec<Value> = versions.iter().map(version).collect();
+    json!({ "name": group, "versions": versions, "preferredVersion": versions[0] })
 }
 
-pub(super) fn resources(group: &str, version: &str) -> Result<Response, Status> {
-    let resources = resources_of(group, version);
+pub(super) fn resources(group: &str, version: &str, custom_kinds: &Index) -> Result<Response, Status> {
+    let resources = resources_of(group, version, custom_kinds);
     if resources.is_empty() {
         return Err(status::unknown_resource());
     }
@@ -212,18 +226,18 @@ fn wants_aggregated(headers: &HeaderMap) -> bool {
     })
 }
 
-fn aggregated(is_included: fn(&str) -> bool) -> Response {
-    let groups = group_versions().into_iter().filter(|(group, _)| is_included(group));
+fn aggregated(custom_kinds: &Index, is_included: fn(&str) -> bool) -> Response {
+    let of_version = |group: &str, version: &str| {
+        let resources = resources_of(group, version, custom_kinds);
+        let resources: Vec<Value> =
+            resources.iter().map(|resource| aggregated_resource(group, version, resource)).collect();
+        json!({ "version": version, "resources": resources, "freshness": "Current" })
+    };
+    let groups = groups_of(custom_kinds).into_iter().filter(|(group, _)| is_included(group));
     let items: Vec<Value> = groups
-        .map(|(group, version)| {
-            let resources: Vec<Value> = resources_of(group, version)
-                .iter()
-                .map(|resource| aggregated_resource(group, version, resource))
-                .collect();
-            json!({
-                "metadata": { "name": group, "creationTimestamp": null },
-                "versions": [{ "version": version, "resources": resources, "freshness": "Current" }],
-            })
+        .map(|(group, versions)| {
+            let versions: Vec<Value> = versions.iter().map(|version| of_version(group, version)).collect();
+            json!({ "metadata": { "name": group, "creationTimestamp": null }, "versions": versions })
         })
         .collect();
     let body = json!({

@@ -7,6 +7,7 @@ use http::StatusCode;
 use std::sync::Arc;
 
 use super::Call;
+use crate::custom_kinds::present;
 use crate::objects::{decode_record, scale_of};
 use crate::request::Address;
 use crate::respond;
@@ -21,16 +22,19 @@ pub(super) async fn object(call: &Call, address: &Address) -> Result<Response, S
 pub(super) async fn scale(call: &Call, address: &Address) -> Result<Response, Status> {
     let accepted = respond::negotiate(&call.headers)?;
     let record = read(call, address).await?;
-    Ok(respond::encoded(StatusCode::OK, accepted.encoding, &scale_of(&decode_record(&record))))
+    let scale = scale_of(&decode_record(&record), address.scale_paths())?;
+    Ok(respond::encoded(StatusCode::OK, accepted.encoding, &scale))
 }
 
-/// The object; any state will do for `resourceVersion=0`.
+/// The object, as its kind shows it; any state will do for `resourceVersion=0`.
 async fn read(call: &Call, address: &Address) -> Result<Arc<Record>, Status> {
     let name = address.name()?;
     if call.query.revision()? == Some(0) {
         let key = address.kind.key(address.namespace(), name);
         let found = call.app.objects.store().snapshot().get(&key);
-        return call.app.objects.open(&found.ok_or_else(|| status::not_found(address.kind, name))?);
+        let found = found.ok_or_else(|| status::not_found(address.kind, name))?;
+        return call.app.open(address.custom.as_deref(), &found);
     }
-    call.app.objects.get(address.kind, address.namespace(), name).await
+    let record = call.app.objects.get(address.kind, address.namespace(), name).await?;
+    Ok(present(address.custom.as_deref(), record))
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::response::Response;
 use coracle_api::continue_token::ContinueToken;
-use coracle_api::kind::Kind;
 use coracle_api::kinds::SECRET;
 use coracle_api::status::{self, Status};
 use coracle_api::table;
@@ -42,7 +41,7 @@ pub(super) async fn list(call: &Call, address: &Address) -> Result<Response, Sta
     if let Some(name) = selection.name().filter(|_| !kind.namespaced || address.namespace.is_some()) {
         let found = snapshot.get(&format!("{prefix}{name}"));
         let found: Vec<_> = found.filter(|record| selection.matches(record)).into_iter().collect();
-        return answer(call, kind, accepted, snapshot.revision(), &found, None);
+        return answer(call, address, accepted, snapshot.revision(), &found, None);
     }
     let mut selected =
         snapshot.range(&prefix, start_after.as_deref()).filter(|record| selection.matches(record)).peekable();
@@ -68,7 +67,7 @@ pub(super) async fn list(call: &Call, address: &Address) -> Result<Response, Sta
         }
         _ => None,
     };
-    answer(call, kind, accepted, snapshot.revision(), &page, more)
+    answer(call, address, accepted, snapshot.revision(), &page, more)
 }
 
 /// The objects as they were, or are, at the revision the request asks for.
@@ -131,15 +130,16 @@ fn resume(call: &Call, prefix: &str, text: &str) -> Result<(Snapshot, Option<Str
 /// The answer to a list, in the shape asked for.
 pub(super) fn answer(
     call: &Call,
-    kind: &Kind,
+    address: &Address,
     accepted: Accepted,
     revision: Revision,
     records: &[Arc<Record>],
     more: Option<More>,
 ) -> Result<Response, Status> {
+    let (kind, custom) = (address.kind, address.custom.as_deref());
     let opened: Vec<Arc<Record>>;
-    let records = if *kind == SECRET {
-        opened = records.iter().map(|record| call.app.objects.open(record)).collect::<Result<_, _>>()?;
+    let records = if *kind == SECRET || custom.is_some() {
+        opened = records.iter().map(|record| call.app.open(custom, record)).collect::<Result<_, _>>()?;
         &opened
     } else {
         records
@@ -152,12 +152,12 @@ pub(super) fn answer(
         }
     }
     if accepted == (Accepted { encoding: Encoding::Json, shape: Shape::Object }) {
-        return Ok(respond::json(StatusCode::OK, concatenate(kind, &metadata, records)));
+        return Ok(respond::json(StatusCode::OK, concatenate(address, &metadata, records)));
     }
     let objects: Vec<Value> = records.iter().map(|record| decode_record(record)).collect();
     let body = match accepted.shape {
         Shape::Object => json!({
-            "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(), "metadata": metadata, "items": objects,
+            "kind": address.list_kind(), "apiVersion": kind.api_version(), "metadata": metadata, "items": objects,
         }),
         Shape::Metadata => {
             let items: Vec<Value> = objects.iter().map(table::partial_object_metadata).collect();
@@ -175,11 +175,11 @@ pub(super) fn answer(
     Ok(respond::encoded(StatusCode::OK, accepted.encoding, &body))
 }
 
-fn concatenate(kind: &Kind, metadata: &Value, records: &[Arc<Record>]) -> Vec<u8> {
+fn concatenate(address: &Address, metadata: &Value, records: &[Arc<Record>]) -> Vec<u8> {
     let size: usize = records.iter().map(|record| record.json.len() + 40).sum();
     let mut out = Vec::with_capacity(size + 256);
-    let (name, version) = (kind.kind, kind.api_version());
-    let head = format!("{{\"kind\":\"{name}List\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[");
+    let (name, version) = (address.list_kind(), address.kind.api_version());
+    let head = format!("{{\"kind\":\"{name}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[");
     out.extend_from_slice(head.as_bytes());
     for (index, record) in records.iter().enumerate() {
         if index > 0 {

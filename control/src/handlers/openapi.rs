@@ -5,15 +5,17 @@ use coracle_api::openapi;
 use coracle_api::status::{self, Status};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+use crate::custom_kinds::Index;
 use crate::respond;
 
-pub(super) fn index() -> Response {
-    respond::value(StatusCode::OK, &openapi::v3_index())
+pub(super) fn index(custom_kinds: &Index) -> Response {
+    respond::value(StatusCode::OK, &openapi::v3_index(custom_kinds.served()))
 }
 
-pub(super) fn group(group: &str, version: &str, headers: &HeaderMap) -> Result<Response, Status> {
-    let document = openapi::v3_group(group, version).ok_or_else(status::unknown_resource)?;
-    let tag = HeaderValue::from_str(&format!("\"{}\"", openapi::hash(group, version))).ok();
+pub(super) fn group(group: &str, version: &str, headers: &HeaderMap, custom_kinds: &Index) -> Result<Response, Status> {
+    let custom = custom_kinds.served();
+    let document = openapi::v3_group(group, version, custom).ok_or_else(status::unknown_resource)?;
+    let tag = HeaderValue::from_str(&format!("\"{}\"", openapi::hash(group, version, custom))).ok();
     if tag.is_some() && headers.get(header::IF_NONE_MATCH) == tag.as_ref() {
         return Ok(respond::json(StatusCode::NOT_MODIFIED, ""));
     }

@@ -137,7 +137,7 @@ fn lifetime(asked: Option<i64>, name: &str, warnings: &mut Vec<String>) -> Resul
 async fn bound_pod(call: &Call, namespace: &str, account: &str, wanted: &ObjectReference) -> Result<Reference, Status> {
     if call.user.node().is_some() {
         let (namespace, name) = (Some(namespace.to_owned()), Some(wanted.name.clone()));
-        let pod = Address { kind: &POD, namespace, name, subresource: None };
+        let pod = Address { kind: &POD, custom: None, namespace, name, subresource: None };
         call.app.authorize_address(&call.user, "get", &pod, None)?;
     }
     let (pod, reference) = bound_object(call, &POD, namespace, wanted).await?;

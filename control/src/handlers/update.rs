@@ -47,9 +47,9 @@ pub(super) fn answer(
 ) -> Result<Response, Status> {
     if part == Part::Scale {
         let accepted = respond::negotiate(&call.headers)?;
-        let scale = scale_of(&decode_record(&written.record));
+        let scale = scale_of(&decode_record(&written.record), address.scale_paths())?;
         return Ok(respond::encoded(StatusCode::OK, accepted.encoding, &scale));
     }
     let code = if written.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
-    call.written(code, address.kind, written, duplicates)
+    call.written(code, address, written, duplicates)
 }

@@ -24,8 +24,10 @@ use crate::objects::read_failed;
 use crate::request::Address;
 use crate::respond;
 
+mod definition;
 mod frames;
 
+use definition::Definition;
 pub(crate) use frames::Frames;
 use frames::{EventType, Renderer};
 
@@ -49,7 +51,7 @@ pub(super) async fn watch(call: &Call, address: &Address) -> Result<Response, St
         Some(name) => kind.key(address.namespace(), name),
         None => kind.prefix(address.namespace()),
     };
-    let renderer = Renderer::new(kind, accepted.shape, call.include()?);
+    let renderer = Renderer::new(address, accepted.shape, call.include()?);
     let timeout = match query.number("timeoutSeconds")? {
         Some(seconds) if seconds > 0 => Duration::from_secs(seconds.unsigned_abs().min(24 * 60 * 60)),
         _ => DURATION_DEFAULT,
@@ -64,6 +66,10 @@ pub(super) async fn watch(call: &Call, address: &Address) -> Result<Response, St
         Ok(watch) => watch,
         Err(too_old) => return Ok(stream_of_error(&status::expired(too_old.to_string()))),
     };
+    let definition = match &address.custom {
+        None => None,
+        Some(custom) => Some(Definition::watch(&call.app, custom)?),
+    };
     let initial = match &start.initial {
         None => VecDeque::new(),
         Some(snapshot) => initial(snapshot, &prefix, &selection),
@@ -74,6 +80,7 @@ pub(super) async fn watch(call: &Call, address: &Address) -> Result<Response, St
     let state = State {
         app: Arc::clone(&call.app),
         watch,
+        definition,
         selection,
         renderer,
         initial,
@@ -148,6 +155,8 @@ fn initial(snapshot: &Snapshot, prefix: &str, selection: &Selection) -> VecDeque
 struct State {
     app: Arc<App>,
     watch: Watch,
+    /// Of a kind that users define, which may change or go.
+    definition: Option<Definition>,
     selection: Selection,
     renderer: Renderer,
     initial: VecDeque<Arc<Record>>,
@@ -183,7 +192,12 @@ impl State {
         loop {
             let app = Arc::clone(&self.app);
             let event = tokio::select! {
+                biased;
                 event = self.watch.next() => event,
+                () = Definition::changed(self.definition.as_mut(), &app) => {
+                    self.is_over = true;
+                    return Some(self.rest());
+                }
                 _ = self.bookmarks.tick(), if self.sends_bookmarks => return Some(self.bookmark().await),
                 () = tokio::time::sleep_until(self.deadline) => return None,
                 () = app.shutdown.cancelled() => return None,
@@ -200,6 +214,15 @@ impl State {
                 return Some(concatenate(frames));
             }
         }
+    }
+
+    /// What happened before the watch ends.
+    fn rest(&mut self) -> Bytes {
+        let mut frames = Vec::new();
+        while let Some(event) = self.watch.try_next() {
+            self.take(event, &mut frames);
+        }
+        concatenate(frames)
     }
 
     /// The frame of one change; the watch ends with one that can't be shown.

@@ -1,6 +1,7 @@
 //! What a deletion does: remove the object, or mark it and let finalizers and its grace period run.
 
 use coracle_api::kind::Kind;
+use coracle_api::kinds::{CUSTOM_RESOURCE_DEFINITION, NAMESPACE, POD, custom_resource_definition};
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use jiff::{SignedDuration, Timestamp};
@@ -28,11 +29,16 @@ pub(super) fn decide(
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != object::uid(old)) {
         return Err(status::conflict_uid(kind, name, uid, object::uid(old)));
     }
-    if kind.kind == "Namespace" && IMMORTAL.contains(&name) && !trusted {
+    if *kind == NAMESPACE && IMMORTAL.contains(&name) && !trusted {
         return Err(status::forbidden(kind, name, "this namespace may not be deleted"));
     }
     let mut new = old.clone();
     propagate(&mut new, options.propagation);
+    if *kind == CUSTOM_RESOURCE_DEFINITION && !object::is_deleting(old) {
+        // Its objects go first.
+        object::add_finalizer(&mut new, custom_resource_definition::FINALIZER);
+        custom_resource_definition::TERMINATING.set(&mut new, now);
+    }
     let grace = grace_period(kind, old, options);
     if is_held(&new) || grace > 0 {
         return Ok(mark(new, old, grace, now));
@@ -48,8 +54,12 @@ pub(super) fn is_complete(object: &Value) -> bool {
 
 /// Whether finalizers keep the object; a Namespace has some in its spec, too.
 fn is_held(object: &Value) -> bool {
-    let in_spec = object::kind(object) == "Namespace" && !object::list_at(object, &["spec", "finalizers"]).is_empty();
+    let in_spec = is_namespace(object) && !object::list_at(object, &["spec", "finalizers"]).is_empty();
     in_spec || object::finalizers(object).next().is_some()
+}
+
+fn is_namespace(object: &Value) -> bool {
+    (object::api_version(object), object::kind(object)) == (NAMESPACE.version, NAMESPACE.kind)
 }
 
 fn propagate(object: &mut Value, propagation: Option<Propagation>) {
@@ -70,7 +80,7 @@ fn propagate(object: &mut Value, propagation: Option<Propagation>) {
 
 /// Seconds to wait for the host. Only a running pod on a node has any.
 fn grace_period(kind: &Kind, old: &Value, options: &DeleteOptions) -> i64 {
-    if kind.kind != "Pod" {
+    if *kind != POD {
         return 0;
     }
     let is_assigned = object::str_at(old, &["spec", "nodeName"]).is_some_and(|node| !node.is_empty());
@@ -100,7 +110,7 @@ fn mark(mut new: Value, old: &Value, grace: i64, now: Timestamp) -> Change {
     if generation > 0 && !object::is_deleting(old) {
         object::set_generation(&mut new, generation + 1);
     }
-    if object::kind(&new) == "Namespace" {
+    if is_namespace(&new) {
         object::child_mut(&mut new, "status").insert("phase".to_owned(), "Terminating".into());
     }
     Change::Mark(new)

@@ -82,8 +82,14 @@ impl Objects {
             snapshot = self.inner.store.snapshot();
         }
         let now = self.inner.clock.now();
-        let mut context =
-            Context { snapshot: &snapshot, now, uids: &*self.inner.uids, sealer: &self.inner.sealer, quotas };
+        let mut context = Context {
+            snapshot: &snapshot,
+            custom_kinds: self.custom_kinds(&snapshot),
+            now,
+            uids: &*self.inner.uids,
+            sealer: &self.inner.sealer,
+            quotas,
+        };
         let (mut writes, mut submitted) = (Vec::new(), Vec::new());
         for index in pending {
             match prepare(&mut requests[index], seen[index].take(), &mut context) {

@@ -103,7 +103,7 @@ impl Session<'_> {
             return Ok(());
         }
         if !self.standings.contains_key(namespace) {
-            let standings = self.book.standings(attributes.snapshot, namespace);
+            let standings = self.book.standings(attributes, namespace);
             self.standings.insert(namespace.to_owned(), standings);
         }
         let standings = self.standings.get_mut(namespace).expect("invariant: just inserted");
@@ -139,12 +139,13 @@ impl Drop for Reservation {
 
 impl Book {
     /// The quotas of a namespace, and what is used of them or soon will be.
-    fn standings(&mut self, snapshot: &Snapshot, namespace: &str) -> Vec<Standing> {
+    fn standings(&mut self, attributes: &Attributes<'_>, namespace: &str) -> Vec<Standing> {
+        let (snapshot, custom) = (attributes.snapshot, attributes.custom_kinds.served());
         let prefix = RESOURCE_QUOTA.prefix(Some(namespace));
         let quotas = snapshot.range(&prefix, None).map(|record| Quota::read(&decode_record(record)));
         let mut standings: Vec<Standing> = quotas.map(|quota| Standing { used: quota.nothing(), quota }).collect();
         for Standing { quota, used } in &mut standings {
-            for kind in quota.kinds() {
+            for kind in quota.kinds(custom.iter().map(|custom| custom.kind)) {
                 self.read(snapshot, kind, namespace).for_each(|usage| amounts::add(used, &quota.share(usage)));
             }
             let is_open = |note: &&Note| {

@@ -1,6 +1,7 @@
 //! The object that a PUT or PATCH asks for, before defaulting and validation.
 
-use coracle_api::apply::ManagedFields;
+use coracle_api::apply::{self, ManagedFields, Schema};
+use coracle_api::kinds::NAMESPACE;
 use coracle_api::patch::{self as patches, PatchError, PatchKind};
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
@@ -22,12 +23,12 @@ pub(super) fn replace(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     if part == Part::Scale {
-        return rescaled(old, &body);
+        return rescaled(old, request.scale_paths(), &body);
     }
     stamp::check_type(request.kind, &mut body)?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut body)?;
     stamp::check_name(&request.name, &mut body)?;
-    warnings.extend(schema::check(request.kind, &body, &request.options)?);
+    warnings.extend(schema::check(request, &mut body)?);
     stamp::check_uid(request.kind, &body, old)?;
     Ok(merge_part(request, part, old, body))
 }
@@ -42,16 +43,17 @@ pub(super) fn patch(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     if part == Part::Scale {
-        let scale = patched(request, part, patch_kind, &scale_of(old), body, warnings)?;
+        let paths = request.scale_paths();
+        let scale = patched(request, part, patch_kind, &scale_of(old, paths)?, body, warnings)?;
         check_revision(request, old, &scale)?;
-        return rescaled(old, &scale);
+        return rescaled(old, paths, &scale);
     }
     let mut new = patched(request, part, patch_kind, old, body, warnings)?;
     check_revision(request, old, &new)?;
     stamp::check_type(request.kind, &mut new)?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut new)?;
     stamp::check_name(&request.name, &mut new)?;
-    warnings.extend(schema::check_patched(request.kind, old, &new, body, &request.options)?);
+    warnings.extend(schema::check_patched(request, old, &mut new, body)?);
     stamp::check_uid(request.kind, &new, old)?;
     Ok(merge_part(request, part, old, new))
 }
@@ -105,7 +107,14 @@ fn patched(
         }
     }
     if patch_kind == PatchKind::Strategic && part != Part::Scale {
-        return patches::strategic_merge(old, &decoded.value, schema::definition(request.kind)).map_err(refused);
+        return match schema::of(request) {
+            Schema::BuiltIn(definition) => patches::strategic_merge(old, &decoded.value, definition).map_err(refused),
+            Schema::Custom(_) => {
+                let apply = [apply::MEDIA_TYPE];
+                let accepted: Vec<&str> = PatchKind::ACCEPTED_BY_CUSTOM.iter().copied().chain(apply).collect();
+                Err(status::unsupported_media_type(&accepted))
+            }
+        };
     }
     let mut new = old.clone();
     patches::merge_patch(&mut new, &decoded.value);
@@ -127,7 +136,7 @@ fn merge_part(request: &Request, part: Part, old: &Value, mut body: Value) -> Va
                 copy(&mut body, old, "status");
             }
             // A Namespace's own finalizers change through `/finalize` only, or by its controller.
-            if request.kind.kind == "Namespace" && !request.options.trusted {
+            if *request.kind == NAMESPACE && !request.options.trusted {
                 copy(&mut body, old, "spec");
             }
             body

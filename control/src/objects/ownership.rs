@@ -7,7 +7,7 @@
 //! something is applied to it.
 
 use coracle_api::apply::{self, Application, ManagedFields, Writer};
-use coracle_api::kind::{Kind, Subresource};
+use coracle_api::kind::Subresource;
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
@@ -24,11 +24,8 @@ pub(super) fn created(request: &Request, object: &mut Value, now: Timestamp) {
         return;
     }
     let mut managed = ManagedFields::default();
-    let part = owned_part(request.kind, Part::Main);
-    managed.record(
-        apply::changes(schema::definition(request.kind), &Value::Null, object, part),
-        &writer(request, Part::Main, now),
-    );
+    let changes = apply::changes(schema::of(request), &Value::Null, object, owned_part(request, Part::Main));
+    managed.record(changes, &writer(request, Part::Main, now));
     managed.write_to(object);
 }
 
@@ -46,7 +43,7 @@ pub(super) fn updated(
     if found.is_none() {
         return;
     }
-    let changes = apply::changes(schema::definition(request.kind), old, new, owned_part(request.kind, part));
+    let changes = apply::changes(schema::of(request), old, new, owned_part(request, part));
     if changes.is_empty() && found == owners(old) {
         return;
     }
@@ -86,12 +83,11 @@ pub(super) fn apply(
     managed: &mut ManagedFields,
     now: Timestamp,
 ) -> Result<Value, Status> {
-    let definition = schema::definition(request.kind);
     let Configuration { object: config, force, .. } = configuration;
-    let config = if part == Part::Scale { of_scale(config)? } else { of_object(request, config)? };
+    let config = if part == Part::Scale { of_scale(request, config)? } else { of_object(request, config)? };
     let writer = writer(request, part, now);
-    let application = Application { part: owned_part(request.kind, part), writer: &writer, force: *force };
-    apply::apply(definition, live, &config, managed, application).map_err(|error| error.to_status())
+    let application = Application { part: owned_part(request, part), writer: &writer, force: *force };
+    apply::apply(schema::of(request), live, &config, managed, application).map_err(|error| error.to_status())
 }
 
 /// A configuration of the object, its address checked and filled in.
@@ -102,19 +98,19 @@ fn of_object(request: &Request, config: &Value) -> Result<Value, Status> {
     }
     let mut config = config.clone();
     stamp::check_type(request.kind, &mut config)?;
-    apply::check(schema::definition(request.kind), &config).map_err(|error| error.to_status())?;
+    apply::check(schema::of(request), &config).map_err(|error| error.to_status())?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut config)?;
     stamp::check_name(&request.name, &mut config)?;
     Ok(config)
 }
 
 /// What a configuration of a Scale means for its workload.
-fn of_scale(config: &Value) -> Result<Value, Status> {
+fn of_scale(request: &Request, config: &Value) -> Result<Value, Status> {
     check_version(config, "autoscaling/v1")?;
     let definition = coracle_api::schema::definition("io.k8s.api.autoscaling.v1.Scale");
     apply::check(definition.expect("invariant: the table has Scale"), config).map_err(|error| error.to_status())?;
     Ok(match scale::replicas(config)? {
-        Some(replicas) => json!({ "spec": { "replicas": replicas } }),
+        Some(replicas) => scale::at(&request.scale_paths().spec_replicas, replicas.into()),
         None => json!({}),
     })
 }
@@ -140,11 +136,11 @@ fn writer(request: &Request, part: Part, now: Timestamp) -> Writer {
     Writer { manager: request.options.manager.clone(), api_version: request.kind.api_version(), subresource, now }
 }
 
-fn owned_part(kind: &Kind, part: Part) -> apply::Part {
+fn owned_part(request: &Request, part: Part) -> apply::Part<'_> {
     match part {
-        Part::Main if kind.has(Subresource::Status) => apply::Part::AllButStatus,
+        Part::Main if request.kind.has(Subresource::Status) => apply::Part::AllButStatus,
         Part::Main | Part::Finalize => apply::Part::Whole,
         Part::Status | Part::Approval => apply::Part::Status,
-        Part::Scale => apply::Part::Replicas,
+        Part::Scale => apply::Part::Replicas(&request.scale_paths().spec_replicas),
     }
 }

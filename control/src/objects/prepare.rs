@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use coracle_api::apply::ManagedFields;
+use coracle_api::custom::{CustomKind, ScalePaths};
 use coracle_api::kind::Kind;
 use coracle_api::patch::PatchKind;
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
-use coracle_api::{encode, names, object};
+use coracle_api::{encode, kinds, names, object};
 use coracle_store::{Operation, Precondition, Record, Revision, Snapshot, Tag, Write};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,12 +18,15 @@ use super::ledger::Session;
 use super::options::{Configuration, DeleteOptions, Part, WriteOptions};
 use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
 use crate::authorizer::{escalation, signing};
+use crate::custom_kinds::Index;
 use crate::sealing::Sealer;
 use crate::{admission, quota};
 
 /// A write, addressed.
 pub(super) struct Request {
     pub(super) kind: &'static Kind,
+    /// What else holds for the kind at the moment of the decision, where users defined it.
+    pub(super) custom: Option<Arc<CustomKind>>,
     pub(super) namespace: Option<String>,
     pub(super) name: String,
     pub(super) action: Action,
@@ -42,6 +46,7 @@ pub(super) enum Action {
 /// What a decision may know besides the request and the object.
 pub(super) struct Context<'a> {
     pub(super) snapshot: &'a Snapshot,
+    pub(super) custom_kinds: Arc<Index>,
     pub(super) now: Timestamp,
     pub(super) uids: &'a (dyn Fn() -> String + Send + Sync),
     pub(super) sealer: &'a Sealer,
@@ -77,7 +82,7 @@ impl Request {
         options: &WriteOptions,
     ) -> Request {
         let namespace = namespace.filter(|_| kind.namespaced).map(str::to_owned);
-        Request { kind, namespace, name, action, options: options.clone() }
+        Request { kind, custom: None, namespace, name, action, options: options.clone() }
     }
 
     pub(super) fn key(&self) -> String {
@@ -119,6 +124,20 @@ impl Request {
         if is_retried { object.clone() } else { object.take() }
     }
 
+    /// Finds out what holds for a kind that users define. One that is gone by now has no objects.
+    fn look_up_kind(&mut self, custom_kinds: &Index) -> Result<(), Status> {
+        let may_use = |custom: &&Arc<CustomKind>| custom.is_served || self.options.trusted;
+        self.custom = custom_kinds.of(self.kind).filter(may_use).cloned();
+        let is_known = self.custom.is_some() || kinds::is_built_in(self.kind);
+        if is_known { Ok(()) } else { Err(status::unknown_resource()) }
+    }
+
+    /// Where the kind keeps what a Scale shows.
+    pub(super) fn scale_paths(&self) -> &ScalePaths {
+        let stated = self.custom.as_ref().and_then(|custom| custom.scale.as_ref());
+        stated.unwrap_or_else(|| ScalePaths::built_in())
+    }
+
     fn failure(&self) -> Failure {
         let status = status::conflict(self.kind, &self.name);
         if self.revision().is_some() { Failure::Final(status) } else { Failure::Retry(status) }
@@ -131,6 +150,7 @@ pub(super) fn prepare(
     seen: Option<Option<Arc<Record>>>,
     context: &mut Context<'_>,
 ) -> Result<Prepared, Status> {
+    request.look_up_kind(&context.custom_kinds)?;
     if let Action::Create { .. } = request.action {
         return create(request, context);
     }
@@ -143,7 +163,10 @@ pub(super) fn prepare(
     if request.revision().is_some_and(|revision| revision != current.revision) {
         return Err(status::conflict(request.kind, &request.name));
     }
-    let old = decode_record(&current);
+    let mut old = decode_record(&current);
+    if let Some(custom) = &request.custom {
+        custom.present(&mut old);
+    }
     let mut warnings = Vec::new();
     let (kind, trusted) = (request.kind, request.options.trusted);
     let failure = request.failure();
@@ -191,7 +214,7 @@ fn create(request: &mut Request, context: &mut Context<'_>) -> Result<Prepared, 
     let kind = request.kind;
     stamp::check_type(kind, &mut object)?;
     stamp::check_namespace(kind, request.namespace.as_deref(), &mut object)?;
-    let warnings = schema::check(kind, &object, &request.options)?;
+    let warnings = schema::check(request, &mut object)?;
     let uid = (context.uids)();
     if let Some(prefix) = &prefix {
         request.name = names::seeded_name(prefix, seed(&uid));
@@ -230,18 +253,19 @@ fn finish_create(
     context: &mut Context<'_>,
 ) -> Result<Prepared, Status> {
     let (kind, options) = (request.kind, &request.options);
+    if request.custom.as_ref().is_some_and(|custom| custom.is_terminating) {
+        return Err(status::kind_is_terminating());
+    }
     if stated_revision(&object)?.is_some() {
         return Err(status::bad_request("resourceVersion should not be set on objects to be created"));
     }
     stamp::on_create(&mut object, uid, context.now);
+    if request.custom.is_some() {
+        object::set_generation(&mut object, 1);
+    }
     kind.prepare(&mut object);
-    let attributes = admission::Attributes {
-        kind,
-        namespace: request.namespace.as_deref(),
-        name: &request.name,
-        snapshot: context.snapshot,
-        trusted: options.trusted,
-    };
+    fill_defaults(request, &mut object);
+    let attributes = attributes(request, context.snapshot, &context.custom_kinds);
     admission::admit_create(&attributes, &mut object, &mut warnings)?;
     if let Some(author) = &options.author {
         escalation::check(author.acting(), kind, &object, None, context.snapshot)?;
@@ -249,6 +273,9 @@ fn finish_create(
     }
     let mut errors = Vec::new();
     kind.validate(&object, &mut errors);
+    if let Some(custom) = &request.custom {
+        custom.schema.validate(&object, None, &mut errors);
+    }
     refuse_invalid(kind, &request.name, &errors)?;
     admission::check(&attributes, None, &object)?;
     let key = request.key();
@@ -264,7 +291,7 @@ fn finish_create(
     if let Some(quotas) = &mut context.quotas {
         quotas.charge(&attributes, None, &object, options.dry_run)?;
     }
-    let record = encode_record(kind, &key, &object, 0);
+    let record = encode_record(request, &key, object, 0);
     let write = (!options.dry_run).then(|| put(&record, Precondition::Absent, false));
     Ok(Prepared { write, record, effect: Effect::Created, warnings, on_conflict })
 }
@@ -281,13 +308,7 @@ fn finish_update(
 ) -> Result<Change, Status> {
     let kind = request.kind;
     let mut errors = Vec::new();
-    let attributes = admission::Attributes {
-        kind,
-        namespace: request.namespace.as_deref(),
-        name: &request.name,
-        snapshot: context.snapshot,
-        trusted: request.options.trusted,
-    };
+    let attributes = attributes(request, context.snapshot, &context.custom_kinds);
     let is_status = matches!(part, Part::Status | Part::Finalize | Part::Approval);
     if is_status {
         if part == Part::Approval {
@@ -296,16 +317,21 @@ fn finish_update(
         if let Some(author) = &request.options.author {
             signing::check(author.acting(), kind, part, &new, &old, context.snapshot)?;
         }
+        fill_defaults(request, &mut new);
         kind.validate_status_update(&new, &old, &mut errors);
     } else {
         admission::admit_update(&attributes, &old, &mut new)?;
         kind.default(&mut new);
+        fill_defaults(request, &mut new);
         if let Some(author) = &request.options.author {
             escalation::check(author.acting(), kind, &new, Some(&old), context.snapshot)?;
         }
-        stamp::bump_generation(&mut new, &old);
+        stamp::bump_generation(kind, &mut new, &old);
         stamp::check_finalizers(&new, &old, &mut errors);
         kind.validate_update(&new, &old, &mut errors);
+    }
+    if let Some(custom) = &request.custom {
+        custom.schema.validate(&new, Some(&old), &mut errors);
     }
     match managed {
         Some(managed) => ownership::applied(&old, &mut new, managed),
@@ -347,12 +373,13 @@ fn conclude(
             return Prepared { write: None, record, effect: Effect::Deleting, warnings, on_conflict };
         }
     };
-    let record = encode_record(request.kind, &current.key, &new, current.revision);
+    let frees_space = object::is_deleting(&new);
+    let record = encode_record(request, &current.key, new, current.revision);
     if record.json == current.json {
         let effect = if effect == Effect::Updated { Effect::Unchanged } else { effect };
         return Prepared { write: None, record: Arc::clone(current), effect, warnings, on_conflict };
     }
-    let write = (!dry_run).then(|| put(&record, precondition, object::is_deleting(&new)));
+    let write = (!dry_run).then(|| put(&record, precondition, frees_space));
     Prepared { write, record, effect, warnings, on_conflict }
 }
 
@@ -366,9 +393,25 @@ fn put(record: &Record, precondition: Precondition, frees_space: bool) -> Write 
     Write { key: record.key.to_string(), operation, precondition, frees_space }
 }
 
-fn encode_record(kind: &Kind, key: &str, object: &Value, revision: Revision) -> Arc<Record> {
-    let encoded = encode::encode(object);
-    let tags = (kind.tags)(object).iter().map(|tag| Tag::new(tag)).collect();
+fn attributes<'a>(request: &'a Request, snapshot: &'a Snapshot, custom_kinds: &'a Index) -> admission::Attributes<'a> {
+    let Request { kind, namespace, name, options, .. } = request;
+    let (namespace, trusted) = (namespace.as_deref(), options.trusted);
+    admission::Attributes { kind, namespace, name, snapshot, custom_kinds, trusted }
+}
+
+fn fill_defaults(request: &Request, object: &mut Value) {
+    if let Some(custom) = &request.custom {
+        custom.schema.fill_defaults(object);
+    }
+}
+
+/// An object as it is stored: of a kind that users define, in its storage version.
+fn encode_record(request: &Request, key: &str, mut object: Value, revision: Revision) -> Arc<Record> {
+    if let Some(custom) = &request.custom {
+        custom.store(&mut object);
+    }
+    let encoded = encode::encode(&object);
+    let tags = (request.kind.tags)(&object).iter().map(|tag| Tag::new(tag)).collect();
     Arc::new(Record { key: key.into(), json: encoded.json, splice_offset: encoded.splice_offset, tags, revision })
 }
 

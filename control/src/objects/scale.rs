@@ -1,27 +1,41 @@
-//! The `scale` subresource: a workload's replicas, seen as an `autoscaling/v1` Scale.
+//! The `scale` subresource: the replicas of an object, seen as an `autoscaling/v1` Scale.
 
+use coracle_api::custom::ScalePaths;
 use coracle_api::object;
 use coracle_api::selector::LabelSelector;
 use coracle_api::status::{self, Status};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// The Scale of a workload.
-pub fn scale_of(workload: &Value) -> Value {
-    let metadata = workload.get("metadata");
+/// The Scale of an object. Users may define kinds whose objects lack the replicas; such an object has none.
+pub fn scale_of(object: &Value, paths: &ScalePaths) -> Result<Value, Status> {
+    let metadata = object.get("metadata");
     let copied = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"];
-    let metadata: serde_json::Map<String, Value> =
+    let metadata: Map<String, Value> =
         copied.iter().filter_map(|field| Some(((*field).to_owned(), metadata?.get(*field)?.clone()))).collect();
-    let mut status = json!({ "replicas": object::i64_at(workload, &["status", "replicas"]).unwrap_or(0) });
-    if let Some(selector) = workload.pointer("/spec/selector").and_then(|value| LabelSelector::from_value(value).ok()) {
-        status["selector"] = selector.to_string().into();
+    let number = |path: &str| get(object, path).and_then(Value::as_i64);
+    let replicas = number(&paths.spec_replicas);
+    let is_built_in = std::ptr::eq(paths, ScalePaths::built_in());
+    if replicas.is_none() && !is_built_in {
+        let path = &paths.spec_replicas;
+        return Err(status::internal(format!("the spec replicas field \".{path}\" does not exist")));
     }
-    json!({
+    let mut status = json!({ "replicas": number(&paths.status_replicas).unwrap_or(0) });
+    let selector = if is_built_in {
+        let selector = get(object, "spec.selector").and_then(|value| LabelSelector::from_value(value).ok());
+        selector.map(|selector| selector.to_string())
+    } else {
+        paths.selector.as_ref().and_then(|path| get(object, path)?.as_str().map(str::to_owned))
+    };
+    if let Some(selector) = selector {
+        status["selector"] = selector.into();
+    }
+    Ok(json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
-        "spec": { "replicas": object::i64_at(workload, &["spec", "replicas"]).unwrap_or(0) },
+        "spec": { "replicas": replicas.unwrap_or(0) },
         "status": status,
-    })
+    }))
 }
 
 /// The replicas that a Scale asks for.
@@ -37,10 +51,25 @@ pub(super) fn replicas(scale: &Value) -> Result<Option<i64>, Status> {
     }
 }
 
-/// The workload with the replicas of a Scale.
-pub(super) fn rescaled(workload: &Value, scale: &Value) -> Result<Value, Status> {
+/// The object with the replicas of a Scale.
+pub(super) fn rescaled(object: &Value, paths: &ScalePaths, scale: &Value) -> Result<Value, Status> {
     let replicas = replicas(scale)?.unwrap_or(0);
-    let mut new = workload.clone();
-    object::child_mut(&mut new, "spec").insert("replicas".to_owned(), replicas.into());
+    let mut new = object.clone();
+    let (parents, field) = paths.spec_replicas.rsplit_once('.').unwrap_or(("", &paths.spec_replicas));
+    let parents = parents.split('.').filter(|parent| !parent.is_empty());
+    let parent = parents.fold(&mut new, |parent, field| {
+        object::child_mut(parent, field);
+        &mut parent[field]
+    });
+    parent[field] = replicas.into();
     Ok(new)
+}
+
+/// An object with nothing but a value at a path.
+pub(super) fn at(path: &str, value: Value) -> Value {
+    path.rsplit('.').fold(value, |value, field| json!({ field: value }))
+}
+
+fn get<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(object, |value, field| value.get(field))
 }

@@ -1,5 +1,6 @@
 //! Bodies against their kind's schema: wrong types are refused always, unknown fields as the request wants it.
 
+use coracle_api::apply::Schema;
 use coracle_api::kind::Kind;
 use coracle_api::schema::{self, Definition};
 use coracle_api::status::Status;
@@ -7,15 +8,18 @@ use coracle_api::{decode, object};
 use serde_json::Value;
 
 use super::modify::unfit_patch;
-use super::options::{FieldValidation, WriteOptions};
+use super::options::FieldValidation;
+use super::prepare::Request;
 
 /// The warnings about a whole body.
-pub(super) fn check(kind: &Kind, body: &Value, options: &WriteOptions) -> Result<Vec<String>, Status> {
+pub(super) fn check(request: &Request, body: &mut Value) -> Result<Vec<String>, Status> {
+    let (kind, options) = (request.kind, &request.options);
     if options.trusted {
         return Ok(Vec::new());
     }
+    let unknown = unknown_fields(request, body);
     let unfit = |error: &str| decode::unfit(object::api_version(body), object::kind(body), kind.kind, error);
-    let unknown = unknown_fields(kind, body).map_err(|error| unfit(&error))?;
+    let unknown = unknown.map_err(|error| unfit(&error))?;
     match options.field_validation {
         FieldValidation::Ignore => Ok(Vec::new()),
         FieldValidation::Warn => Ok(decode::complaints(&unknown, &[])),
@@ -27,18 +31,18 @@ pub(super) fn check(kind: &Kind, body: &Value, options: &WriteOptions) -> Result
 
 /// The warnings about what a patch made of an object; fields that were unknown before don't count.
 pub(super) fn check_patched(
-    kind: &Kind,
+    request: &Request,
     old: &Value,
-    new: &Value,
+    new: &mut Value,
     body: &[u8],
-    options: &WriteOptions,
 ) -> Result<Vec<String>, Status> {
+    let options = &request.options;
     if options.trusted {
         return Ok(Vec::new());
     }
-    let mut unknown = unknown_fields(kind, new).map_err(|error| unfit_patch(body, error))?;
+    let mut unknown = unknown_fields(request, new).map_err(|error| unfit_patch(body, error))?;
     if !unknown.is_empty() {
-        let before = unknown_fields(kind, old).unwrap_or_default();
+        let before = unknown_fields(request, &mut old.clone()).unwrap_or_default();
         unknown.retain(|path| !before.contains(path));
     }
     match options.field_validation {
@@ -50,14 +54,24 @@ pub(super) fn check_patched(
     }
 }
 
-/// A kind's schema.
-pub(super) fn definition(kind: &Kind) -> &'static Definition {
-    schema::definition(kind.definition).expect("invariant: every kind has a definition, checked by a test")
+/// The schema of the kind that a request is about.
+pub(super) fn of(request: &Request) -> Schema<'_> {
+    match &request.custom {
+        Some(custom) => Schema::Custom(&custom.schema),
+        None => Schema::BuiltIn(definition(request.kind)),
+    }
 }
 
-/// The paths of unknown fields, or what is wrong with a known one.
-fn unknown_fields(kind: &Kind, object: &Value) -> Result<Vec<String>, String> {
-    let problems = schema::check(definition(kind), object);
+fn definition(kind: &Kind) -> &'static Definition {
+    schema::definition(kind.definition).expect("invariant: every built-in kind has a definition, checked by a test")
+}
+
+/// The paths of unknown fields, or what is wrong with a known one. Kinds that users define don't keep unknown fields.
+fn unknown_fields(request: &Request, object: &mut Value) -> Result<Vec<String>, String> {
+    if let Some(custom) = &request.custom {
+        return custom.prune(object);
+    }
+    let problems = schema::check(definition(request.kind), object);
     if let Some(wrong) = problems.iter().find(|problem| !problem.is_unknown()) {
         return Err(wrong.to_string());
     }

@@ -1,9 +1,9 @@
 //! The metadata the server owns: stamped on create, kept on update, whatever the client sends.
 
-use coracle_api::kind::Kind;
-use coracle_api::object;
+use coracle_api::kind::{Kind, Subresource};
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
+use coracle_api::{kinds, object};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -129,12 +129,17 @@ fn omit_empty(metadata: &mut Map<String, Value>) {
 }
 
 /// Counts a change of what is wanted: anything besides metadata and status.
-pub(super) fn bump_generation(new: &mut Value, old: &Value) {
+pub(super) fn bump_generation(kind: &'static Kind, new: &mut Value, old: &Value) {
     let generation = object::generation(old);
+    // Where users define a kind, a status without a path of its own is a field like any other.
+    let has_status = kinds::is_built_in(kind) || kind.has(Subresource::Status);
     let wanted = |object: &Value| -> Vec<(String, Value)> {
         let fields = object.as_object().into_iter().flatten();
-        let fields =
-            fields.filter(|(field, _)| !matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+        let fields = fields.filter(|(field, _)| match field.as_str() {
+            "apiVersion" | "kind" | "metadata" => false,
+            "status" => !has_status,
+            _ => true,
+        });
         fields.map(|(field, value)| (field.clone(), value.clone())).collect()
     };
     if generation > 0 && wanted(new) != wanted(old) {

@@ -53,7 +53,7 @@ fn what_quotas_count() {
     let kinds = |resources: &[&str]| {
         let hard: Map<String, Value> = resources.iter().map(|name| ((*name).to_owned(), "1".into())).collect();
         let quota = Quota::read(&json!({"metadata": {"name": "q"}, "spec": {"hard": hard}}));
-        quota.kinds().map(|kind| kind.plural).collect::<Vec<_>>().join(" ")
+        quota.kinds([]).into_iter().map(|kind| kind.plural).collect::<Vec<_>>().join(" ")
     };
     let rows = [
         kinds(&["pods"]),

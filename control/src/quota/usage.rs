@@ -38,10 +38,10 @@ impl Usage {
     pub(crate) fn of(kind: &Kind, object: &Value) -> Usage {
         let one = Quantity::from_units(1);
         let mut amounts = Amounts::from([(format!("count/{}", kind.resource()), one)]);
-        let traits = match kind.kind {
-            "Pod" => of_pod(object, &mut amounts),
-            "PersistentVolumeClaim" => of_claim(object, &mut amounts),
-            "Service" => of_service(object, &mut amounts),
+        let traits = match (kind.group, kind.kind) {
+            ("", "Pod") => of_pod(object, &mut amounts),
+            ("", "PersistentVolumeClaim") => of_claim(object, &mut amounts),
+            ("", "Service") => of_service(object, &mut amounts),
             _ => Traits::None,
         };
         if kind.group.is_empty() && kind.kind != "Pod" {

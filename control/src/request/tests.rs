@@ -1,9 +1,10 @@
 use expect_test::{Expect, expect};
 
 use super::{Target, parse_path};
+use crate::custom_kinds::Index;
 
 fn check(path: &str, expected: Expect) {
-    let shown = match parse_path(path) {
+    let shown = match parse_path(path, &Index::default()) {
         Target::Objects(address) => format!(
             "{} namespace={:?} name={:?} subresource={:?}",
             address.kind.resource(),

@@ -6,6 +6,8 @@ mod applying;
 mod bad_input;
 mod batches;
 mod certificates;
+mod custom;
+mod definitions;
 mod deletion;
 mod discovery;
 mod disk;

@@ -5,6 +5,7 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 
 use super::*;
+use crate::custom_kinds::Index;
 
 /// A quota `q` of which some is used.
 fn standing(spec: Value, used: Value) -> Standing {
@@ -14,8 +15,14 @@ fn standing(spec: Value, used: Value) -> Standing {
 
 /// What a quota says to an object that replaces another, or none.
 fn check(kind: &'static Kind, standing: &Standing, old: Option<Value>, new: &Value, expected: Expect) {
-    let attributes =
-        Attributes { kind, namespace: Some("default"), name: "x", snapshot: &Snapshot::default(), trusted: false };
+    let attributes = Attributes {
+        kind,
+        namespace: Some("default"),
+        name: "x",
+        snapshot: &Snapshot::default(),
+        custom_kinds: &Index::default(),
+        trusted: false,
+    };
     let before = old.map(|old| Usage::of(kind, &old));
     let verdict = admit(&attributes, std::slice::from_ref(standing), new, before.as_ref(), &Usage::of(kind, new));
     expected.assert_eq(&match verdict {

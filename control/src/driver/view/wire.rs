@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coracle_api::custom;
 use coracle_api::kind::Kind;
 use coracle_api::names::POD_TEMPLATE_HASH_LABEL;
 use coracle_api::selector::LabelSelector;
@@ -74,15 +75,20 @@ impl Metadata {
 
 /// Reads an object.
 pub(super) fn parse(kind: &Kind, json: &[u8], interner: &mut Interner) -> Result<(Meta, View), serde_json::Error> {
-    match kind.kind {
-        "Pod" => pod::parse(json, interner),
-        "Node" => node::parse(json, interner),
-        "ReplicaSet" => replica_set(json, interner),
-        "Deployment" => deployment(json, interner),
-        "Service" => service(json, interner),
-        "PodDisruptionBudget" => disruption_budget(json, interner),
-        "Event" => event(json, interner),
-        "Lease" => {
+    match (kind.group, kind.kind) {
+        ("", "Pod") => pod::parse(json, interner),
+        ("", "Node") => node::parse(json, interner),
+        ("apps", "ReplicaSet") => replica_set(json, interner),
+        ("apps", "Deployment") => deployment(json, interner),
+        ("", "Service") => service(json, interner),
+        ("policy", "PodDisruptionBudget") => disruption_budget(json, interner),
+        ("", "Event") => event(json, interner),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            let whole: Whole<Ignored, Ignored> = serde_json::from_slice(json)?;
+            let kinds = custom::kinds_of(&serde_json::from_slice(json)?);
+            Ok((whole.metadata.meta(interner), View::CustomResourceDefinition(kinds)))
+        }
+        ("coordination.k8s.io", "Lease") => {
             let whole: Whole<LeaseSpec, Ignored> = serde_json::from_slice(json)?;
             Ok((whole.metadata.meta(interner), View::Lease(whole.spec.lease_duration_seconds)))
         }

@@ -1,6 +1,9 @@
 //! Frames of a watch, and those that many watches share.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use coracle_api::custom::CustomKind;
 use coracle_api::kind::Kind;
 use coracle_api::table::{self, Include};
 use coracle_store::{Record, Revision};
@@ -8,7 +11,9 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use crate::custom_kinds::present;
 use crate::objects::decode_record;
+use crate::request::Address;
 use crate::respond::Shape;
 
 /// How many frames are kept for other watches of the same objects.
@@ -74,6 +79,7 @@ fn plain(event_type: EventType, record: &Record) -> Bytes {
 /// Renders the frames of one watch.
 pub(super) struct Renderer {
     kind: &'static Kind,
+    custom: Option<Arc<CustomKind>>,
     shape: Shape,
     include: Include,
     /// Columns go with the first Table only.
@@ -81,14 +87,24 @@ pub(super) struct Renderer {
 }
 
 impl Renderer {
-    pub(super) fn new(kind: &'static Kind, shape: Shape, include: Include) -> Renderer {
-        Renderer { kind, shape, include, has_sent_columns: false }
+    pub(super) fn new(address: &Address, shape: Shape, include: Include) -> Renderer {
+        let (kind, custom) = (address.kind, address.custom.clone());
+        Renderer { kind, custom, shape, include, has_sent_columns: false }
     }
 
-    pub(super) fn render(&mut self, frames: &Frames, event_type: EventType, record: &Record, now: Timestamp) -> Bytes {
+    pub(super) fn render(
+        &mut self,
+        frames: &Frames,
+        event_type: EventType,
+        record: &Arc<Record>,
+        now: Timestamp,
+    ) -> Bytes {
+        let record = &*present(self.custom.as_deref(), Arc::clone(record));
         match self.shape {
             // What left a selection is told as it was before: that frame is this watch's own.
             Shape::Object if event_type == EventType::Deleted => plain(event_type, record),
+            // Versions of a kind show one change each in their own way.
+            Shape::Object if self.custom.is_some() => plain(event_type, record),
             Shape::Object => frames.shared(event_type, record),
             Shape::Metadata => frame(event_type.as_str(), &table::partial_object_metadata(&decode_record(record))),
             Shape::Table => {

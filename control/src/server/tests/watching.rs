@@ -15,19 +15,19 @@ use crate::objects::ObjectWrite;
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
 /// The frames of a watch, one at a time.
-struct Frames {
+pub(super) struct Frames {
     stream: BodyDataStream,
     buffer: Vec<u8>,
 }
 
 impl Frames {
-    async fn open(server: &Server, path: &str, accept: &str) -> Frames {
+    pub(super) async fn open(server: &Server, path: &str, accept: &str) -> Frames {
         let response = server.send(&format!("GET {path}"), &[("accept", accept)], Body::empty()).await;
         assert_eq!(response.status(), 200, "{path}");
         Frames { stream: response.into_body().into_data_stream(), buffer: Vec::new() }
     }
 
-    async fn next(&mut self) -> Option<Value> {
+    pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();

@@ -1,0 +1,140 @@
+//! The formats of strings and numbers that are checked; others are descriptions only, as in Kubernetes.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::civil::Date;
+use serde_json::Value;
+
+use crate::validation;
+
+/// Whether a value has a format; formats that don't fit its type, and unknown ones, say nothing.
+pub(super) fn is_of(format: &str, value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_text_of(format, text),
+        Value::Number(number) => match format {
+            "int32" => {
+                number.as_f64().is_none_or(|number| (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number))
+            }
+            "int64" => number.is_i64() || number.is_f64(),
+            _ => true,
+        },
+        _ => true,
+    }
+}
+
+fn is_text_of(format: &str, text: &str) -> bool {
+    match format {
+        "date-time" | "datetime" => is_date_time(text),
+        "date" => text.len() == 10 && text.parse::<Date>().is_ok(),
+        "duration" => is_duration(text),
+        "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
+        "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
+        "cidr" => is_cidr(text),
+        "mac" => is_hex_in_groups(text, &[2; 6], &[':', '-']),
+        "uuid" | "uuid3" | "uuid4" | "uuid5" => {
+            let version = format.strip_prefix("uuid").filter(|version| !version.is_empty());
+            let is_plain = is_hex_in_groups(text, &[8, 4, 4, 4, 12], &['-']);
+            is_plain && version.is_none_or(|version| text[14..].starts_with(version))
+        }
+        "bsonobjectid" => text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "hexcolor" => {
+            let digits = text.strip_prefix('#').unwrap_or(text);
+            matches!(digits.len(), 3 | 6) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        }
+        "byte" => STANDARD.decode(text).is_ok(),
+        "hostname" => is_hostname(text),
+        "email" => text.split_once('@').is_some_and(|(user, host)| {
+            !user.is_empty() && !user.contains(char::is_whitespace) && !host.contains('@') && is_hostname(host)
+        }),
+        "uri" => is_uri(text),
+        "k8s-short-name" => validation::dns1123_label(text).is_empty(),
+        "k8s-long-name" => validation::dns1123_subdomain(text).is_empty(),
+        _ => true,
+    }
+}
+
+/// RFC 3339, which wants a `T` and an offset.
+fn is_date_time(text: &str) -> bool {
+    matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '))
+        && !text.ends_with(']')
+        && text.parse::<jiff::Timestamp>().is_ok()
+}
+
+/// Go's durations, `1h30m`, and those of ISO 8601's words that Kubernetes' library takes, `2 days`.
+fn is_duration(text: &str) -> bool {
+    const UNITS: &[&str] = &[
+        "ns",
+        "us",
+        "µs",
+        "μs",
+        "ms",
+        "s",
+        "m",
+        "h",
+        "d",
+        "w",
+        "nanosecond",
+        "microsecond",
+        "millisecond",
+        "second",
+        "sec",
+        "minute",
+        "min",
+        "hour",
+        "day",
+        "week",
+    ];
+    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if rest == "0" {
+        return true;
+    }
+    while !rest.is_empty() {
+        let digits =
+            rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '.').len();
+        let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
+        let unit = after.len() - after.trim_start_matches(char::is_alphabetic).len();
+        let (unit, after) = after.split_at(unit);
+        if number.parse::<f64>().is_err() || !(UNITS.contains(&unit) || UNITS.contains(&unit.trim_end_matches('s'))) {
+            return false;
+        }
+        rest = after.trim_start();
+    }
+    !text.is_empty()
+}
+
+fn is_cidr(text: &str) -> bool {
+    let Some((address, length)) = text.split_once('/') else { return false };
+    let Some(length) = length.parse::<u8>().ok().filter(|_| length.bytes().all(|byte| byte.is_ascii_digit())) else {
+        return false;
+    };
+    (address.parse::<Ipv4Addr>().is_ok() && length <= 32) || (address.parse::<Ipv6Addr>().is_ok() && length <= 128)
+}
+
+fn is_hex_in_groups(text: &str, lengths: &[usize], separators: &[char]) -> bool {
+    let groups: Vec<&str> = text.split(separators).collect();
+    let fits =
+        |(group, length): (&&str, &usize)| group.len() == *length && group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    groups.len() == lengths.len() && groups.iter().zip(lengths).all(fits)
+}
+
+/// An absolute path, or a scheme and what it is for.
+fn is_uri(text: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        scheme.starts_with(|letter: char| letter.is_ascii_alphabetic()) && scheme.bytes().all(is_fit)
+    };
+    let is_clean = !text.contains(|letter: char| letter.is_whitespace() || letter.is_control());
+    let has_scheme = text.split_once(':').is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty());
+    is_clean && (text.starts_with('/') || has_scheme)
+}
+
+fn is_hostname(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len()) && label.bytes().all(is_fit) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(is_label)
+}
