@@ -15,6 +15,7 @@ use coracle_store::{Record, Revision, Store};
 use serde_json::Value;
 
 use crate::Clock;
+use crate::admission::policies::Policies;
 use crate::sealing::{Rotation, Sealer};
 use prepare::{Action, Request};
 
@@ -26,6 +27,7 @@ mod modify;
 pub mod options;
 mod ownership;
 mod prepare;
+mod review;
 mod scale;
 mod schema;
 mod stamp;
@@ -47,6 +49,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     uids: Box<dyn Fn() -> String + Send + Sync>,
     sealer: Sealer,
+    policies: Policies,
 }
 
 /// One write of a batch, by a controller.
@@ -127,6 +130,8 @@ pub struct Written {
     pub effect: Effect,
     /// What the caller should know although it was done.
     pub warnings: Vec<String>,
+    /// What policies want to be in the audit log.
+    pub audited: Vec<Value>,
 }
 
 impl Objects {
@@ -143,7 +148,7 @@ impl Objects {
         uids: impl Fn() -> String + Send + Sync + 'static,
     ) -> Objects {
         let (ledger, uids) = (ledger::Ledger::default(), Box::new(uids));
-        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer }) }
+        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer, policies: Policies::default() }) }
     }
 
     /// A record from the store as its writer wrote it: secrets are stored sealed.
@@ -243,7 +248,8 @@ impl Objects {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Written, Status> {
-        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
+        let author = options.author.clone();
+        let write_options = WriteOptions { dry_run: options.dry_run, author, ..WriteOptions::default() };
         let action = Action::Delete(options.clone());
         self.run_one(Request::new(kind, namespace, name.to_owned(), action, &write_options)).await
     }

@@ -15,6 +15,7 @@ mod limits;
 mod listing;
 mod logs;
 mod patching;
+mod policies;
 mod protobuf;
 mod quotas;
 mod roles;
