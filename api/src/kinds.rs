@@ -22,6 +22,7 @@ pub mod ingress_class;
 mod job;
 mod lease;
 mod limit_range;
+mod match_resources;
 pub(crate) mod metadata;
 mod namespace;
 mod node;
@@ -44,6 +45,8 @@ mod service_account;
 mod stateful_set;
 pub mod storage;
 pub mod storage_class;
+pub mod validating_admission_policy;
+mod validating_admission_policy_binding;
 mod workload;
 
 use crate::kind::Kind;
@@ -118,6 +121,10 @@ pub static CLUSTER_ROLE: Kind = cluster_role::KIND;
 pub static CLUSTER_ROLE_BINDING: Kind = cluster_role_binding::KIND;
 /// Certificate signing requests.
 pub static CERTIFICATE_SIGNING_REQUEST: Kind = certificate_signing_request::KIND;
+/// Validating admission policies.
+pub static VALIDATING_ADMISSION_POLICY: Kind = validating_admission_policy::KIND;
+/// Bindings of validating admission policies.
+pub static VALIDATING_ADMISSION_POLICY_BINDING: Kind = validating_admission_policy_binding::KIND;
 
 /// The definitions of kinds by users.
 pub static CUSTOM_RESOURCE_DEFINITION: Kind = custom_resource_definition::KIND;
@@ -138,6 +145,8 @@ pub static ALL: &[&Kind] = &[
     &SECRET,
     &SERVICE_ACCOUNT,
     &SERVICE,
+    &VALIDATING_ADMISSION_POLICY,
+    &VALIDATING_ADMISSION_POLICY_BINDING,
     &CONTROLLER_REVISION,
     &DAEMON_SET,
     &DEPLOYMENT,

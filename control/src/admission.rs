@@ -1,6 +1,7 @@
 //! What every create and update passes besides its kind's own rules: a chain of pure functions, one a file.
 //!
-//! Deliberately absent: webhooks, and anything that depends on who is asking (that is the authorizer's).
+//! Deliberately absent: webhooks, and anything that depends on who is asking: that is the authorizer's, and that of `policies`, which are
+//! asked last.
 
 use coracle_api::kind::Kind;
 use coracle_api::status::Status;
@@ -14,6 +15,7 @@ mod default_class;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod pod_fields;
+pub(crate) mod policies;
 mod priority;
 pub(crate) mod resource_quota;
 mod runtime_class;

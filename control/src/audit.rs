@@ -25,6 +25,9 @@ const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How many full files are kept.
 const FILES_MAX: u32 = 4;
 
+/// The annotation of an event with what policies noted.
+const VIOLATIONS: &str = "validation.policy.admission.k8s.io/validation_failure";
+
 /// A write that was answered.
 pub(crate) struct Entry<'a> {
     pub(crate) id: &'a str,
@@ -36,6 +39,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) agent: Option<&'a str>,
     /// What the write was about, in the shape of an event's `objectRef`.
     pub(crate) object: Value,
+    /// What policies noted.
+    pub(crate) violations: Vec<Value>,
     pub(crate) code: u16,
     pub(crate) received: Timestamp,
     pub(crate) answered: Timestamp,
@@ -60,6 +65,10 @@ impl Entry<'_> {
         }
         if let Some(agent) = self.agent {
             event["userAgent"] = agent.into();
+        }
+        if !self.violations.is_empty() {
+            let violations = Value::from(self.violations.clone()).to_string();
+            event["annotations"] = json!({ VIOLATIONS: violations });
         }
         let mut line = serde_json::to_vec(&event).expect("invariant: a JSON value always serialises");
         line.push(b'\n');

@@ -16,6 +16,7 @@ use coracle_api::status::{self, Status};
 use coracle_store::Record;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +26,7 @@ use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
 use crate::custom_kinds::{Index, present};
 use crate::metrics::Metrics;
-use crate::objects::{Author, FieldValidation, WriteOptions};
+use crate::objects::{Author, FieldValidation, WriteOptions, Written};
 use crate::request::{self, Address, Query, Target, Virtual};
 use crate::respond;
 use crate::snapshots::Snapshots;
@@ -138,6 +139,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// The name of the object that the request made, for the audit log.
     pub(crate) created: OnceLock<String>,
+    /// What policies want to be in the audit log.
+    pub(crate) audited: Mutex<Vec<Value>>,
 }
 
 /// The verb and resource a request is counted under.
@@ -357,8 +360,11 @@ impl Call {
         };
         let user_agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         let options = self.query.write_options(options_kind, user_agent.unwrap_or_default())?;
-        let author = Author { user: self.user.clone(), authorizer: Arc::clone(&self.app.authorizer) };
-        Ok(WriteOptions { author: Some(author), ..options })
+        Ok(WriteOptions { author: Some(self.author()), ..options })
+    }
+
+    fn author(&self) -> Author {
+        Author { user: self.user.clone(), authorizer: Arc::clone(&self.app.authorizer) }
     }
 
     /// The form of the body.
@@ -391,9 +397,10 @@ impl Call {
         &self,
         code: StatusCode,
         address: &Address,
-        written: &crate::objects::Written,
+        written: &Written,
         duplicates: &[String],
     ) -> Result<Response, Status> {
+        self.note(written);
         let accepted = respond::negotiate(&self.headers)?;
         let now = self.app.objects.clock().now();
         let include = self.include()?;
@@ -402,6 +409,13 @@ impl Call {
         respond::warn(&mut response, duplicates);
         respond::warn(&mut response, &written.warnings);
         Ok(response)
+    }
+
+    /// Keeps what is to be in the audit log.
+    fn note(&self, written: &Written) {
+        if !written.audited.is_empty() {
+            self.audited.lock().extend(written.audited.iter().cloned());
+        }
     }
 
     fn include(&self) -> Result<coracle_api::table::Include, Status> {

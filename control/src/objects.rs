@@ -15,6 +15,7 @@ use coracle_store::{Record, Revision, Snapshot, Store};
 use serde_json::Value;
 
 use crate::Clock;
+use crate::admission::policies::Policies;
 use crate::custom_kinds::{self, CustomKinds};
 use crate::sealing::{Rotation, Sealer};
 use prepare::{Action, Request};
@@ -27,6 +28,7 @@ mod modify;
 pub mod options;
 mod ownership;
 mod prepare;
+mod review;
 mod scale;
 mod schema;
 mod stamp;
@@ -49,6 +51,7 @@ struct Inner {
     uids: Box<dyn Fn() -> String + Send + Sync>,
     sealer: Sealer,
     custom_kinds: CustomKinds,
+    policies: Policies,
 }
 
 /// One write of a batch, by a controller.
@@ -129,6 +132,8 @@ pub struct Written {
     pub effect: Effect,
     /// What the caller should know although it was done.
     pub warnings: Vec<String>,
+    /// What policies want to be in the audit log.
+    pub audited: Vec<Value>,
 }
 
 impl Objects {
@@ -144,8 +149,9 @@ impl Objects {
         sealer: Sealer,
         uids: impl Fn() -> String + Send + Sync + 'static,
     ) -> Objects {
-        let (ledger, uids, custom_kinds) = (ledger::Ledger::default(), Box::new(uids), CustomKinds::default());
-        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer, custom_kinds }) }
+        let (custom_kinds, policies) = (CustomKinds::default(), Policies::default());
+        let (ledger, uids) = (ledger::Ledger::default(), Box::new(uids));
+        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer, custom_kinds, policies }) }
     }
 
     /// A record from the store as its writer wrote it: secrets are stored sealed.
@@ -250,7 +256,8 @@ impl Objects {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Written, Status> {
-        let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
+        let author = options.author.clone();
+        let write_options = WriteOptions { dry_run: options.dry_run, author, ..WriteOptions::default() };
         let action = Action::Delete(options.clone());
         self.run_one(Request::new(kind, namespace, name.to_owned(), action, &write_options)).await
     }

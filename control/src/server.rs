@@ -171,6 +171,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 query: request::query(&head.uri),
                 headers: head.headers,
                 created: OnceLock::new(),
+                audited: parking_lot::Mutex::default(),
             };
             let context = Context { id: &id, uri: &head.uri, peer: head.extensions.get().copied() };
             Box::pin(answer(&call, context, body)).instrument(span).await
@@ -242,6 +243,7 @@ fn note(call: &Call, context: &Context<'_>, target: &Target, verb: &str, code: u
         source: context.peer.map(|peer| peer.ip().to_string()),
         agent: call.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
         object: call.object_reference(target),
+        violations: std::mem::take(&mut call.audited.lock()),
         code,
         received,
         answered: call.app.objects.clock().now(),

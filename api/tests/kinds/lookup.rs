@@ -118,6 +118,8 @@ fn the_table_of_kinds() {
         secrets v1 Secret secrets/ns/name [] []
         serviceaccounts v1 ServiceAccount serviceaccounts/ns/name [sa] [token]
         services v1 Service services/ns/name [svc] [status]
+        validatingadmissionpolicies.admissionregistration.k8s.io admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy validatingadmissionpolicies.admissionregistration.k8s.io/name [] [status]
+        validatingadmissionpolicybindings.admissionregistration.k8s.io admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding validatingadmissionpolicybindings.admissionregistration.k8s.io/name [] []
         controllerrevisions.apps apps/v1 ControllerRevision controllerrevisions.apps/ns/name [] []
         daemonsets.apps apps/v1 DaemonSet daemonsets.apps/ns/name [ds] [status]
         deployments.apps apps/v1 Deployment deployments.apps/ns/name [deploy] [status,scale]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "these are tables of tests")]
 
+mod admission;
 mod batch;
 mod defaults;
 mod definitions;

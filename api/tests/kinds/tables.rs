@@ -21,8 +21,13 @@ fn now() -> Timestamp {
 }
 
 /// The kinds of which no API server's Table was taken.
-const UNSEEN: &[&Kind] =
-    &[&kinds::CERTIFICATE_SIGNING_REQUEST, &kinds::CUSTOM_RESOURCE_DEFINITION, &kinds::POD_TEMPLATE];
+const UNSEEN: &[&Kind] = &[
+    &kinds::CERTIFICATE_SIGNING_REQUEST,
+    &kinds::CUSTOM_RESOURCE_DEFINITION,
+    &kinds::POD_TEMPLATE,
+    &kinds::VALIDATING_ADMISSION_POLICY,
+    &kinds::VALIDATING_ADMISSION_POLICY_BINDING,
+];
 
 fn seen() -> impl Iterator<Item = &'static Kind> {
     kinds::ALL.iter().copied().filter(|kind| !UNSEEN.contains(kind))

@@ -15,6 +15,7 @@ fn entry(user: &User) -> Entry<'_> {
         source: Some("127.0.0.1".to_owned()),
         agent: Some("kubectl/v1.36.0"),
         object: json!({ "resource": "secrets", "namespace": "default", "name": "s", "apiVersion": "v1" }),
+        violations: Vec::new(),
         code: 403,
         received: "2026-11-21T10:00:00Z".parse().unwrap(),
         answered: "2026-11-21T10:00:00.25Z".parse().unwrap(),

@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::Call;
+use crate::objects::Written;
 use crate::request::Address;
 use crate::respond;
 
@@ -19,13 +20,17 @@ pub(super) async fn bind(call: &Call, address: &Address, body: &[u8]) -> Result<
     }
     let namespace = address.namespace().unwrap_or_default();
     let options = call.write_options()?;
-    call.app.objects.bind(namespace, name, object::uid(&binding), node, &options).await?;
-    Ok(success(StatusCode::CREATED))
+    let written = call.app.objects.bind(namespace, name, object::uid(&binding), node, &options).await?;
+    Ok(success(call, &written))
 }
 
 /// The Status that says that all went well.
-pub(super) fn success(code: StatusCode) -> Response {
+pub(super) fn success(call: &Call, written: &Written) -> Response {
+    call.note(written);
+    let code = StatusCode::CREATED;
     let body =
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16() });
-    respond::value(code, &body)
+    let mut response = respond::value(code, &body);
+    respond::warn(&mut response, &written.warnings);
+    response
 }

@@ -24,10 +24,13 @@ pub(super) async fn delete(call: &Call, address: &Address, body: Bytes) -> Resul
     let (kind, name) = (address.kind, address.name()?);
     let written = call.app.objects.delete(kind, address.namespace(), name, &options).await?;
     if written.effect == Effect::Deleted && !ANSWERED_WITH_OBJECT.contains(&kind) {
+        call.note(&written);
         let uid = object::uid(&decode_record(&written.record)).to_owned();
         let accepted = respond::negotiate(&call.headers)?;
         let body = serde_json::to_value(status::deleted(kind, name, &uid)).expect("invariant: a Status is JSON");
-        return Ok(respond::encoded(StatusCode::OK, accepted.encoding, &body));
+        let mut response = respond::encoded(StatusCode::OK, accepted.encoding, &body);
+        respond::warn(&mut response, &written.warnings);
+        return Ok(response);
     }
     call.written(StatusCode::OK, address, &written, &[])
 }
@@ -54,8 +57,10 @@ pub(super) async fn collection(call: &Call, address: &Address, body: Bytes) -> R
         };
         (write, Some(options.clone()))
     });
-    let write_options = WriteOptions { dry_run: options.dry_run, ..WriteOptions::default() };
+    let author = options.author.clone();
+    let write_options = WriteOptions { dry_run: options.dry_run, author, ..WriteOptions::default() };
     let results = call.app.objects.write_batch(writes.collect(), &write_options).await?;
+    results.iter().flatten().for_each(|written| call.note(written));
     // Someone else may have deleted an object in between: that is what was asked for.
     if let Some(failure) = results.into_iter().filter_map(Result::err).find(|failure| !failure.is("NotFound")) {
         return Err(failure);
@@ -66,7 +71,7 @@ pub(super) async fn collection(call: &Call, address: &Address, body: Bytes) -> R
 
 /// The options in the query and in the body; the body wins.
 fn options(call: &Call, body: &[u8]) -> Result<DeleteOptions, Status> {
-    let options = call.query.delete_options()?;
+    let options = DeleteOptions { author: Some(call.author()), ..call.query.delete_options()? };
     if body.is_empty() {
         return Ok(options);
     }

@@ -8,7 +8,6 @@ use coracle_api::kinds::POD_DISRUPTION_BUDGET;
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use coracle_store::{Record, Snapshot};
-use http::StatusCode;
 use serde_json::json;
 
 use super::Call;
@@ -17,7 +16,7 @@ use super::delete::with_body;
 use crate::disruption::{BudgetStatus, Verdict, judge};
 use crate::driver::intern::Interner;
 use crate::driver::view::Object;
-use crate::objects::{DeleteOptions, ObjectWrite, read_failed};
+use crate::objects::{DeleteOptions, ObjectWrite, WriteOptions, read_failed};
 use crate::request::Address;
 
 /// How often an eviction is decided anew because the pod or its budget changed meanwhile.
@@ -29,10 +28,12 @@ pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result
     if ![name, ""].contains(&object::name(&eviction)) {
         return Err(status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let mut options = DeleteOptions { dry_run: call.write_options()?.dry_run, ..DeleteOptions::default() };
+    let WriteOptions { dry_run, author, .. } = call.write_options()?;
+    let mut options = DeleteOptions { dry_run, author, ..DeleteOptions::default() };
     if let Some(asked) = eviction.get("deleteOptions") {
         options = with_body(options, asked)?;
     }
+    options.eviction = Some(eviction);
     let objects = &call.app.objects;
     for _ in 0..ATTEMPTS_MAX {
         let snapshot = objects.store().read().await.map_err(read_failed)?;
@@ -60,7 +61,7 @@ pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result
         }
         match objects.delete(address.kind, address.namespace(), name, &deletion).await {
             Err(status) if status.is("Conflict") && deletion.revision != options.revision => {}
-            deleted => return deleted.map(|_| success(StatusCode::CREATED)),
+            deleted => return deleted.map(|written| success(call, &written)),
         }
     }
     Err(status::timeout(format_args!("the pod {name:?} or its disruption budget keeps changing")))

@@ -46,9 +46,12 @@ pub(super) fn answer(
     duplicates: &[String],
 ) -> Result<Response, Status> {
     if part == Part::Scale {
+        call.note(written);
         let accepted = respond::negotiate(&call.headers)?;
         let scale = scale_of(&decode_record(&written.record), address.scale_paths())?;
-        return Ok(respond::encoded(StatusCode::OK, accepted.encoding, &scale));
+        let mut response = respond::encoded(StatusCode::OK, accepted.encoding, &scale);
+        respond::warn(&mut response, &written.warnings);
+        return Ok(response);
     }
     let code = if written.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
     call.written(code, address, written, duplicates)

@@ -41,3 +41,12 @@ pub(super) fn assign(kind: &Kind, old: &Value, uid: &str, node: &str, now: Times
     object::child_mut(&mut pod, "status").insert("conditions".to_owned(), Value::Array(conditions));
     Ok(pod)
 }
+
+/// The Binding that assigns the pod.
+pub(super) fn binding(pod: &Value, node: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Binding",
+        "metadata": { "name": object::name(pod), "namespace": object::namespace(pod) },
+        "target": { "kind": "Node", "name": node },
+    })
+}

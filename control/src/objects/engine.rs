@@ -8,6 +8,7 @@ use coracle_store::{Outcome, ReadError, Record, Snapshot, Write, WriteError};
 use super::ledger::{self, Reservation, Session};
 use super::prepare::{Context, Failure, Prepared, Request, prepare};
 use super::{Effect, Objects, Written};
+use crate::admission::policies::Reported;
 
 /// How often a write that nobody tied to a revision is decided anew before its caller hears of the conflict.
 const ATTEMPTS_MAX: usize = 8;
@@ -23,7 +24,7 @@ type Seen = Option<Option<Arc<Record>>>;
 struct Round {
     writes: Vec<Write>,
     /// For each write: its request, and what it means.
-    submitted: Vec<(usize, Effect, Vec<String>, Failure)>,
+    submitted: Vec<(usize, Effect, Reported, Failure)>,
     reservation: Option<Reservation>,
 }
 
@@ -40,13 +41,15 @@ impl Objects {
                 break;
             }
             let outcomes = self.carry_out(writes, reservation).await.map_err(write_failed)?;
-            for ((index, effect, warnings, on_conflict), outcome) in submitted.into_iter().zip(outcomes) {
+            for ((index, effect, reported, on_conflict), outcome) in submitted.into_iter().zip(outcomes) {
+                let Reported { warnings, audited } = reported;
                 results[index] = match (outcome, on_conflict) {
                     (Outcome::Written(record), _) => {
-                        Some(self.open(&record).map(|record| Written { record, effect, warnings }))
+                        Some(self.open(&record).map(|record| Written { record, effect, warnings, audited }))
                     }
                     (Outcome::Deleted { last, revision }, _) => {
-                        Some(self.open(&last).map(|last| Written { record: at(&last, revision), effect, warnings }))
+                        let last = self.open(&last).map(|last| at(&last, revision));
+                        Some(last.map(|record| Written { record, effect, warnings, audited }))
                     }
                     (Outcome::Conflict { current }, Failure::Retry(_)) if attempt < ATTEMPTS_MAX => {
                         // A generated name is taken: what took it does not matter, another name will be made.
@@ -89,18 +92,24 @@ impl Objects {
             uids: &*self.inner.uids,
             sealer: &self.inner.sealer,
             quotas,
+            policies: self.inner.policies.of(&snapshot),
+            reported: Reported::default(),
         };
         let (mut writes, mut submitted) = (Vec::new(), Vec::new());
         for index in pending {
-            match prepare(&mut requests[index], seen[index].take(), &mut context) {
+            let prepared = prepare(&mut requests[index], seen[index].take(), &mut context);
+            let Reported { warnings: told, audited } = std::mem::take(&mut context.reported);
+            match prepared {
                 Err(status) => results[index] = Some(Err(status)),
-                Ok(Prepared { write: None, record, effect, warnings, .. }) => {
-                    results[index] = Some(Ok(Written { record, effect, warnings }));
+                Ok(Prepared { write: None, record, effect, mut warnings, .. }) => {
+                    warnings.extend(told);
+                    results[index] = Some(Ok(Written { record, effect, warnings, audited }));
                 }
-                Ok(Prepared { write: Some(mut write), effect, warnings, on_conflict, .. }) => {
+                Ok(Prepared { write: Some(mut write), effect, mut warnings, on_conflict, .. }) => {
+                    warnings.extend(told);
                     self.inner.sealer.seal(&mut write);
                     writes.push(write);
-                    submitted.push((index, effect, warnings, on_conflict));
+                    submitted.push((index, effect, Reported { warnings, audited }, on_conflict));
                 }
             }
         }

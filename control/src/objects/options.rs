@@ -104,6 +104,10 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     /// Delete only the object at this revision.
     pub revision: Option<Revision>,
+    /// The Eviction that asks for it, where one does.
+    pub eviction: Option<Value>,
+    /// Who deletes, where it isn't the control plane.
+    pub author: Option<Author>,
 }
 
 /// The part of an object that an update or patch addresses.
@@ -120,4 +124,17 @@ pub enum Part {
     Finalize,
     /// The conditions of a certificate signing request alone.
     Approval,
+}
+
+impl Part {
+    /// The last segment of its path; empty for the object itself.
+    pub(crate) fn subresource(self) -> &'static str {
+        match self {
+            Part::Main => "",
+            Part::Status => "status",
+            Part::Scale => "scale",
+            Part::Finalize => "finalize",
+            Part::Approval => "approval",
+        }
+    }
 }

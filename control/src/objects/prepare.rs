@@ -16,7 +16,10 @@ use serde_json::Value;
 
 use super::ledger::Session;
 use super::options::{Configuration, DeleteOptions, Part, WriteOptions};
+use super::review::review;
+use super::scale::scale_of;
 use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
+use crate::admission::policies::{self, Reported};
 use crate::authorizer::{escalation, signing};
 use crate::custom_kinds::Index;
 use crate::sealing::Sealer;
@@ -52,6 +55,10 @@ pub(super) struct Context<'a> {
     pub(super) sealer: &'a Sealer,
     /// There where a quota may have a say.
     pub(super) quotas: Option<Session<'a>>,
+    /// Where there are any.
+    pub(super) policies: Option<Arc<policies::Index>>,
+    /// What policies said of the request that is being decided on.
+    pub(super) reported: Reported,
 }
 
 /// What happens when the object changed since the decision.
@@ -189,8 +196,20 @@ pub(super) fn prepare(
             let new = modify::apply(request, part, &old, &configuration, &mut managed, context.now)?;
             finish_update(request, part, &current, old, new, Some(managed), context)?
         }
-        Action::Bind { uid, node } => Change::Put(bind::assign(kind, &old, uid, node, context.now)?),
-        Action::Delete(options) => deletion::decide(kind, &old, options, trusted, context.now)?,
+        Action::Bind { uid, node } => {
+            let (binding, new) = (bind::binding(&old, node), bind::assign(kind, &old, uid, node, context.now)?);
+            review(request, "CREATE", "binding", &binding, &Value::Null, context)?;
+            Change::Put(new)
+        }
+        Action::Delete(options) => {
+            let (change, eviction) =
+                (deletion::decide(kind, &old, options, trusted, context.now)?, options.eviction.clone());
+            match eviction {
+                Some(eviction) => review(request, "CREATE", "eviction", &eviction, &Value::Null, context)?,
+                None => review(request, "DELETE", "", &Value::Null, &old, context)?,
+            }
+            change
+        }
     };
     Ok(conclude(request, &current, change, warnings, failure))
 }
@@ -265,7 +284,8 @@ fn finish_create(
     }
     kind.prepare(&mut object);
     fill_defaults(request, &mut object);
-    let attributes = attributes(request, context.snapshot, &context.custom_kinds);
+    let custom_kinds = Arc::clone(&context.custom_kinds);
+    let attributes = attributes(request, context.snapshot, &custom_kinds);
     admission::admit_create(&attributes, &mut object, &mut warnings)?;
     if let Some(author) = &options.author {
         escalation::check(author.acting(), kind, &object, None, context.snapshot)?;
@@ -278,6 +298,7 @@ fn finish_create(
     }
     refuse_invalid(kind, &request.name, &errors)?;
     admission::check(&attributes, None, &object)?;
+    review(request, "CREATE", "", &object, &Value::Null, context)?;
     let key = request.key();
     if let Failure::Final(taken) = &on_conflict
         && context.snapshot.get(&key).is_some()
@@ -308,7 +329,8 @@ fn finish_update(
 ) -> Result<Change, Status> {
     let kind = request.kind;
     let mut errors = Vec::new();
-    let attributes = attributes(request, context.snapshot, &context.custom_kinds);
+    let custom_kinds = Arc::clone(&context.custom_kinds);
+    let attributes = attributes(request, context.snapshot, &custom_kinds);
     let is_status = matches!(part, Part::Status | Part::Finalize | Part::Approval);
     if is_status {
         if part == Part::Approval {
@@ -338,6 +360,14 @@ fn finish_update(
         None => ownership::updated(request, part, &old, &mut new, context.now, &mut errors),
     }
     refuse_invalid(kind, &request.name, &errors)?;
+    match part {
+        Part::Scale => {
+            let paths = request.scale_paths();
+            let (scale, old_scale) = (scale_of(&new, paths)?, scale_of(&old, paths)?);
+            review(request, "UPDATE", "scale", &scale, &old_scale, context)?;
+        }
+        part => review(request, "UPDATE", part.subresource(), &new, &old, context)?,
+    }
     if !is_status {
         admission::check(&attributes, Some(&old), &new)?;
         if let Some(quotas) = &mut context.quotas {

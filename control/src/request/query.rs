@@ -112,8 +112,7 @@ impl Query {
             dry_run: self.dry_run("DeleteOptions")?,
             grace_period_seconds: self.number("gracePeriodSeconds")?,
             propagation: propagation(self.get("propagationPolicy"), self.get("orphanDependents"))?,
-            uid: None,
-            revision: None,
+            ..DeleteOptions::default()
         })
     }
 }

@@ -19,6 +19,7 @@ mod limits;
 mod listing;
 mod logs;
 mod patching;
+mod policies;
 mod protobuf;
 mod quotas;
 mod roles;

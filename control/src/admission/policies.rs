@@ -1,0 +1,272 @@
+//! Validating admission policies: whether a write is let in that is whole and valid, as cluster administrators' expressions say.
+//!
+//! What is asked about: every write of an API client, hosts among them, and what the controllers create, as
+//! [`CONTROLLERS`] says who; so that a policy on pods holds for those of a Deployment, too. The controllers' other writes
+//! pass: they report, and clean up. Policies and their bindings are never asked about.
+//!
+//! Deliberately absent: `request.options` and `request.uid`, mutating policies and webhooks. Each kind is served in one version,
+//! so that `matchPolicy` makes no difference.
+
+use std::cell::OnceCell;
+use std::sync::{Arc, LazyLock};
+
+use coracle_api::cel::{Budget, Evaluation, EvaluationError};
+use coracle_api::kind::Kind;
+use coracle_api::kinds::NAMESPACE;
+use coracle_api::kinds::validating_admission_policy::{Expressions, Validation};
+use coracle_api::object;
+use coracle_api::status::{self, Cause, Status};
+use coracle_store::Snapshot;
+use parking_lot::RwLock;
+use serde_json::{Value, json};
+
+use crate::authentication::{SERVICE_ACCOUNTS, User, service_account_user};
+use crate::handlers::token_review::user_info;
+use crate::objects::decode_record;
+use crate::sealing::Sealer;
+use index::{Binding, Policy};
+
+pub(crate) use index::Index;
+
+mod index;
+mod parameters;
+mod rules;
+
+/// Who the controllers are to policies.
+pub(crate) static CONTROLLERS: LazyLock<User> = LazyLock::new(|| {
+    let groups = [SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:kube-system")];
+    User::authenticated(service_account_user("kube-system", "coracle-controllers"), groups)
+});
+
+/// The policies of the latest moment, compiled.
+///
+/// Made of a snapshot alone, and kept until a policy or a binding changes.
+#[derive(Debug, Default)]
+pub(crate) struct Policies {
+    index: RwLock<Arc<Index>>,
+}
+
+impl Policies {
+    /// Those of a moment; `None` where there are none.
+    pub(crate) fn of(&self, snapshot: &Snapshot) -> Option<Arc<Index>> {
+        let stamp = Index::stamp(snapshot);
+        let known = Arc::clone(&self.index.read());
+        let index = if known.is_of(stamp) {
+            known
+        } else {
+            let index = Arc::new(Index::build(snapshot, &known));
+            *self.index.write() = Arc::clone(&index);
+            index
+        };
+        (!index.is_empty()).then_some(index)
+    }
+}
+
+/// A write that policies are asked about.
+#[derive(Debug)]
+pub(crate) struct Operation<'a> {
+    /// `CREATE`, `UPDATE` or `DELETE`.
+    pub(crate) verb: &'static str,
+    /// The kind that is written to.
+    pub(crate) kind: &'static Kind,
+    /// Group, version and kind of the object, which may be a Scale.
+    pub(crate) object_kind: [&'a str; 3],
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) name: &'a str,
+    /// Empty for the object itself.
+    pub(crate) subresource: &'a str,
+    /// Null for a deletion.
+    pub(crate) object: &'a Value,
+    /// Null for a creation.
+    pub(crate) old: &'a Value,
+    pub(crate) user: &'a User,
+    pub(crate) dry_run: bool,
+}
+
+/// What is told of violations that don't keep a write out.
+#[derive(Debug, Default)]
+pub(crate) struct Reported {
+    /// For whoever writes.
+    pub(crate) warnings: Vec<String>,
+    /// For the audit log.
+    pub(crate) audited: Vec<Value>,
+}
+
+/// Something that a policy demands and that doesn't hold.
+struct Violation {
+    message: String,
+    reason: String,
+}
+
+/// The variables of expressions that are the same for all policies; made once they are needed.
+struct Variables<'a> {
+    operation: &'a Operation<'a>,
+    snapshot: &'a Snapshot,
+    request: OnceCell<Value>,
+    namespace: OnceCell<Value>,
+}
+
+/// Asks the policies about a write: the refusal, or what else is to be told.
+pub(crate) fn review(
+    index: &Index,
+    operation: &Operation<'_>,
+    snapshot: &Snapshot,
+    sealer: &Sealer,
+) -> Result<Reported, Status> {
+    let mut reported = Reported::default();
+    if rules::is_exempt(operation.kind) {
+        return Ok(reported);
+    }
+    let variables = Variables { operation, snapshot, request: OnceCell::new(), namespace: OnceCell::new() };
+    for policy in index.policies() {
+        if !policy.constraints.matches(operation, snapshot) {
+            continue;
+        }
+        for binding in &policy.bindings {
+            if binding.resources.as_ref().is_some_and(|resources| !resources.matches(operation, snapshot)) {
+                continue;
+            }
+            for violation in violations(policy, binding, &variables, sealer) {
+                tell(policy, binding, operation, violation, &mut reported)?;
+            }
+        }
+    }
+    Ok(reported)
+}
+
+/// Refuses, warns or notes, as the binding says.
+fn tell(
+    policy: &Policy,
+    binding: &Binding,
+    operation: &Operation<'_>,
+    violation: Violation,
+    reported: &mut Reported,
+) -> Result<(), Status> {
+    let Violation { message, reason } = violation;
+    let whose = format!("ValidatingAdmissionPolicy '{}' with binding '{}'", policy.name, binding.name);
+    if binding.has("Deny") {
+        return Err(refusal(operation, &format!("{whose} denied request: {message}"), &reason));
+    }
+    if binding.has("Warn") {
+        reported.warnings.push(format!("Validation failed for {whose}: {message}"));
+    }
+    if binding.has("Audit") {
+        reported.audited.push(json!({
+            "message": message, "policy": policy.name, "binding": binding.name, "validationActions": binding.actions,
+        }));
+    }
+    Ok(())
+}
+
+/// As Kubernetes words it: a 403 whose reason and code are those of the validation.
+fn refusal(operation: &Operation<'_>, message: &str, reason: &str) -> Status {
+    let mut refused = status::forbidden(operation.kind, operation.name, message);
+    refused.code = match reason {
+        "Unauthorized" => 401,
+        "Forbidden" => 403,
+        "RequestEntityTooLarge" => 413,
+        _ => 422,
+    };
+    refused.reason = if reason.is_empty() { "Invalid" } else { reason }.to_owned();
+    if let Some(details) = &mut refused.details {
+        details.causes.push(Cause { message: message.to_owned(), ..Cause::default() });
+    }
+    refused
+}
+
+/// What of a policy, as it is bound, doesn't hold. What can't be decided counts as the policy says.
+fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, sealer: &Sealer) -> Vec<Violation> {
+    let undecided = |message: String| match policy.fails_closed {
+        true => vec![Violation { message, reason: String::new() }],
+        false => Vec::new(),
+    };
+    let parameters = match parameters::find(policy, binding, variables.operation, variables.snapshot, sealer) {
+        Ok(parameters) => parameters,
+        Err(because) => return undecided(format!("failed to configure binding: {because}")),
+    };
+    let violations = parameters.iter().flat_map(|parameter| {
+        let budget = Budget::default();
+        let named = variables.with(parameter);
+        let evaluation = Evaluation::new(named, &budget);
+        match is_met(&policy.expressions, &evaluation) {
+            Ok(false) => return Vec::new(),
+            Ok(true) => {}
+            Err(because) => return undecided(because),
+        }
+        let definitions = policy.expressions.definitions.iter().map(|(name, program)| (name.as_str(), program));
+        let evaluation = Evaluation::new(variables.with(parameter), &budget).with_definitions(definitions);
+        let validations = policy.expressions.validations.iter();
+        validations
+            .flat_map(|validation| match evaluation.is_true(&validation.expression) {
+                Ok(true) => Vec::new(),
+                Ok(false) => vec![violation(validation, &evaluation)],
+                Err(error) => undecided(failure(validation.expression.source(), &error)),
+            })
+            .collect()
+    });
+    violations.collect()
+}
+
+/// Whether all conditions of the policy hold; one that doesn't decides it, whatever the others come to.
+fn is_met<'a>(expressions: &'a Expressions, evaluation: &Evaluation<'a>) -> Result<bool, String> {
+    let mut failed = None;
+    for (_, condition) in &expressions.conditions {
+        match evaluation.is_true(condition) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(error) => failed = failed.or(Some(failure(condition.source(), &error))),
+        }
+    }
+    failed.map_or(Ok(true), Err)
+}
+
+fn failure(source: &str, error: &EvaluationError) -> String {
+    format!("expression '{}' resulted in error: {error}", source.trim())
+}
+
+fn violation<'a>(validation: &'a Validation, evaluation: &Evaluation<'a>) -> Violation {
+    let made = validation.message_expression.as_ref().and_then(|program| evaluation.evaluate(program).ok());
+    let made = made.as_ref().and_then(Value::as_str).map(str::trim);
+    let made = made.filter(|message| !message.is_empty() && !message.contains('\n'));
+    let message = match (made, validation.message.as_str()) {
+        (Some(message), _) => message.to_owned(),
+        (None, "") => format!("failed expression: {}", validation.expression.source().trim()),
+        (None, message) => message.to_owned(),
+    };
+    Violation { message, reason: validation.reason.clone() }
+}
+
+impl Variables<'_> {
+    fn with<'v>(&'v self, parameter: &'v Value) -> [(&'v str, &'v Value); 5] {
+        [
+            ("object", self.operation.object),
+            ("oldObject", self.operation.old),
+            ("request", self.request.get_or_init(|| request(self.operation))),
+            ("namespaceObject", self.namespace.get_or_init(|| namespace_object(self.operation, self.snapshot))),
+            ("params", parameter),
+        ]
+    }
+}
+
+fn request(operation: &Operation<'_>) -> Value {
+    let [group, version, kind] = operation.object_kind;
+    let kind = json!({ "group": group, "version": version, "kind": kind });
+    let (group, version) = (operation.kind.group, operation.kind.version);
+    let resource = json!({ "group": group, "version": version, "resource": operation.kind.plural });
+    json!({
+        "kind": kind, "resource": resource, "subResource": operation.subresource,
+        "requestKind": kind, "requestResource": resource, "requestSubResource": operation.subresource,
+        "name": operation.name, "namespace": operation.namespace.unwrap_or_default(), "operation": operation.verb,
+        "userInfo": user_info(operation.user), "dryRun": operation.dry_run,
+    })
+}
+
+/// The namespace that the object is in; null for an object that is in none.
+fn namespace_object(operation: &Operation<'_>, snapshot: &Snapshot) -> Value {
+    let record = operation.namespace.and_then(|namespace| snapshot.get(&NAMESPACE.key(None, namespace)));
+    let mut namespace = record.map(|record| decode_record(&record)).unwrap_or_default();
+    if namespace.is_object() {
+        object::child_mut(&mut namespace, "metadata").remove("managedFields");
+    }
+    namespace
+}

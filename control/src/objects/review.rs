@@ -1,0 +1,48 @@
+//! What admission policies are asked about a write, as the last of admission.
+
+use coracle_api::status::Status;
+use serde_json::Value;
+
+use super::prepare::{Action, Context, Request};
+use crate::admission::policies::{self, CONTROLLERS, Operation};
+use crate::authentication::User;
+
+/// Asks the policies, where there are any; what they only report is kept in the context.
+pub(super) fn review(
+    request: &Request,
+    verb: &'static str,
+    subresource: &str,
+    object: &Value,
+    old: &Value,
+    context: &mut Context<'_>,
+) -> Result<(), Status> {
+    let Some(index) = &context.policies else { return Ok(()) };
+    let Some(user) = writer(request) else { return Ok(()) };
+    let kind = request.kind;
+    let object_kind = match subresource {
+        "scale" => ["autoscaling", "v1", "Scale"],
+        "binding" => ["", "v1", "Binding"],
+        "eviction" => ["policy", "v1", "Eviction"],
+        _ => [kind.group, kind.version, kind.kind],
+    };
+    let operation = Operation {
+        verb,
+        kind,
+        object_kind,
+        namespace: request.namespace.as_deref(),
+        name: &request.name,
+        subresource,
+        object,
+        old,
+        user,
+        dry_run: request.options.dry_run,
+    };
+    context.reported = policies::review(index, &operation, context.snapshot, context.sealer)?;
+    Ok(())
+}
+
+/// Who writes, where policies have a say: clients, and the controllers where they create.
+fn writer(request: &Request) -> Option<&User> {
+    let author = request.options.author.as_ref().map(|author| &author.user);
+    author.or_else(|| matches!(request.action, Action::Create { .. }).then_some(&*CONTROLLERS))
+}
