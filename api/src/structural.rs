@@ -2,22 +2,24 @@
 //!
 //! A schema is parsed once ([`Schema::parse`]), and then prunes objects of fields it does not know, fills in its defaults and
 //! judges values, with Kubernetes' words and paths. Deliberately absent: descriptions and examples, which OpenAPI takes from
-//! the text, and rules in CEL.
+//! the text.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::pattern::Pattern;
+use rule::Rule;
 
 mod defaults;
 mod format;
 mod parse;
 mod prune;
+mod rule;
 mod validate;
 
 /// What a value looks like.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Schema {
     pub(crate) value_type: Option<Type>,
     pub(crate) properties: BTreeMap<String, Schema>,
@@ -34,6 +36,10 @@ pub struct Schema {
     /// Whether writers share the map or object as a whole.
     pub(crate) is_atomic_map: bool,
     pub(crate) rules: Rules,
+    /// Rules in CEL.
+    pub(crate) cel: Vec<Rule>,
+    /// Whether there are rules in CEL here or below.
+    pub(crate) has_rules: bool,
 }
 
 /// The type of a value.
@@ -58,7 +64,7 @@ pub(crate) enum ListType {
 }
 
 /// What is asked of a value besides its type.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Rules {
     pub(crate) format: Option<String>,
     pub(crate) minimum: Option<Bound>,

@@ -34,6 +34,14 @@ impl<'a> Evaluation<'a> {
         Evaluation { variables, definitions: Vec::new(), budget }
     }
 
+    /// Adds a variable that is an optional value.
+    #[must_use]
+    pub fn with_optional(mut self, name: &'a str, value: Option<&'a Json>) -> Evaluation<'a> {
+        let value = value.map_or(Value::Optional(None), |value| Value::some(Value::of_json(value)));
+        self.variables.push((name, value));
+        self
+    }
+
     /// Adds definitions, by name; each may refer to those before it.
     #[must_use]
     pub fn with_definitions(mut self, definitions: impl IntoIterator<Item = (&'a str, &'a Program)>) -> Evaluation<'a> {

@@ -1,6 +1,6 @@
 //! A custom resource definition: a kind that users define.
 //!
-//! Deliberately absent: conversion by webhooks, and rules in CEL; both are refused.
+//! Deliberately absent: conversion by webhooks, which is refused.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

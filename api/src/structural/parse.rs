@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use super::rule::Rule;
 use super::{Bound, ListType, Range, Rules, Schema, Type, join};
 use crate::object;
 use crate::pattern::Pattern;
@@ -26,6 +27,7 @@ const STRUCTURAL_ONLY: &[&str] = &[
     "x-kubernetes-list-type",
     "x-kubernetes-map-type",
     "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-validations",
 ];
 
 /// Where in a schema a node is.
@@ -88,6 +90,11 @@ impl Parser<'_> {
             self.check_alternatives(&schema, path);
             schema.default = value.get("default").filter(|default| !default.is_null() || schema.is_nullable).cloned();
             self.check_default(&schema, path, level);
+            for (index, rule) in object::list_at(value, &["x-kubernetes-validations"]).iter().enumerate() {
+                let path = format!("{path}.x-kubernetes-validations[{index}]");
+                schema.cel.extend(Rule::parse(rule, &schema, &path, self.errors));
+            }
+            schema.has_rules = !schema.cel.is_empty() || schema.children().any(|child| child.has_rules);
         }
         schema
     }
@@ -108,11 +115,6 @@ impl Parser<'_> {
         }
         if is_set(value, "additionalProperties") && entries(value, "properties").next().is_some() {
             self.forbid(path, "additionalProperties", "additionalProperties and properties are mutual exclusive");
-        }
-        if is_set(value, "x-kubernetes-validations") {
-            let detail = "rules in CEL are not supported by this version of Coracle; say it with pattern, enum, oneOf, \
-                          minimum, …, or leave the check to the controller";
-            self.forbid(path, "x-kubernetes-validations", detail);
         }
         if value.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
             let path = join(path, "x-kubernetes-preserve-unknown-fields");

@@ -1,6 +1,7 @@
 #![allow(clippy::too_many_lines, reason = "these are tables of tests")]
 
 mod parsing;
+mod rules;
 mod values;
 
 use serde_json::Value;

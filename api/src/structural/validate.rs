@@ -5,14 +5,19 @@
 use serde_json::{Map, Value};
 
 use super::{Bound, ListType, Rules, Schema, Type, format, join};
+use crate::cel::Budget;
 use crate::validation::FieldError;
 
 type Errors = Vec<FieldError>;
 
 impl Schema {
-    /// Appends what is wrong with a value; `old` is what it replaces.
+    /// Appends what is wrong with a value; `old` is what it replaces. Rules in CEL may rely on everything else to hold.
     pub fn validate(&self, value: &Value, old: Option<&Value>, errors: &mut Errors) {
+        let count = errors.len();
         self.validate_at("", value, old, errors);
+        if errors.len() == count {
+            self.judge("", value, old, &Budget::default(), errors);
+        }
     }
 
     pub(super) fn validate_at(&self, path: &str, value: &Value, old: Option<&Value>, errors: &mut Errors) {
@@ -84,13 +89,10 @@ impl Schema {
         let mut seen: Vec<Value> = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
-            let key = self.list_type.key(item);
-            let former = old.and_then(Value::as_array).into_iter().flatten();
-            let former = former.filter(|_| key.is_some()).find(|former| self.list_type.key(former) == key);
             if let Some(schema) = &self.items {
-                schema.validate_at(&path, item, former, errors);
+                schema.validate_at(&path, item, self.list_type.former(item, old), errors);
             }
-            if let Some(key) = key {
+            if let Some(key) = self.list_type.key(item) {
                 if seen.contains(&key) {
                     errors.push(FieldError::duplicate(path, key));
                 } else {
@@ -102,6 +104,12 @@ impl Schema {
 }
 
 impl ListType {
+    /// The item of the list before that an item replaces.
+    pub(super) fn former<'o>(&self, item: &Value, old: Option<&'o Value>) -> Option<&'o Value> {
+        let key = self.key(item)?;
+        old?.as_array()?.iter().find(|former| self.key(former).as_ref() == Some(&key))
+    }
+
     /// What tells an item of the list apart from others; nothing does in an atomic list.
     fn key(&self, item: &Value) -> Option<Value> {
         match self {

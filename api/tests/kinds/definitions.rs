@@ -337,6 +337,12 @@ spec:
               renewBefore: {type: string}
               renewBeforePercentage: {type: integer, format: int32}
               revisionHistoryLimit: {type: integer, format: int32, minimum: 1}
+              subject:
+                type: object
+                properties: {organizations: {type: array, items: {type: string}}, serialNumber: {type: string}}
+                x-kubernetes-validations:
+                - {rule: '!has(self.serialNumber) || self.serialNumber.matches(''^[0-9]+$'')', message: a serial number is a number}
+                - {rule: 'self.?organizations.orValue([]).all(name, size(name) > 0)', message: organizations have names}
               secretName: {type: string}
               secretTemplate:
                 type: object

@@ -159,12 +159,6 @@ fn what_is_too_much_is_forbidden() {
         schema.properties[x].multipleOf: Invalid value: 0.0: must be greater than 0
     "#]],
     );
-    check_field(
-        "{type: string, x-kubernetes-validations: [{rule: 'true'}]}",
-        expect![[r#"
-        schema.properties[x].x-kubernetes-validations: Forbidden: rules in CEL are not supported by this version of Coracle; say it with pattern, enum, oneOf, minimum, …, or leave the check to the controller
-    "#]],
-    );
 }
 
 #[test]

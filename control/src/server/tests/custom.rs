@@ -131,6 +131,42 @@ async fn objects_are_defaulted_pruned_and_judged() {
 }
 
 #[tokio::test]
+async fn rules_see_what_was_before() {
+    let server = Server::start_with_controllers().await;
+    let mut definition = crontabs();
+    let spec = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    spec["x-kubernetes-validations"] = json!([
+        { "rule": "!has(self.replicas) || self.replicas != 4", "message": "four is unlucky" },
+        { "rule": "self.image == oldSelf.image", "message": "the image never changes", "fieldPath": ".image" },
+    ]);
+    server.define(definition).await;
+    check(&server, &format!("POST {TABS}"), crontab("a"), expect!["201"]).await;
+    check(
+        &server,
+        &format!("PATCH {TABS}/a"),
+        json!({ "spec": { "replicas": 4 } }),
+        expect![[r#"422 CronTab.stable.example.com "a" is invalid: spec: Invalid value: "object": four is unlucky"#]],
+    )
+    .await;
+    check(
+        &server,
+        &format!("PATCH {TABS}/a/scale"),
+        json!({ "spec": { "replicas": 3 } }),
+        expect![[r#"500 Internal error occurred: the spec replicas field ".spec.replicas" does not exist"#]],
+    )
+    .await;
+    check(&server, &format!("PATCH {TABS}/a"), json!({ "spec": { "replicas": 3 } }), expect!["200"]).await;
+    check(
+        &server,
+        &format!("PATCH {TABS}/a/scale"),
+        json!({ "spec": { "replicas": 4 } }),
+        expect![[r#"422 CronTab.stable.example.com "a" is invalid: spec: Invalid value: "object": four is unlucky"#]],
+    )
+    .await;
+    check(&server, &format!("PATCH {TABS}/a"), json!({ "spec": { "image": "other" } }), expect![[r#"422 CronTab.stable.example.com "a" is invalid: spec.image: Invalid value: "object": the image never changes"#]]).await;
+}
+
+#[tokio::test]
 async fn patches_keep_what_they_do_not_touch() {
     let server = started().await;
     server.json(&format!("POST {TABS}"), crontab("a")).await;

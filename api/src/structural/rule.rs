@@ -1,0 +1,189 @@
+//! Rules in CEL (`x-kubernetes-validations`): compiled with their schema, evaluated over values that it allows otherwise.
+//!
+//! A rule that speaks of `oldSelf` judges changes, and no new values, unless it says that it can do without. Deliberately
+//! absent: an estimate of what a rule may cost at worst. What one does cost is limited instead.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::{Schema, join};
+use crate::cel::{Budget, Declarations, Evaluation, EvaluationError, Program, Type};
+use crate::json_path::JsonPath;
+use crate::object;
+use crate::validation::{BadValue, FieldError};
+
+/// The most that messages may be long.
+const MESSAGE_BYTES_MAX: usize = 2048;
+const REASONS: &[&str] = &["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+
+/// One rule.
+pub(crate) struct Rule {
+    program: Program,
+    message: Option<String>,
+    message_expression: Option<Program>,
+    reason: String,
+    /// The field that is to blame, below the one that has the rule: `.a.b`.
+    field_path: String,
+    /// Whether it speaks of the value before.
+    is_of_changes: bool,
+    /// Whether the value before may be missing.
+    has_optional_old: bool,
+}
+
+impl Rule {
+    /// Compiles a rule of a schema, and appends what is wrong with it.
+    pub(super) fn parse(rule: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) -> Option<Rule> {
+        let text = |field: &str| object::str_at(rule, &[field]).filter(|text| !text.trim().is_empty());
+        let Some(source) = text("rule") else {
+            errors.push(FieldError::required(join(path, "rule"), "rule is not specified"));
+            return None;
+        };
+        let refused = |field: &str, source: &str, error: &dyn fmt::Display| {
+            FieldError::invalid(join(path, field), source, format!("compilation failed: {error}"))
+        };
+        let compile = |source: &str, variables| Program::compile(source, Declarations { variables, definitions: None });
+        let has_optional_old = object::bool_at(rule, &["optionalOldSelf"]).unwrap_or(false);
+        let both: &[&str] = &["self", "oldSelf"];
+        // Who needs `oldSelf` doesn't compile without.
+        let (program, is_of_changes) = match compile(source, &both[..1]) {
+            Ok(program) if !has_optional_old => (Ok(program), false),
+            _ => (compile(source, both), true),
+        };
+        let program = program.map_err(|error| errors.push(refused("rule", source, &error))).ok()?;
+        if !matches!(program.result(), Type::Bool | Type::Dyn) {
+            errors.push(FieldError::invalid(join(path, "rule"), source, "cel expression must evaluate to a bool"));
+        }
+        let variables = if is_of_changes { both } else { &both[..1] };
+        let message_expression = text("messageExpression").and_then(|source| {
+            let program = compile(source, variables).map_err(|error| refused("messageExpression", source, &error));
+            program.map_err(|error| errors.push(error)).ok()
+        });
+        if message_expression.as_ref().is_some_and(|program| !matches!(program.result(), Type::String | Type::Dyn)) {
+            let source = text("messageExpression").unwrap_or_default();
+            let detail = "messageExpression must evaluate to a string";
+            errors.push(FieldError::invalid(join(path, "messageExpression"), source, detail));
+        }
+        let message = text("message").map(str::to_owned);
+        if let Some(message) = message.as_ref().filter(|message| message.contains('\n')) {
+            let detail = "message must not contain line breaks";
+            errors.push(FieldError::invalid(join(path, "message"), message.as_str(), detail));
+        }
+        if let Some(message) = message.as_ref().filter(|message| message.len() > MESSAGE_BYTES_MAX) {
+            errors.push(FieldError::invalid(
+                join(path, "message"),
+                message.as_str(),
+                format!("message must have a maximum length of {MESSAGE_BYTES_MAX} characters"),
+            ));
+        }
+        let reason = text("reason").unwrap_or("FieldValueInvalid").to_owned();
+        if !REASONS.contains(&reason.as_str()) {
+            errors.push(FieldError::not_supported(join(path, "reason"), reason.as_str(), REASONS));
+        }
+        let field_path = text("fieldPath").unwrap_or_default().to_owned();
+        let is_known = |path: &str| {
+            JsonPath::parse(path).is_ok_and(|path| path.fields().is_some_and(|fields| schema.at(&fields).is_some()))
+        };
+        if !field_path.is_empty() && !is_known(&field_path) {
+            let detail = "fieldPath must be a valid path of fields that the schema describes, such as .spec.replicas";
+            errors.push(FieldError::invalid(join(path, "fieldPath"), field_path.as_str(), detail));
+        }
+        Some(Rule { program, message, message_expression, reason, field_path, is_of_changes, has_optional_old })
+    }
+
+    /// Appends an error if the rule does not hold of a value; `old` is what that replaces.
+    fn judge(
+        &self,
+        path: &str,
+        value: &Value,
+        old: Option<&Value>,
+        shown: &str,
+        budget: &Budget,
+        errors: &mut Vec<FieldError>,
+    ) {
+        let is_skipped = if self.is_of_changes { old.is_none() && !self.has_optional_old } else { old == Some(value) };
+        if is_skipped {
+            return;
+        }
+        let mut evaluation = Evaluation::new([("self", value)], budget);
+        if self.has_optional_old {
+            evaluation = evaluation.with_optional("oldSelf", old);
+        } else if let Some(old) = old {
+            evaluation = Evaluation::new([("self", value), ("oldSelf", old)], budget);
+        }
+        let place = format!("{path}{}", self.field_path);
+        let place = if place.is_empty() { "<nil>" } else { place.trim_start_matches('.') };
+        match evaluation.is_true(&self.program) {
+            Ok(true) => {}
+            Ok(false) => errors.push(self.refusal(place, shown, self.said(&evaluation))),
+            Err(EvaluationError::RequestCost) => {
+                errors.push(FieldError::invalid(place, shown, EvaluationError::RequestCost.to_string()));
+            }
+            Err(error) => {
+                let detail =
+                    format!("{error} evaluating rule: {}", self.message.as_deref().unwrap_or(self.program.source()));
+                errors.push(FieldError::invalid(place, shown, detail));
+            }
+        }
+    }
+
+    /// The message of the rule; that of its expression, where it comes to a line of text.
+    fn said<'a>(&'a self, evaluation: &Evaluation<'a>) -> String {
+        let expression = self.message_expression.as_ref();
+        let said = expression.and_then(|program| Some(evaluation.evaluate(program).ok()?.as_str()?.trim().to_owned()));
+        let said = said.filter(|said| !said.is_empty() && !said.contains('\n') && said.len() <= MESSAGE_BYTES_MAX);
+        let message = said.or_else(|| self.message.clone());
+        message.unwrap_or_else(|| format!("failed rule: {}", self.program.source().trim()))
+    }
+
+    fn refusal(&self, place: &str, shown: &str, detail: String) -> FieldError {
+        match self.reason.as_str() {
+            "FieldValueRequired" => FieldError::required(place, detail),
+            "FieldValueForbidden" => FieldError::forbidden(place, detail),
+            "FieldValueDuplicate" => FieldError { detail, ..FieldError::duplicate(place, BadValue::from(shown)) },
+            _ => FieldError::invalid(place, shown, detail),
+        }
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.program.source())
+    }
+}
+
+impl Schema {
+    /// Appends the rules that don't hold of a value and what is in it.
+    pub(super) fn judge(
+        &self,
+        path: &str,
+        value: &Value,
+        old: Option<&Value>,
+        budget: &Budget,
+        errors: &mut Vec<FieldError>,
+    ) {
+        if !self.has_rules || value.is_null() {
+            return;
+        }
+        let shown = self.value_type.map_or("integer or string", super::Type::as_str);
+        for rule in &self.cel {
+            rule.judge(path, value, old, shown, budget, errors);
+        }
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    if let Some(schema) = self.properties.get(name).or(self.additional.as_deref()) {
+                        schema.judge(&join(path, name), value, old.and_then(|old| old.get(name)), budget, errors);
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let Some(schema) = &self.items else { return };
+                for (index, item) in items.iter().enumerate() {
+                    schema.judge(&format!("{path}[{index}]"), item, self.list_type.former(item, old), budget, errors);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Rules in CEL.
+
+use expect_test::{Expect, expect};
+use serde_json::Value;
+
+use super::{Schema, lines, value};
+
+fn parse(field: &str, errors: &mut Vec<crate::validation::FieldError>) -> Schema {
+    Schema::parse(&value(&format!("{{type: object, properties: {{x: {field}}}}}")), "schema", errors)
+}
+
+fn check_rules(rules: &str, expected: Expect) {
+    let mut errors = Vec::new();
+    let field = format!("{{type: object, properties: {{n: {{type: integer}}}}, x-kubernetes-validations: [{rules}]}}");
+    parse(&field, &mut errors);
+    expected.assert_eq(&lines(&errors));
+}
+
+/// What is wrong with a value of this schema, once it replaces another.
+fn check(field: &str, new: &str, old: Option<&str>, expected: Expect) {
+    let mut errors = Vec::new();
+    let schema = parse(field, &mut errors);
+    assert_eq!(lines(&errors), "");
+    let object = |x: &str| value(&format!("{{x: {x}}}"));
+    let old: Option<Value> = old.map(object);
+    schema.validate(&object(new), old.as_ref(), &mut errors);
+    expected.assert_eq(&lines(&errors));
+}
+
+#[test]
+fn rules_are_compiled_first() {
+    check_rules("{rule: 'self.n > 1'}", expect![""]);
+    check_rules(
+        "{rule: ''}",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Required value: rule is not specified
+    "#]],
+    );
+    check_rules(
+        "{rule: 'self.n >'}",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.n >": compilation failed: ERROR: <input>:1:9: Syntax error: mismatched input '<EOF>' expecting an expression
+         | self.n >
+         | ........^
+    "#]],
+    );
+    check_rules(
+        "{rule: 'other > 1'}",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "other > 1": compilation failed: ERROR: <input>:1:1: undeclared reference to 'other' (in container '')
+         | other > 1
+         | ^
+    "#]],
+    );
+    check_rules(
+        "{rule: '\"text\"'}",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "\"text\"": cel expression must evaluate to a bool
+    "#]],
+    );
+    check_rules(
+        "{rule: 'true', messageExpression: '1'}",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].messageExpression: Invalid value: "1": messageExpression must evaluate to a string
+    "#]],
+    );
+    check_rules(
+        "{rule: 'true', messageExpression: 'oldSelf'}",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].messageExpression: Invalid value: "oldSelf": compilation failed: ERROR: <input>:1:1: undeclared reference to 'oldSelf' (in container '')
+         | oldSelf
+         | ^
+    "#]],
+    );
+    check_rules(
+        "{rule: 'true', reason: Because, fieldPath: .m, message: \"a\\nb\"}",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].message: Invalid value: "a\nb": message must not contain line breaks
+        schema.properties[x].x-kubernetes-validations[0].reason: Unsupported value: "Because": supported values: "FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"
+        schema.properties[x].x-kubernetes-validations[0].fieldPath: Invalid value: ".m": fieldPath must be a valid path of fields that the schema describes, such as .spec.replicas
+    "#]],
+    );
+    check_rules("{rule: 'true', reason: FieldValueForbidden, fieldPath: .n}", expect![""]);
+}
+
+#[test]
+fn values_are_judged() {
+    let spec = "{type: object, properties: {min: {type: integer}, max: {type: integer}}, \
+                x-kubernetes-validations: [{rule: self.min <= self.max, message: min is too large, fieldPath: .min}]}";
+    check(spec, "{min: 1, max: 2}", None, expect![""]);
+    check(
+        spec,
+        "{min: 3, max: 2}",
+        None,
+        expect![[r#"
+        x.min: Invalid value: "object": min is too large
+    "#]],
+    );
+    check(spec, "{min: 3, max: 2}", Some("{min: 3, max: 2}"), expect![""]);
+    check(
+        spec,
+        "{min: 3}",
+        None,
+        expect![[r#"
+        x.min: Invalid value: "object": no such key: max evaluating rule: min is too large
+    "#]],
+    );
+    check(
+        spec,
+        "{min: a, max: 2}",
+        None,
+        expect![[r#"
+        x.min: Invalid value: "string": x.min in body must be of type integer: "string"
+    "#]],
+    );
+    check(
+        "{type: string, x-kubernetes-validations: [{rule: self.startsWith('a')}]}",
+        "b",
+        None,
+        expect![[r#"
+        x: Invalid value: "string": failed rule: self.startsWith('a')
+    "#]],
+    );
+    check(
+        "{type: integer, x-kubernetes-validations: [{rule: self < 5, messageExpression: '\"found \" + string(self)'}]}",
+        "7",
+        None,
+        expect![[r#"
+            x: Invalid value: "integer": found 7
+        "#]],
+    );
+    check(
+        "{type: integer, x-kubernetes-validations: [{rule: self < 5, reason: FieldValueForbidden}]}",
+        "7",
+        None,
+        expect![[r#"
+            x: Forbidden: failed rule: self < 5
+        "#]],
+    );
+    check(
+        "{type: array, items: {type: integer, x-kubernetes-validations: [{rule: self < 5}]}}",
+        "[1, 7]",
+        None,
+        expect![[r#"
+            x[1]: Invalid value: "integer": failed rule: self < 5
+        "#]],
+    );
+}
+
+#[test]
+fn changes_are_judged() {
+    let fixed = "{type: string, x-kubernetes-validations: [{rule: self == oldSelf, message: never changes}]}";
+    check(fixed, "a", None, expect![""]);
+    check(fixed, "a", Some("a"), expect![""]);
+    check(
+        fixed,
+        "b",
+        Some("a"),
+        expect![[r#"
+        x: Invalid value: "string": never changes
+    "#]],
+    );
+    let optional =
+        "{type: integer, x-kubernetes-validations: [{rule: 'self > oldSelf.orValue(3)', optionalOldSelf: true}]}";
+    check(optional, "4", None, expect![""]);
+    check(
+        optional,
+        "2",
+        None,
+        expect![[r#"
+        x: Invalid value: "integer": failed rule: self > oldSelf.orValue(3)
+    "#]],
+    );
+    check(optional, "5", Some("4"), expect![""]);
+    check(
+        optional,
+        "4",
+        Some("5"),
+        expect![[r#"
+        x: Invalid value: "integer": failed rule: self > oldSelf.orValue(3)
+    "#]],
+    );
+    let items = "{type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [name], \
+                 items: {type: object, required: [name], properties: {name: {type: string}, n: {type: integer}}, \
+                 x-kubernetes-validations: [{rule: self.n >= oldSelf.n}]}}";
+    check(
+        items,
+        "[{name: b, n: 1}, {name: a, n: 1}]",
+        Some("[{name: a, n: 2}]"),
+        expect![[r#"
+        x[1]: Invalid value: "object": failed rule: self.n >= oldSelf.n
+    "#]],
+    );
+}
