@@ -25,6 +25,12 @@ pub enum Subresource {
     Token,
     /// Whether a certificate may be signed.
     Approval,
+    /// The standard streams of a running container.
+    Attach,
+    /// A program run beside a running container.
+    Exec,
+    /// Connections to a pod's ports.
+    PortForward,
 }
 
 impl Subresource {
@@ -38,6 +44,9 @@ impl Subresource {
             Subresource::Eviction => "eviction",
             Subresource::Token => "token",
             Subresource::Approval => "approval",
+            Subresource::Attach => "attach",
+            Subresource::Exec => "exec",
+            Subresource::PortForward => "portforward",
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
+pub mod spdy;
 pub mod status;
 pub mod table;
 pub mod validation;

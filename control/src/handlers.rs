@@ -13,6 +13,7 @@ use coracle_api::selector::FieldSelector;
 use coracle_api::status::{self, Status};
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,7 @@ use crate::tokens::{self, Tokens};
 mod access_review;
 mod batch;
 mod binding;
+mod connect;
 mod create;
 mod delete;
 mod discovery;
@@ -122,6 +124,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
+    /// The connection itself, where the request asks for another protocol on it.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// The name of the object that the request made, for the audit log.
     pub(crate) created: OnceLock<String>,
 }
@@ -141,7 +145,8 @@ impl Call {
                 let verb = request::verb(&self.method, address, &self.query).unwrap_or("other");
                 let resource = match address.subresource.as_deref() {
                     Some(
-                        sub @ ("status" | "scale" | "log" | "binding" | "eviction" | "finalize" | "token" | "approval"),
+                        sub @ ("status" | "scale" | "log" | "binding" | "eviction" | "finalize" | "token" | "approval"
+                        | "attach" | "exec" | "portforward"),
                     ) => {
                         format!("{}/{sub}", address.kind.resource())
                     }
@@ -292,6 +297,9 @@ impl Call {
         }
         if address.is_at(Subresource::Log) {
             return if verb == "get" { log::log(self, address).await } else { Err(status::method_not_allowed()) };
+        }
+        if address.is_stream() {
+            return connect::connect(self, address).await;
         }
         if address.is_at(Subresource::Token) {
             return match verb {

@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod logs;
 pub mod node;
 pub mod pod;
+mod port_forward;
 pub mod runtime;
 pub mod server;
 pub mod status;

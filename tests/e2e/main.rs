@@ -6,3 +6,4 @@ mod examples;
 mod kubectl;
 mod kubernetes_api;
 mod restart;
+mod streams;

@@ -24,6 +24,60 @@ pub struct Cluster {
     _own_dir: Option<TempDir>,
 }
 
+/// A program that runs while the test goes on. Dropping it kills the process.
+pub struct Running {
+    process: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        Running { process, lines }
+    }
+
+    /// The next line that it prints; empty when it prints no more.
+    pub fn next_line(&mut self) -> String {
+        self.lines.next().map(|line| line.expect("it is text")).unwrap_or_default()
+    }
+
+    /// Writes to its standard input.
+    pub fn write(&mut self, text: &str) {
+        let stdin = self.process.stdin.as_mut().expect("it is open");
+        stdin.write_all(text.as_bytes()).expect("it reads");
+    }
+
+    /// Closes its standard input, and waits for its end.
+    pub fn end(mut self) -> Printed {
+        drop(self.process.stdin.take());
+        let stdout = self.lines.by_ref().map(|line| line.expect("it is text") + "\n").collect();
+        let stderr = self.error_after_end();
+        Printed { code: self.process.wait().ok().and_then(|status| status.code()).unwrap_or(-1), stdout, stderr }
+    }
+
+    /// Waits for its end; gives what it printed on standard error.
+    pub fn error_after_end(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(mut stderr) = self.process.stderr.take() {
+            stderr.read_to_string(&mut text).expect("it is text");
+        }
+        text
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// What a program printed, and how it ended.
 #[derive(Debug)]
 pub struct Printed {
@@ -164,9 +218,19 @@ impl Cluster {
 
     /// Runs the real `kubectl` against this cluster.
     pub fn kubectl(&self, arguments: &[&str]) -> Printed {
-        let kubectl = from_environment("CORACLE_TEST_KUBECTL");
+        run(&mut self.kubectl_command(arguments))
+    }
+
+    /// Starts the real `kubectl` against this cluster, to run while the test goes on.
+    pub fn start_kubectl(&self, arguments: &[&str]) -> Running {
+        Running::start(&mut self.kubectl_command(arguments))
+    }
+
+    fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(from_environment("CORACLE_TEST_KUBECTL"));
         let home = self.dir.join("kubectl-home");
-        run(Command::new(kubectl).args(arguments).env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", home))
+        command.args(arguments).env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", home);
+        command
     }
 
     /// Runs the real `kubectl` with something on its standard input.

@@ -83,6 +83,9 @@ fn of_kind(kind: &Kind) -> Resource {
             Subresource::Eviction => {
                 Sub { name, group_version: Some(("policy", "v1")), kind: "Eviction", verbs: &["create"] }
             }
+            Subresource::Attach => connect(name, "PodAttachOptions"),
+            Subresource::Exec => connect(name, "PodExecOptions"),
+            Subresource::PortForward => connect(name, "PodPortForwardOptions"),
             Subresource::Token => {
                 let group_version = Some(("authentication.k8s.io", "v1"));
                 Sub { name, group_version, kind: "TokenRequest", verbs: &["create"] }
@@ -105,6 +108,11 @@ fn of_kind(kind: &Kind) -> Resource {
         categories: kind.categories,
         subresources,
     }
+}
+
+/// A subresource that is upgraded to a stream.
+fn connect(name: &'static str, kind: &'static str) -> Sub {
+    Sub { name, group_version: None, kind, verbs: &["create", "get"] }
 }
 
 pub(super) fn root() -> Response {

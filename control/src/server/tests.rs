@@ -19,6 +19,7 @@ mod protobuf;
 mod quotas;
 mod roles;
 mod secrets;
+mod streams;
 mod tls;
 mod watching;
 mod writing;
