@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod cel;
+pub mod channels;
 pub mod continue_token;
 pub mod decode;
 pub mod encode;

@@ -3,6 +3,9 @@
 //! Deliberately absent: the control plane and the store. A host meets them on the wire, also inside one process.
 
 pub mod agent;
+pub mod console;
+#[cfg(test)]
+mod harness;
 pub mod images;
 pub mod inspect;
 pub mod logs;
@@ -11,5 +14,6 @@ pub mod pod;
 mod port_forward;
 pub mod runtime;
 pub mod server;
+mod session;
 pub mod status;
 pub mod wasm;

@@ -72,6 +72,8 @@ pub(crate) fn serve(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
     let router = Router::new()
         .route("/logs/{namespace}/{pod}/{container}", get(read_logs))
+        .route("/attach/{namespace}/{pod}/{container}", get(streams::attach))
+        .route("/exec/{namespace}/{pod}/{container}", get(streams::exec))
         .route("/portforward/{namespace}/{pod}", get(streams::forward_ports))
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(metrics))

@@ -1,9 +1,9 @@
-//! Streams into pods, as the real kubectl opens them: forwarded ports.
+//! Streams into pods, as the real kubectl opens them: forwarded ports, attached and executed commands; and as wasmctl does.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
-use coracle_tests::{Cluster, PATIENCE, Running, eventually, root};
+use coracle_tests::{Cluster, PATIENCE, Running, eventually, guest, root};
 
 /// The address at which a `kubectl port-forward` to port 0 listens.
 fn address(forward: &mut Running) -> String {
@@ -57,4 +57,69 @@ fn ports_are_forwarded() {
     cluster.kubectl(&["delete", &pod]).ok();
     let error = forward.error_after_end();
     assert!(error.contains("lost connection to pod"), "{error}");
+}
+
+/// A pod named `echo` that prints what it reads.
+fn echo(cluster: &Cluster) {
+    cluster.wasmctl(&["push", guest("command-echoes.wat").to_str().expect("it is UTF-8"), "echo:1"]).ok();
+    let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: echo}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+        - {name: main, image: 'registry.coracle.internal/echo:1', stdin: true}\n";
+    let applied = cluster.kubectl_with(manifest, &["apply", "-f", "-"]);
+    assert_eq!(applied.stderr, "");
+    applied.ok();
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/echo", "--timeout=60s"]).ok();
+}
+
+#[test]
+fn commands_are_attached_to() {
+    let cluster = Cluster::start();
+    echo(&cluster);
+    let mut first = cluster.start_kubectl(&["attach", "-q", "-i", "echo"]);
+    // Who attaches sees what comes from then on, so it is typed until it is seen.
+    let mut second = cluster.start_kubectl(&["attach", "-q", "-i", "echo"]);
+    second.write("ping\n");
+    assert_eq!(second.next_line(), "ping");
+    first.write("hello\n");
+    let heard = |running: &mut Running| loop {
+        match running.next_line().as_str() {
+            "ping" => {}
+            line => return line.to_owned(),
+        }
+    };
+    assert_eq!((heard(&mut first), heard(&mut second)), ("hello".to_owned(), "hello".to_owned()));
+    assert!(cluster.kubectl(&["logs", "echo"]).ok().contains("hello"));
+    // Input that fails the command ends it for all.
+    second.write("!\n");
+    assert_eq!(first.end().code, 0);
+    let state = || cluster.object("pod/echo")["status"]["containerStatuses"][0]["state"]["terminated"].take();
+    assert_eq!(eventually("the pod's end", || Some(state()).filter(|state| !state.is_null()))["exitCode"], 1);
+    let over = cluster.kubectl(&["attach", "echo"]).fails_with(1);
+    assert!(over.contains("completed pod") || over.contains("has completed"), "{over}");
+}
+
+#[test]
+fn commands_are_executed_beside_a_pod() {
+    let cluster = Cluster::start();
+    echo(&cluster);
+    for start in [Cluster::start_kubectl, Cluster::start_wasmctl] {
+        let run = |input: &str| {
+            let mut running = start(&cluster, &["exec", "-i", "echo", "--", "echo"]);
+            running.write(input);
+            running.end()
+        };
+        assert_eq!(run("one\ntwo\n").ok(), "one\ntwo\n");
+        assert_eq!(run("!").code, 1);
+        let long = "a line of some length\n".repeat(100_000);
+        assert_eq!(run(&long).ok().len(), long.len());
+    }
+    assert_eq!(cluster.kubectl(&["logs", "echo"]).ok(), "");
+    let unknown = cluster.kubectl(&["exec", "echo", "-c", "nope", "--", "x"]).fails_with(1);
+    assert!(unknown.contains("nope is not valid for pod echo"), "{unknown}");
+    // What the user may do is decided by roles.
+    let viewer = ["exec", "echo", "--as=viewer", "--", "x"];
+    assert!(cluster.kubectl(&viewer).fails_with(1).contains("User \"viewer\" cannot get resource \"pods\""));
+    // A handler has nothing to run.
+    cluster.wasmctl(&["deploy", root().join("examples/hello/hello.wat").to_str().unwrap()]).ok();
+    let refused = cluster.kubectl(&["exec", "deployment/hello", "--", "ls"]).fails_with(1);
+    assert!(refused.contains("kubectl port-forward"), "{refused}");
 }

@@ -226,6 +226,12 @@ impl Cluster {
         Running::start(&mut self.kubectl_command(arguments))
     }
 
+    /// Starts `wasmctl` against this cluster, to run while the test goes on.
+    pub fn start_wasmctl(&self, arguments: &[&str]) -> Running {
+        let kubeconfig = self.dir.join("kubeconfig");
+        Running::start(Command::new(wasmctl_path()).args(arguments).env("KUBECONFIG", kubeconfig))
+    }
+
     fn kubectl_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(from_environment("CORACLE_TEST_KUBECTL"));
         let home = self.dir.join("kubectl-home");

@@ -33,7 +33,7 @@ const PORTS_DEFAULT: &[u16] = &[8080];
 struct Pod {
     spec: Spec,
     observed: Observed,
-    running: Vec<Option<Box<dyn Container>>>,
+    running: Vec<Option<Arc<dyn Container>>>,
     /// Its entry in the timers.
     wake_at: Option<Timestamp>,
     /// Reported as starting at this time, unless it has got further by then.
@@ -80,6 +80,8 @@ pub(crate) struct FoundContainer {
     pub(crate) incarnation: u32,
     /// It was started at least once; otherwise why not.
     pub(crate) started: Result<(), String>,
+    /// It, while it runs.
+    pub(crate) running: Option<Arc<dyn Container>>,
 }
 
 pub(super) struct Pods {
@@ -250,7 +252,7 @@ impl Pods {
                 }
                 let incarnation = observed.restarts;
                 self.exits.push(watch_exit(uid.clone(), index, incarnation, started.container.as_ref()));
-                pod.running[index] = Some(started.container);
+                pod.running[index] = Some(started.container.into());
             }
             Err(failure) => {
                 let is_pull = failure.reason == "ErrImagePull";
@@ -470,8 +472,8 @@ impl Pods {
             .pods
             .iter_mut()
             .find(|(_, pod)| pod.spec.identity.name == name && pod.spec.identity.namespace == namespace)?;
-        let containers = pod.spec.template.containers.iter().zip(&pod.observed.containers);
-        let containers = containers.map(|(template, observed)| FoundContainer {
+        let containers = pod.spec.template.containers.iter().zip(&pod.observed.containers).zip(&pod.running);
+        let containers = containers.map(|((template, observed), running)| FoundContainer {
             name: template.name.clone(),
             incarnation: observed.restarts,
             started: match &observed.stage {
@@ -480,6 +482,7 @@ impl Pods {
                 Stage::Failed(failure) => Err(failure.reason.clone()),
                 Stage::New | Stage::Starting => Err("ContainerCreating".to_owned()),
             },
+            running: running.clone(),
         });
         let containers = containers.collect();
         let gone = pod.gone.get_or_insert_with(|| CancellationToken::new().drop_guard());

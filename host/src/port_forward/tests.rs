@@ -1,16 +1,15 @@
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use coracle_net::{Body, Handler, RequestBody, RequestContext};
 use expect_test::{Expect, expect};
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 
 use super::*;
 use crate::agent::PodHandlers;
+use crate::harness::Socket;
 
 /// Answers with what it was sent.
 struct Echo;
@@ -18,40 +17,6 @@ struct Echo;
 impl Handler for Echo {
     fn handle(&self, request: Request<RequestBody>, _: RequestContext) -> BoxFuture<'static, Response<Body>> {
         Box::pin(std::future::ready(Response::new(request.into_body().map_err(Into::into).boxed_unsync())))
-    }
-}
-
-/// The host's end of a WebSocket that exists in memory only.
-struct Socket {
-    incoming: UnboundedReceiver<Result<Message, String>>,
-    outgoing: UnboundedSender<Message>,
-}
-
-impl Stream for Socket {
-    type Item = Result<Message, String>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.incoming.poll_next_unpin(context)
-    }
-}
-
-impl Sink<Message> for Socket {
-    type Error = futures::channel::mpsc::SendError;
-
-    fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.outgoing.poll_ready_unpin(context)
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Self::Error> {
-        self.outgoing.start_send_unpin(message)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.outgoing.poll_flush_unpin(context)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.outgoing.poll_close_unpin(context)
     }
 }
 
@@ -66,13 +31,13 @@ struct Client {
 
 impl Client {
     fn new() -> Client {
-        let ((messages, incoming), (outgoing, answers)) = (unbounded(), unbounded());
+        let (socket, messages, answers) = Socket::new();
         let handlers = PodHandlers::new();
         let handler: Arc<dyn Handler> = Arc::new(Echo);
         handlers.insert(&"uid".into(), 0, &[8080], &handler);
         let ports = Ports { pod: "default/web".to_owned(), uid: "uid".into(), handlers };
         let gone = CancellationToken::new();
-        tokio::spawn(run(Socket { incoming, outgoing }, ports, gone.clone()));
+        tokio::spawn(run(socket, ports, gone.clone()));
         Client { messages: Some(messages), answers, encoder: Encoder::default(), decoder: Decoder::default(), gone }
     }
 
