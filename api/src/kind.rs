@@ -26,6 +26,12 @@ pub enum Subresource {
     Token,
     /// Whether a certificate may be signed.
     Approval,
+    /// The standard streams of a running container.
+    Attach,
+    /// A program run beside a running container.
+    Exec,
+    /// Connections to a pod's ports.
+    PortForward,
 }
 
 impl Subresource {
@@ -39,6 +45,9 @@ impl Subresource {
             Subresource::Eviction => "eviction",
             Subresource::Token => "token",
             Subresource::Approval => "approval",
+            Subresource::Attach => "attach",
+            Subresource::Exec => "exec",
+            Subresource::PortForward => "portforward",
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod cel;
+pub mod channels;
 pub mod continue_token;
 pub mod custom;
 pub mod decode;
@@ -20,6 +21,7 @@ pub mod protobuf;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
+pub mod spdy;
 pub mod status;
 pub mod structural;
 pub mod table;

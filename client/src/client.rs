@@ -272,6 +272,30 @@ impl Client {
         request
     }
 
+    /// A request on an HTTP/1.1 connection of its own, which can become something else.
+    pub(crate) fn upgradable_request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&'static str, String)],
+    ) -> Result<reqwest::RequestBuilder, Error> {
+        let config = &self.inner.config;
+        let mut tls = tls::client_config(config)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| self.transport(error))?;
+        let mut request = http.request(method, with_query(format!("{}{path}", config.server), query));
+        if let Some(token) = &config.token {
+            request = request.bearer_auth(token);
+        }
+        Ok(request)
+    }
+
     pub(crate) fn transport(&self, error: reqwest::Error) -> Error {
         Error::transport(&self.inner.config.server, error)
     }

@@ -1,4 +1,4 @@
-//! The one typed client of the Kubernetes-compatible API: lists, watches, informers, writes, batches and logs, over HTTP/2 and mutual TLS.
+//! The one typed client of the Kubernetes-compatible API: lists, watches, informers, writes, batches, logs and streams, over HTTP/2 and mutual TLS.
 //!
 //! Objects travel as `serde_json::Value`, so unknown fields survive. Deliberately absent: retries of single requests (the caller knows whether
 //! repeating is safe; the informer, which does know, retries), credential plug-ins, and any caching.
@@ -13,6 +13,7 @@ mod kubeconfig;
 mod lines;
 mod logs;
 mod options;
+mod pod_stream;
 mod tls;
 mod watch;
 
@@ -25,4 +26,5 @@ pub use informer::{InformerEvent, informer};
 pub use kubeconfig::{Kubeconfig, NamedCluster, NamedContext, NamedUser};
 pub use logs::LogOptions;
 pub use options::{DeleteOptions, ListOptions, PatchKind, Propagation, TableInclude, WatchOptions, WriteOptions};
+pub use pod_stream::{PodStreamOptions, PodStreamReader, PodStreamWriter};
 pub use watch::WatchEvent;

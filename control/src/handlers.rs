@@ -16,6 +16,7 @@ use coracle_api::status::{self, Status};
 use coracle_store::Record;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +36,7 @@ use crate::tokens::{self, Tokens};
 mod access_review;
 mod batch;
 mod binding;
+mod connect;
 mod create;
 mod delete;
 mod discovery;
@@ -137,6 +139,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
+    /// The connection itself, where the request asks for another protocol on it.
+    pub(crate) upgrade: Option<OnUpgrade>,
     /// The name of the object that the request made, for the audit log.
     pub(crate) created: OnceLock<String>,
     /// What policies want to be in the audit log.
@@ -158,7 +162,8 @@ impl Call {
                 let verb = request::verb(&self.method, address, &self.query).unwrap_or("other");
                 let resource = match address.subresource.as_deref() {
                     Some(
-                        sub @ ("status" | "scale" | "log" | "binding" | "eviction" | "finalize" | "token" | "approval"),
+                        sub @ ("status" | "scale" | "log" | "binding" | "eviction" | "finalize" | "token" | "approval"
+                        | "attach" | "exec" | "portforward"),
                     ) => {
                         format!("{}/{sub}", address.kind.resource())
                     }
@@ -318,6 +323,9 @@ impl Call {
         }
         if address.is_at(Subresource::Log) {
             return if verb == "get" { log::log(self, address).await } else { Err(status::method_not_allowed()) };
+        }
+        if address.is_stream() {
+            return connect::connect(self, address).await;
         }
         if address.is_at(Subresource::Token) {
             return match verb {

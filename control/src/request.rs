@@ -148,6 +148,11 @@ impl Address {
     pub(crate) fn is_at(&self, subresource: Subresource) -> bool {
         self.subresource.as_deref() == Some(subresource.as_str()) && self.kind.has(subresource)
     }
+
+    /// Whether the request, if it is granted, becomes a stream into a pod.
+    pub(crate) fn is_stream(&self) -> bool {
+        [Subresource::Attach, Subresource::Exec, Subresource::PortForward].into_iter().any(|part| self.is_at(part))
+    }
 }
 
 /// Reads a path. Besides the built-in kinds it may name those that users define.

@@ -59,7 +59,7 @@ pub struct ServerConfig {
     pub authorizer: Arc<dyn Authorizer>,
     /// Issues and reads the tokens of service accounts.
     pub tokens: Arc<Tokens>,
-    /// The identity shown to hosts when a log is fetched from them.
+    /// The identity shown to hosts when they are asked for a log or a stream.
     pub host_tls: rustls::ClientConfig,
     /// Where writes are noted; nowhere if absent.
     pub audit_log: Option<PathBuf>,
@@ -139,7 +139,7 @@ async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
         .adaptive_window(true)
         .max_concurrent_streams(1024)
         .keep_alive_interval(Some(Duration::from_secs(30)));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
@@ -155,7 +155,7 @@ async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
 
 /// Answers one request on a connection of a user, who may show a token or speak for somebody else.
 pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body>) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let id = request_id(&head.headers);
     let span = tracing::info_span!("api", request_id = %id);
     let identified = identify(&app, connected, &head.headers);
@@ -170,6 +170,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 path: head.uri.path().to_owned(),
                 query: request::query(&head.uri),
                 headers: head.headers,
+                upgrade: head.extensions.remove(),
                 created: OnceLock::new(),
                 audited: parking_lot::Mutex::default(),
             };
@@ -204,8 +205,11 @@ struct Context<'a> {
 async fn answer(call: &Call, context: Context<'_>, body: Body) -> Response {
     let (started, received) = (Instant::now(), call.app.objects.clock().now());
     let (target, labels) = call.target();
-    let is_write = matches!(target, Target::Objects(_) | Target::Virtual { .. })
-        && !matches!(labels.verb, "get" | "list" | "watch" | "other");
+    // A stream does more than reading, also where it begins with a GET.
+    let is_stream = matches!(&target, Target::Objects(address) if address.is_stream());
+    let is_write = is_stream
+        || matches!(target, Target::Objects(_) | Target::Virtual { .. })
+            && !matches!(labels.verb, "get" | "list" | "watch" | "other");
     let is_quiet = QUIET.contains(&labels.resource.as_str());
     let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(&target, body)).await;
     let response = answered.unwrap_or_else(|_| {

@@ -29,7 +29,7 @@ use crate::server::{self, ServerIdentity, Sources};
 pub use handlers::PodHandlers;
 pub use metrics::Totals;
 use pods::Pods;
-pub use pods::{ContainerLogs, PodLogs};
+pub(crate) use pods::{FoundContainer, FoundPod};
 use start::Shared;
 
 /// Events taken at a time before what they led to is reported.
@@ -87,7 +87,7 @@ pub enum HostError {
 pub(crate) enum Message {
     Started(start::Outcome),
     Note(report::Note),
-    Find { namespace: String, name: String, reply: tokio::sync::oneshot::Sender<Option<PodLogs>> },
+    Find { namespace: String, name: String, reply: tokio::sync::oneshot::Sender<Option<FoundPod>> },
     Totals { reply: tokio::sync::oneshot::Sender<Totals> },
 }
 
@@ -115,7 +115,9 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         messages: messages.clone(),
         logs: logs.clone(),
         clock: options.clock.clone(),
+        handlers: options.handlers.clone(),
         ingress: options.ingress.clone(),
+        shutdown: shutdown.clone(),
     };
     let server =
         server::serve(options.listener, &options.identity, sources, shutdown.clone()).map_err(HostError::Server)?;

@@ -3,12 +3,17 @@
 //! Deliberately absent: the control plane and the store. A host meets them on the wire, also inside one process.
 
 pub mod agent;
+pub mod console;
+#[cfg(test)]
+mod harness;
 pub mod images;
 pub mod inspect;
 pub mod logs;
 pub mod node;
 pub mod pod;
+mod port_forward;
 pub mod runtime;
 pub mod server;
+mod session;
 pub mod status;
 pub mod wasm;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::console::{Console, Stdin};
 pub use crate::inspect::{InspectError, Inspection, Kind, inspect};
 
 /// Runs containers of one kind.
@@ -40,6 +41,32 @@ pub trait Container: Send + Sync {
 
     /// What the container used so far.
     fn stats(&self) -> Stats;
+
+    /// Its standard streams, if it is a command.
+    fn console(&self) -> Option<Arc<Console>>;
+
+    /// Readies the same component to run once more beside the container: with these words as program name and arguments,
+    /// with the container's environment and limits, and with standard streams of its own.
+    fn exec(&self, words: Vec<String>, console: Arc<Console>) -> Result<Start, ExecError>;
+}
+
+/// Starts what was readied; dropped, it never runs.
+pub type Start = Box<dyn FnOnce() -> Arc<dyn Container> + Send>;
+
+/// Why nothing can be run beside a container.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExecError {
+    /// It has no program that could be run again.
+    #[error("it answers HTTP requests and has no program to run")]
+    NotACommand,
+    /// Too much runs beside it, or on this host, already.
+    #[error("{max} programs run beside {what} already; wait for one to end")]
+    TooMany {
+        /// `this container` or `the containers of this host`.
+        what: &'static str,
+        /// So many are allowed.
+        max: usize,
+    },
 }
 
 /// Where a container's output goes. Bounded; never blocks the guest for long.
@@ -102,6 +129,8 @@ pub struct ContainerSpec {
     pub concurrency: u32,
     /// Longest time for one request.
     pub request_timeout: Duration,
+    /// Where a command's input comes from.
+    pub stdin: Stdin,
 }
 
 impl ContainerSpec {
@@ -119,6 +148,7 @@ impl ContainerSpec {
             cpu_millis: 100,
             concurrency: 100,
             request_timeout: Duration::from_secs(30),
+            stdin: Stdin::Closed,
         }
     }
 }

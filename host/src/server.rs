@@ -1,6 +1,8 @@
-//! The host's own HTTPS server: logs, health and metrics, for the API server and cluster administrators only.
+//! The host's own HTTPS server: logs, streams to containers, health and metrics, for the API server and cluster administrators only.
 //!
 //! Deliberately absent: anything that changes something. Hosts are told what to do by objects.
+
+mod streams;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{ContainerLogs, Message, PodLogs};
+use crate::agent::{FoundContainer, FoundPod, Message, PodHandlers};
 use crate::logs::read::ReadOptions;
 use crate::logs::{LogKey, LogStore};
 use crate::runtime::Clock;
@@ -53,7 +55,9 @@ pub(crate) struct Sources {
     pub(crate) messages: mpsc::UnboundedSender<Message>,
     pub(crate) logs: Arc<LogStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) handlers: Arc<PodHandlers>,
     pub(crate) ingress: Arc<coracle_net::Metrics>,
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// Serves until `shutdown`; fails at once if the identity cannot be used.
@@ -68,6 +72,9 @@ pub(crate) fn serve(
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
     let router = Router::new()
         .route("/logs/{namespace}/{pod}/{container}", get(read_logs))
+        .route("/attach/{namespace}/{pod}/{container}", get(streams::attach))
+        .route("/exec/{namespace}/{pod}/{container}", get(streams::exec))
+        .route("/portforward/{namespace}/{pod}", get(streams::forward_ports))
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(metrics))
         .with_state(sources);
@@ -92,6 +99,8 @@ async fn accept(listener: tokio::net::TcpListener, acceptor: TlsAcceptor, router
 }
 
 async fn connection(socket: tokio::net::TcpStream, acceptor: TlsAcceptor, router: Router, shutdown: CancellationToken) {
+    // Streams are small messages that must not wait for each other.
+    let _ = socket.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -108,7 +117,7 @@ async fn connection(socket: tokio::net::TcpStream, acceptor: TlsAcceptor, router
     let service = TowerToHyperService::new(router);
     let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
     tokio::select! {
-        result = builder.serve_connection(TokioIo::new(stream), service) => {
+        result = builder.serve_connection_with_upgrades(TokioIo::new(stream), service) => {
             if let Err(error) = result {
                 tracing::debug!(%error, "a connection to the host's server ended early");
             }
@@ -168,20 +177,10 @@ async fn read_logs(
     State(sources): State<Sources>,
     Path((namespace, pod, container)): Path<(String, String, String)>,
     Query(query): Query<LogQuery>,
-) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let message = Message::Find { namespace: namespace.clone(), name: pod.clone(), reply };
-    let found = match sources.messages.send(message) {
-        Ok(()) => answer.await.ok().flatten(),
-        Err(_) => None,
-    };
-    let Some(found) = found else {
-        return refuse(StatusCode::NOT_FOUND, format!("pod {namespace}/{pod} does not run on this host"));
-    };
-    let (key, incarnation) = match locate(&found, &pod, &container, query.previous) {
-        Ok(located) => located,
-        Err(message) => return refuse(StatusCode::BAD_REQUEST, message),
-    };
+) -> Result<Response, Refusal> {
+    let found = find_pod(&sources, &namespace, &pod).await?;
+    let located = locate(&found, &pod, &container, query.previous);
+    let (key, incarnation) = located.map_err(|message| refuse(StatusCode::BAD_REQUEST, message))?;
     let since = match query.since_seconds {
         Some(seconds) => sources.clock.now().checked_sub(Duration::from_secs(seconds)).ok(),
         None => query.since_time,
@@ -193,17 +192,26 @@ async fn read_logs(
         since,
         limit_bytes: query.limit_bytes,
     };
-    match sources.logs.read(&key, incarnation, options).await {
-        Ok(stream) => ([("content-type", "text/plain")], Body::from_stream(stream)).into_response(),
-        Err(error) => {
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the log of {namespace}/{pod} cannot be read: {error}"))
-        }
-    }
+    let lines = sources.logs.read(&key, incarnation, options).await.map_err(|error| {
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the log of {namespace}/{pod} cannot be read: {error}"))
+    })?;
+    Ok(([("content-type", "text/plain")], Body::from_stream(lines)).into_response())
+}
+
+/// The pod, if it runs here.
+async fn find_pod(sources: &Sources, namespace: &str, name: &str) -> Result<FoundPod, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    let message = Message::Find { namespace: namespace.to_owned(), name: name.to_owned(), reply };
+    let found = match sources.messages.send(message) {
+        Ok(()) => answer.await.ok().flatten(),
+        Err(_) => None,
+    };
+    found.ok_or_else(|| refuse(StatusCode::NOT_FOUND, format!("pod {namespace}/{name} does not run on this host")))
 }
 
 /// Which log is meant; else what Kubernetes says.
-fn locate(pod: &PodLogs, pod_name: &str, container: &str, previous: bool) -> Result<(LogKey, u32), String> {
-    let known: Option<&ContainerLogs> = pod.containers.iter().find(|known| known.name == container);
+fn locate(pod: &FoundPod, pod_name: &str, container: &str, previous: bool) -> Result<(LogKey, u32), String> {
+    let known: Option<&FoundContainer> = pod.containers.iter().find(|known| known.name == container);
     let Some(known) = known else {
         return Err(format!("container {container} is not valid for pod {pod_name}"));
     };
@@ -232,10 +240,22 @@ async fn metrics(State(sources): State<Sources>) -> Response {
             sources.ingress.render(&mut text);
             ([("content-type", "text/plain; version=0.0.4")], text).into_response()
         }
-        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()),
+        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()).into_response(),
     }
 }
 
-fn refuse(code: StatusCode, message: String) -> Response {
-    (code, [("content-type", "text/plain; charset=utf-8")], message).into_response()
+/// Why a request is not granted, for people.
+struct Refusal {
+    code: StatusCode,
+    message: String,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.code, [("content-type", "text/plain; charset=utf-8")], self.message).into_response()
+    }
+}
+
+fn refuse(code: StatusCode, message: String) -> Refusal {
+    Refusal { code, message }
 }

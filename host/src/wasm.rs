@@ -29,6 +29,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 
 use self::access_log::AccessLog;
@@ -43,6 +44,7 @@ use self::guest::Surroundings;
 use self::handler::{HandlerContainer, HandlerParts, HandlerRef};
 use self::limits::Bytes;
 pub use self::standalone::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
+use crate::console::Console;
 use crate::inspect::inspect;
 use crate::runtime::{Clock, Container, ContainerSpec, LogSink, Prepared, Runtime, StartError, SystemClock};
 
@@ -134,6 +136,8 @@ struct RuntimeShared {
     cache: Option<Cache>,
     engine_hash: String,
     options: Options,
+    /// Bounds what runs beside containers.
+    execs: Arc<Semaphore>,
     components: Mutex<Components>,
 }
 
@@ -165,6 +169,7 @@ impl WasmRuntime {
             cache,
             engine_hash,
             options,
+            execs: Arc::new(Semaphore::new(command::EXECS_ON_HOST_MAX)),
             components: Mutex::default(),
         };
         Ok(WasmRuntime { shared: Arc::new(shared) })
@@ -192,19 +197,23 @@ impl WasmRuntime {
         let memory = spec.memory_bytes_max;
         let mut surroundings = Surroundings::new(&spec.name, &spec.args, spec.env.clone(), memory, logs.clone());
         surroundings.inherit_stdio = inherit_stdio;
-        let surroundings = Arc::new(surroundings);
         let (wasm, background) = (self.shared.wasm.clone(), self.shared.background.handle().clone());
         let clock = self.shared.options.clock.clone();
         Ok(match &component.pre {
             Pre::Handler(_) => {
                 let access_log = AccessLog::new(logs, self.shared.flusher.clone());
-                let prepared = component.clone();
+                let (prepared, surroundings) = (component.clone(), Arc::new(surroundings));
                 let parts = HandlerParts { wasm, background, prepared, surroundings, access_log, clock };
                 Box::new(HandlerRef(HandlerContainer::new(parts, spec)))
             }
             Pre::Command(pre) => {
                 let (pre, slots) = (pre.clone(), component.slots);
-                Box::new(CommandContainer::start(CommandParts { wasm, background, slots, pre, surroundings, clock }))
+                let console = Arc::new(Console::new(spec.stdin));
+                surroundings.console = Some(console.clone());
+                let surroundings = Arc::new(surroundings);
+                let (cpu_ns, execs) = (Arc::default(), self.shared.execs.clone());
+                let parts = CommandParts { wasm, background, slots, pre, surroundings, console, clock, cpu_ns, execs };
+                Box::new(CommandContainer::start(parts, None))
             }
         })
     }

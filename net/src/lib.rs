@@ -9,6 +9,7 @@ mod ingress;
 mod metrics;
 mod route_book;
 mod routes;
+mod stream;
 pub mod views;
 
 pub use handler::{
@@ -18,3 +19,4 @@ pub use ingress::{Ingress, IngressOptions, Limits, Running};
 pub use metrics::Metrics;
 pub use route_book::RouteBook;
 pub use routes::{Endpoint, RoutingTable, ServiceRoute, Target, build_routes};
+pub use stream::{DirectStream, serve_stream};

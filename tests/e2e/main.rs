@@ -12,3 +12,4 @@ mod kubectl;
 mod kubernetes_api;
 mod python;
 mod restart;
+mod streams;

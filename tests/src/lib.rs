@@ -25,6 +25,60 @@ pub struct Cluster {
     _own_dir: Option<TempDir>,
 }
 
+/// A program that runs while the test goes on. Dropping it kills the process.
+pub struct Running {
+    process: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
+        let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+        Running { process, lines }
+    }
+
+    /// The next line that it prints; empty when it prints no more.
+    pub fn next_line(&mut self) -> String {
+        self.lines.next().map(|line| line.expect("it is text")).unwrap_or_default()
+    }
+
+    /// Writes to its standard input.
+    pub fn write(&mut self, text: &str) {
+        let stdin = self.process.stdin.as_mut().expect("it is open");
+        stdin.write_all(text.as_bytes()).expect("it reads");
+    }
+
+    /// Closes its standard input, and waits for its end.
+    pub fn end(mut self) -> Printed {
+        drop(self.process.stdin.take());
+        let stdout = self.lines.by_ref().map(|line| line.expect("it is text") + "\n").collect();
+        let stderr = self.error_after_end();
+        Printed { code: self.process.wait().ok().and_then(|status| status.code()).unwrap_or(-1), stdout, stderr }
+    }
+
+    /// Waits for its end; gives what it printed on standard error.
+    pub fn error_after_end(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(mut stderr) = self.process.stderr.take() {
+            stderr.read_to_string(&mut text).expect("it is text");
+        }
+        text
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// What a program printed, and how it ended.
 #[derive(Debug)]
 pub struct Printed {
@@ -194,6 +248,17 @@ impl Cluster {
     /// Runs the real `kubectl` against this cluster.
     pub fn kubectl(&self, arguments: &[&str]) -> Printed {
         run(self.client(peer("KUBECTL")).args(arguments))
+    }
+
+    /// Starts the real `kubectl` against this cluster, to run while the test goes on.
+    pub fn start_kubectl(&self, arguments: &[&str]) -> Running {
+        Running::start(self.client(peer("KUBECTL")).args(arguments))
+    }
+
+    /// Starts `wasmctl` against this cluster, to run while the test goes on.
+    pub fn start_wasmctl(&self, arguments: &[&str]) -> Running {
+        let kubeconfig = self.dir.join("kubeconfig");
+        Running::start(Command::new(wasmctl_path()).args(arguments).env("KUBECONFIG", kubeconfig))
     }
 
     /// Runs the real `kubectl` with something on its standard input.

@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod resources;
 mod rollout;
+mod session;
 mod up;
 mod verbs;
 

@@ -1,15 +1,18 @@
 //! The command line: one variant and one file a verb. Doc comments here are the help texts.
 
 mod apply;
+mod attach;
 mod completion;
 mod delete;
 pub(crate) mod deploy;
 mod describe;
 mod events;
 pub(crate) use events::last_seen;
+mod exec;
 mod get;
 mod inspect;
 mod logs;
+mod port_forward;
 mod pull;
 mod push;
 mod run;
@@ -44,6 +47,9 @@ enum Verb {
     Get(get::Args),
     Describe(describe::Args),
     Logs(logs::Args),
+    Exec(exec::Args),
+    Attach(attach::Args),
+    PortForward(port_forward::Args),
     Events(events::Args),
     Delete(delete::Args),
     Apply(apply::Args),
@@ -64,10 +70,13 @@ impl Cli {
         let done = match self.verb {
             Verb::Up(args) => return up::run(args, global),
             Verb::Run(args) => return run::run(&args, global),
+            Verb::Exec(args) => return block_on(exec::run(args, global)),
+            Verb::Attach(args) => return block_on(attach::run(args, global)),
             Verb::Deploy(args) => block_on(deploy::run(args, global)),
             Verb::Get(args) => block_on(get::run(args, global)),
             Verb::Describe(args) => block_on(describe::run(args, global)),
             Verb::Logs(args) => block_on(logs::run(args, global)),
+            Verb::PortForward(args) => block_on(port_forward::run(args, global)),
             Verb::Events(args) => block_on(events::run(args, global)),
             Verb::Delete(args) => block_on(delete::run(args, global)),
             Verb::Apply(args) => block_on(apply::run(args, global)),

@@ -27,7 +27,15 @@ pub(crate) const KIND: Kind = Kind {
     categories: &["all"],
     namespaced: true,
     definition: "io.k8s.api.core.v1.Pod",
-    subresources: &[Subresource::Status, Subresource::Log, Subresource::Binding, Subresource::Eviction],
+    subresources: &[
+        Subresource::Status,
+        Subresource::Log,
+        Subresource::Binding,
+        Subresource::Eviction,
+        Subresource::Attach,
+        Subresource::Exec,
+        Subresource::PortForward,
+    ],
     columns: columns::COLUMNS,
     fields: &[
         "spec.nodeName",

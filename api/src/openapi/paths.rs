@@ -224,6 +224,15 @@ fn subresource_item(kind: &Kind, subresource: Subresource, patches: &[&str]) -> 
         Subresource::Token => {
             post(("authentication.k8s.io", "v1", "TokenRequest"), "io.k8s.api.authentication.v1.TokenRequest")
         }
+        Subresource::Attach => connect_item(kind, "PodAttachOptions", stream_parameters()),
+        Subresource::Exec => {
+            let command = query("command", STRING, "The program's name and arguments, one parameter each.");
+            connect_item(kind, "PodExecOptions", stream_parameters().into_iter().chain([command]).collect())
+        }
+        Subresource::PortForward => {
+            let ports = query("ports", "integer", "The ports to forward, where the protocol does not name them.");
+            connect_item(kind, "PodPortForwardOptions", vec![ports])
+        }
         Subresource::Log => json!({
             "get": {
                 "description": "read log of the specified Pod",
@@ -235,6 +244,28 @@ fn subresource_item(kind: &Kind, subresource: Subresource, patches: &[&str]) -> 
             "parameters": path_parameters(kind.namespaced, Some(kind.kind)),
         }),
     }
+}
+
+/// A path that is upgraded to a WebSocket.
+fn connect_item(kind: &Kind, options: &str, parameters: Vec<Value>) -> Value {
+    let connect = json!({
+        "description": format!("connect requests to {} of {}", options, kind.kind),
+        "parameters": parameters,
+        "responses": { "200": { "description": "OK", "content": { "*/*": { "schema": { "type": STRING } } } } },
+        "x-kubernetes-action": "connect",
+        "x-kubernetes-group-version-kind": { "group": kind.group, "version": kind.version, "kind": options },
+    });
+    json!({ "get": connect, "post": connect, "parameters": path_parameters(kind.namespaced, Some(kind.kind)) })
+}
+
+fn stream_parameters() -> Vec<Value> {
+    vec![
+        query("container", STRING, "The container; may be left out if there is only one."),
+        query("stderr", "boolean", "Whether its standard error is wanted."),
+        query("stdin", "boolean", "Whether its standard input is written to."),
+        query("stdout", "boolean", "Whether its standard output is wanted."),
+        query("tty", "boolean", "Whether a terminal is wanted."),
+    ]
 }
 
 fn log_parameters() -> Vec<Value> {

@@ -9,7 +9,7 @@ use coracle_api::decode::{self, ContentType};
 use coracle_api::schema::{self, ProblemKind};
 use coracle_api::selector::{FieldSelector, LabelSelector};
 use coracle_api::table::{self, Include};
-use coracle_api::{encode, kinds, patch, yaml};
+use coracle_api::{encode, kinds, patch, spdy, yaml};
 use jiff::Timestamp;
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -314,4 +314,38 @@ fn cel() {
         texts.map(|text| text.as_bytes().to_vec()).to_vec()
     };
     run(&Target { name: "cel", seeds, mutate: mutate::bytes, check });
+}
+
+#[test]
+fn spdy() {
+    let check = |input: &[u8]| {
+        let (mut decoder, mut frames) = (spdy::Decoder::default(), Vec::new());
+        decoder.push(input);
+        while let Ok(Some(frame)) = decoder.next_frame() {
+            frames.push(frame);
+        }
+        let (mut encoder, mut again) = (spdy::Encoder::default(), spdy::Decoder::default());
+        for frame in &frames {
+            again.push(&encoder.encode(frame));
+            assert_eq!(again.next_frame(), Ok(Some(frame.clone())));
+        }
+        !frames.is_empty()
+    };
+    let seeds = |_: &mut StdRng| {
+        let headers =
+            |kind: &str| vec![("streamtype".to_owned(), kind.to_owned()), ("port".to_owned(), "80".to_owned())];
+        let mut encoder = spdy::Encoder::default();
+        let frames = [
+            spdy::Frame::SynStream { stream: 1, headers: headers("error"), is_last: false },
+            spdy::Frame::SynStream { stream: 3, headers: headers("data"), is_last: false },
+            spdy::Frame::SynReply { stream: 1, headers: Vec::new(), is_last: true },
+            spdy::Frame::Data { stream: 3, bytes: "hello".into(), is_last: true },
+            spdy::Frame::Reset { stream: 3, status: spdy::CANCEL },
+            spdy::Frame::Ping { id: 1 },
+            spdy::Frame::GoAway { last_stream: 3, status: 0 },
+        ];
+        let encoded: Vec<Vec<u8>> = frames.iter().map(|frame| encoder.encode(frame).to_vec()).collect();
+        vec![encoded.concat(), encoded[..2].concat(), encoded[3..].concat()]
+    };
+    run(&Target { name: "spdy", seeds, mutate: mutate::bytes, check });
 }

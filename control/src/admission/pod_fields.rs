@@ -11,7 +11,7 @@ use super::Attributes;
 /// Fields of a pod's spec that have no meaning for a component, and do no harm.
 const IGNORED: &[&str] = &["securityContext", "dnsConfig", "imagePullSecrets"];
 /// The same of a container.
-const IGNORED_IN_CONTAINER: &[&str] = &["securityContext", "stdin", "tty", "workingDir"];
+const IGNORED_IN_CONTAINER: &[&str] = &["securityContext", "tty", "workingDir"];
 
 pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
     if attributes.trusted {

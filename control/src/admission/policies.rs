@@ -21,6 +21,7 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use crate::authentication::{SERVICE_ACCOUNTS, User, service_account_user};
+use crate::custom_kinds;
 use crate::handlers::token_review::user_info;
 use crate::objects::decode_record;
 use crate::sealing::Sealer;
@@ -83,6 +84,14 @@ pub(crate) struct Operation<'a> {
     pub(crate) dry_run: bool,
 }
 
+/// What a review may look at besides the write.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) custom_kinds: &'a custom_kinds::Index,
+    pub(crate) sealer: &'a Sealer,
+}
+
 /// What is told of violations that don't keep a write out.
 #[derive(Debug, Default)]
 pub(crate) struct Reported {
@@ -107,12 +116,8 @@ struct Variables<'a> {
 }
 
 /// Asks the policies about a write: the refusal, or what else is to be told.
-pub(crate) fn review(
-    index: &Index,
-    operation: &Operation<'_>,
-    snapshot: &Snapshot,
-    sealer: &Sealer,
-) -> Result<Reported, Status> {
+pub(crate) fn review(index: &Index, operation: &Operation<'_>, context: Context<'_>) -> Result<Reported, Status> {
+    let snapshot = context.snapshot;
     let mut reported = Reported::default();
     if rules::is_exempt(operation.kind) {
         return Ok(reported);
@@ -126,7 +131,7 @@ pub(crate) fn review(
             if binding.resources.as_ref().is_some_and(|resources| !resources.matches(operation, snapshot)) {
                 continue;
             }
-            for violation in violations(policy, binding, &variables, sealer) {
+            for violation in violations(policy, binding, &variables, &context) {
                 tell(policy, binding, operation, violation, &mut reported)?;
             }
         }
@@ -175,12 +180,12 @@ fn refusal(operation: &Operation<'_>, message: &str, reason: &str) -> Status {
 }
 
 /// What of a policy, as it is bound, doesn't hold. What can't be decided counts as the policy says.
-fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, sealer: &Sealer) -> Vec<Violation> {
+fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, context: &Context<'_>) -> Vec<Violation> {
     let undecided = |message: String| match policy.fails_closed {
         true => vec![Violation { message, reason: String::new() }],
         false => Vec::new(),
     };
-    let parameters = match parameters::find(policy, binding, variables.operation, variables.snapshot, sealer) {
+    let parameters = match parameters::find(policy, binding, variables.operation, context) {
         Ok(parameters) => parameters,
         Err(because) => return undecided(format!("failed to configure binding: {because}")),
     };

@@ -93,6 +93,9 @@ fn of_kind(kind: &'static Kind) -> Resource {
             Subresource::Eviction => {
                 Sub { name, group_version: Some(("policy", "v1")), kind: "Eviction", verbs: &["create"] }
             }
+            Subresource::Attach => connect(name, "PodAttachOptions"),
+            Subresource::Exec => connect(name, "PodExecOptions"),
+            Subresource::PortForward => connect(name, "PodPortForwardOptions"),
             Subresource::Token => {
                 let group_version = Some(("authentication.k8s.io", "v1"));
                 Sub { name, group_version, kind: "TokenRequest", verbs: &["create"] }
@@ -115,6 +118,11 @@ fn of_kind(kind: &'static Kind) -> Resource {
         categories: kind.categories,
         subresources,
     }
+}
+
+/// A subresource that is upgraded to a stream.
+fn connect(name: &'static str, kind: &'static str) -> Sub {
+    Sub { name, group_version: None, kind, verbs: &["create", "get"] }
 }
 
 pub(super) fn root(custom_kinds: &Index) -> Response {

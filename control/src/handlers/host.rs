@@ -1,6 +1,6 @@
-//! Requests to a host's own server, with the API server's identity: for logs, and as the `nodes/NAME/proxy` subresource.
+//! Requests to a host's own server, with the API server's identity: for logs, streams, and as the `nodes/NAME/proxy` subresource.
 //!
-//! Deliberately absent: anything but GET; a host is told what to do by objects.
+//! Deliberately absent: anything but GET; a host is told what to run by objects.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -8,7 +8,7 @@ use coracle_api::kinds::NODE;
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use futures::StreamExt;
-use http::header;
+use http::{HeaderName, StatusCode, header};
 
 use super::Call;
 use crate::authorizer::{Attributes, Subject};
@@ -17,6 +17,8 @@ use crate::respond;
 
 /// What a host serves that is passed on; logs have a subresource of their own.
 const SERVED: &[&str] = &["healthz", "metrics"];
+/// How much of a host's complaint is passed on.
+const COMPLAINT_BYTES_MAX: usize = 2048;
 
 /// Answers `GET /api/v1/nodes/NAME/proxy/PATH`.
 pub(super) async fn proxy(call: &Call, node: &str, path: &str) -> Result<Response, Status> {
@@ -46,10 +48,43 @@ pub(super) async fn proxy(call: &Call, node: &str, path: &str) -> Result<Respons
 
 /// The answer of a host, of whatever status.
 pub(super) async fn get(call: &Call, node: &str, path: &str) -> Result<reqwest::Response, Status> {
+    upgrade(call, node, path, &[]).await
+}
+
+/// The answer of a host to a request that passes on these headers of the client's.
+pub(super) async fn upgrade(
+    call: &Call,
+    node: &str,
+    path: &str,
+    headers: &[HeaderName],
+) -> Result<reqwest::Response, Status> {
     let base = endpoint(call, node).await?;
-    call.app.hosts.get(format!("{base}/{path}")).send().await.map_err(|error| {
+    let mut request = call.app.hosts.get(format!("{base}/{path}"));
+    for name in headers {
+        for value in call.headers.get_all(name) {
+            request = request.header(name, value);
+        }
+    }
+    request.send().await.map_err(|error| {
         status::service_unavailable(format!("the host {node} does not answer at {base}: {}", chain(&error)))
     })
+}
+
+/// What a host says instead of doing what it was asked.
+pub(super) async fn complaint(node: &str, answer: reqwest::Response) -> Status {
+    let code = answer.status();
+    let text = answer.text().await.unwrap_or_default();
+    if let Ok(found) = serde_json::from_str::<Status>(&text)
+        && found.kind == "Status"
+    {
+        return found;
+    }
+    let text: String = text.trim().chars().take(COMPLAINT_BYTES_MAX).collect();
+    match code {
+        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => status::bad_request(text),
+        StatusCode::TOO_MANY_REQUESTS => status::too_many_requests(text, 1),
+        _ => status::internal(format!("the host {node} answered {code}: {text}")),
+    }
 }
 
 /// Where a host serves.

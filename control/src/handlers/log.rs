@@ -17,8 +17,6 @@ use crate::respond;
 /// The parameters that concern the host.
 const PASSED: &[&str] =
     &["follow", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "previous", "limitBytes", "stream"];
-/// How much of a host's complaint is passed on.
-const COMPLAINT_BYTES_MAX: usize = 2048;
 
 pub(super) async fn log(call: &Call, address: &Address) -> Result<Response, Status> {
     let name = address.name()?;
@@ -32,27 +30,16 @@ pub(super) async fn log(call: &Call, address: &Address) -> Result<Response, Stat
     let query: Vec<String> = call.query.only(PASSED).map(|(key, value)| format!("{key}={}", encode(value))).collect();
     let path = format!("{}/{}/{}", encode(namespace), encode(name), encode(&container));
     let answer = host::get(call, node, &format!("logs/{path}?{}", query.join("&"))).await?;
-    let code = answer.status();
-    if code == StatusCode::OK {
+    if answer.status() == StatusCode::OK {
         // A log that is followed ends with the server.
         let lines = answer.bytes_stream().take_until(call.app.shutdown.clone().cancelled_owned());
         return Ok(respond::respond(StatusCode::OK, "text/plain", Body::from_stream(lines)));
     }
-    let text = answer.text().await.unwrap_or_default();
-    if let Ok(found) = serde_json::from_str::<Status>(&text)
-        && found.kind == "Status"
-    {
-        return Err(found);
-    }
-    let text: String = text.trim().chars().take(COMPLAINT_BYTES_MAX).collect();
-    match code {
-        StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Err(status::bad_request(text)),
-        _ => Err(status::internal(format!("the host {node} answered {code}: {text}"))),
-    }
+    Err(host::complaint(node, answer).await)
 }
 
-/// The container whose log is meant; with several, the request must say.
-fn container(call: &Call, pod: &Value, name: &str) -> Result<String, Status> {
+/// The container that is meant; with several, the request must say.
+pub(super) fn container(call: &Call, pod: &Value, name: &str) -> Result<String, Status> {
     let names: Vec<&str> = object::list_at(pod, &["spec", "containers"])
         .iter()
         .filter_map(|container| object::str_at(container, &["name"]))

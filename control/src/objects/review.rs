@@ -37,7 +37,8 @@ pub(super) fn review(
         user,
         dry_run: request.options.dry_run,
     };
-    context.reported = policies::review(index, &operation, context.snapshot, context.sealer)?;
+    let (snapshot, custom_kinds, sealer) = (context.snapshot, &*context.custom_kinds, context.sealer);
+    context.reported = policies::review(index, &operation, policies::Context { snapshot, custom_kinds, sealer })?;
     Ok(())
 }
 

@@ -24,6 +24,7 @@ mod protobuf;
 mod quotas;
 mod roles;
 mod secrets;
+mod streams;
 mod tls;
 mod watching;
 mod writing;

@@ -52,6 +52,12 @@ impl PodHandlers {
         is_changed
     }
 
+    /// The ports on which a pod answers now.
+    pub(crate) fn ports(&self, uid: &str) -> Vec<u16> {
+        let pods = self.pods.read();
+        pods.get(uid).into_iter().flatten().map(|entry| entry.port).collect()
+    }
+
     /// Routes are to be built anew.
     pub(crate) fn announce(&self) {
         self.changes.send_modify(|count| *count += 1);

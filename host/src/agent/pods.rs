@@ -13,6 +13,7 @@ use futures::stream::FuturesUnordered;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::report::{Answer, Note, Report};
 use super::start::{self, Order, Outcome, Shared};
@@ -32,7 +33,7 @@ const PORTS_DEFAULT: &[u16] = &[8080];
 struct Pod {
     spec: Spec,
     observed: Observed,
-    running: Vec<Option<Box<dyn Container>>>,
+    running: Vec<Option<Arc<dyn Container>>>,
     /// Its entry in the timers.
     wake_at: Option<Timestamp>,
     /// Reported as starting at this time, unless it has got further by then.
@@ -41,6 +42,8 @@ struct Pod {
     is_over: bool,
     /// Its deletion was confirmed.
     is_finishing: bool,
+    /// Ends what others hold open to the pod when it is forgotten; made for the first of them.
+    gone: Option<DropGuard>,
 }
 
 /// A container's end.
@@ -57,24 +60,28 @@ pub(super) enum News {
     Answer(Answer),
 }
 
-/// Where a pod's logs are.
-#[derive(Clone, Debug)]
-pub struct PodLogs {
-    /// The pod's uid.
-    pub uid: Arc<str>,
+/// A pod that somebody asked for.
+#[derive(Clone)]
+pub(crate) struct FoundPod {
+    /// Its uid.
+    pub(crate) uid: Arc<str>,
     /// Its containers.
-    pub containers: Vec<ContainerLogs>,
+    pub(crate) containers: Vec<FoundContainer>,
+    /// Ends with the pod.
+    pub(crate) gone: CancellationToken,
 }
 
-/// Which logs a container has.
-#[derive(Clone, Debug)]
-pub struct ContainerLogs {
+/// A container of it.
+#[derive(Clone)]
+pub(crate) struct FoundContainer {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// The present or last incarnation.
-    pub incarnation: u32,
+    pub(crate) incarnation: u32,
     /// It was started at least once; otherwise why not.
-    pub started: Result<(), String>,
+    pub(crate) started: Result<(), String>,
+    /// It, while it runs.
+    pub(crate) running: Option<Arc<dyn Container>>,
 }
 
 pub(super) struct Pods {
@@ -179,7 +186,7 @@ impl Pods {
         let running = spec.template.containers.iter().map(|_| None).collect();
         let is_over = parse::is_over(object);
         let announce_at = (!is_over).then(|| now + after);
-        let pod = Pod { spec, observed, running, wake_at: None, announce_at, is_over, is_finishing: false };
+        let pod = Pod { spec, observed, running, wake_at: None, announce_at, is_over, is_finishing: false, gone: None };
         self.pods.insert(uid.clone(), pod);
         if !is_over && (is_refused || is_settled) {
             self.report.status(uid);
@@ -245,7 +252,7 @@ impl Pods {
                 }
                 let incarnation = observed.restarts;
                 self.exits.push(watch_exit(uid.clone(), index, incarnation, started.container.as_ref()));
-                pod.running[index] = Some(started.container);
+                pod.running[index] = Some(started.container.into());
             }
             Err(failure) => {
                 let is_pull = failure.reason == "ErrImagePull";
@@ -460,13 +467,13 @@ impl Pods {
         self.report.flush(now, |uid, with_status| describe(pods.get_mut(uid)?, host_ip, with_status, now));
     }
 
-    fn find(&self, namespace: &str, name: &str) -> Option<PodLogs> {
+    fn find(&mut self, namespace: &str, name: &str) -> Option<FoundPod> {
         let (uid, pod) = self
             .pods
-            .iter()
+            .iter_mut()
             .find(|(_, pod)| pod.spec.identity.name == name && pod.spec.identity.namespace == namespace)?;
-        let containers = pod.spec.template.containers.iter().zip(&pod.observed.containers);
-        let containers = containers.map(|(template, observed)| ContainerLogs {
+        let containers = pod.spec.template.containers.iter().zip(&pod.observed.containers).zip(&pod.running);
+        let containers = containers.map(|((template, observed), running)| FoundContainer {
             name: template.name.clone(),
             incarnation: observed.restarts,
             started: match &observed.stage {
@@ -475,8 +482,12 @@ impl Pods {
                 Stage::Failed(failure) => Err(failure.reason.clone()),
                 Stage::New | Stage::Starting => Err("ContainerCreating".to_owned()),
             },
+            running: running.clone(),
         });
-        Some(PodLogs { uid: uid.clone(), containers: containers.collect() })
+        let containers = containers.collect();
+        let gone = pod.gone.get_or_insert_with(|| CancellationToken::new().drop_guard());
+        // A child, so that whoever asked can't end what others hold open.
+        Some(FoundPod { uid: uid.clone(), containers, gone: gone.token().child_token() })
     }
 
     fn totals(&self) -> Totals {

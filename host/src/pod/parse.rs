@@ -12,6 +12,7 @@ use super::template::{EnvEntry, PodField, Refusal, Source, SourceKind};
 use super::{
     ContainerObserved, ContainerTemplate, Observed, PullPolicy, Qos, RestartPolicy, Spec, Stage, Template, Termination,
 };
+use crate::console::Stdin;
 use crate::runtime::PodIdentity;
 
 /// In-flight requests of one container.
@@ -121,6 +122,11 @@ fn container(pod: &Value, item: &Value, pod_refusal: Option<&Refusal>) -> Contai
             .or_else(|| quantity(&resources["limits"]["cpu"]))
             .and_then(|value| u64::try_from(value.milli()).ok()),
         concurrency,
+        stdin: match (item["stdin"].as_bool(), item["stdinOnce"].as_bool()) {
+            (Some(true), Some(true)) => Stdin::Once,
+            (Some(true), _) => Stdin::Kept,
+            _ => Stdin::Closed,
+        },
         refusal: refusals.into_iter().flatten().next(),
     }
 }

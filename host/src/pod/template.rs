@@ -2,6 +2,8 @@
 
 use jiff::SignedDuration;
 
+use crate::console::Stdin;
+
 /// A pod's containers and the rules for them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
@@ -36,6 +38,8 @@ pub struct ContainerTemplate {
     pub cpu_millis: Option<u64>,
     /// Requests in flight at a time.
     pub concurrency: Option<u32>,
+    /// Where a command's input comes from.
+    pub stdin: Stdin,
     /// Why it cannot be run as written.
     pub refusal: Option<Refusal>,
 }

@@ -1,4 +1,4 @@
-//! A `wasi:cli` command: one instance on the background threads, from start to exit.
+//! A `wasi:cli` command: one instance on the background threads, from start to exit; and others that run beside it on demand.
 //!
 //! Deliberately absent: signals. WASI 0.2 has none, so a stop does what SIGTERM does to a program that ignores nothing.
 
@@ -8,66 +8,83 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wasmtime_wasi::p2::bindings::CommandPre;
 
 use super::background::{Steering, measured};
+use super::component::Nowhere;
 use super::engine::Wasm;
 use super::failure::Failure;
 use super::guest::{Guest, Surroundings, new_store};
-use crate::runtime::{Clock, Container, Exit, ExitReason, Stats};
+use crate::console::Console;
+use crate::runtime::{Clock, Container, ExecError, Exit, ExitReason, Start, Stats};
 
 /// 128 + SIGTERM.
 const EXIT_STOPPED: i32 = 143;
 /// 128 + SIGKILL.
 const EXIT_KILLED: i32 = 137;
 
+/// Programs that run beside one container at a time.
+const EXECS_MAX: usize = 8;
+/// Programs that run beside all containers of a host at a time.
+pub(crate) const EXECS_ON_HOST_MAX: usize = 64;
+
 /// A running or ended command.
 pub(crate) struct CommandContainer {
-    surroundings: Arc<Surroundings>,
+    parts: CommandParts,
     steering: Arc<Steering>,
-    cpu_ns: Arc<AtomicU64>,
     exit: watch::Sender<Option<Exit>>,
+    /// Bounds what runs beside it.
+    execs: Arc<Semaphore>,
+    /// Its own places, if it runs beside another.
+    _places: Option<[OwnedSemaphorePermit; 2]>,
 }
 
 /// What a command is made of.
+#[derive(Clone)]
 pub(crate) struct CommandParts {
     pub(crate) wasm: Arc<Wasm>,
     pub(crate) background: Handle,
     pub(crate) slots: u32,
     pub(crate) pre: CommandPre<Guest>,
     pub(crate) surroundings: Arc<Surroundings>,
+    pub(crate) console: Arc<Console>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cpu_ns: Arc<AtomicU64>,
+    /// Bounds what runs beside all containers.
+    pub(crate) execs: Arc<Semaphore>,
 }
 
 impl CommandContainer {
-    /// Starts the command.
-    pub(crate) fn start(parts: CommandParts) -> CommandContainer {
+    /// Starts the command; in these places, if it runs beside another.
+    pub(crate) fn start(parts: CommandParts, places: Option<[OwnedSemaphorePermit; 2]>) -> CommandContainer {
         let container = CommandContainer {
-            surroundings: parts.surroundings.clone(),
+            parts: parts.clone(),
             steering: Arc::new(Steering::default()),
-            cpu_ns: Arc::default(),
             exit: watch::Sender::new(None),
+            execs: Arc::new(Semaphore::new(EXECS_MAX)),
+            _places: places,
         };
         container.steering.starts_in_background();
         let (exit, clock, started_at) = (container.exit.clone(), parts.clock.clone(), parts.clock.now());
-        let (steering, cpu_ns) = (container.steering.clone(), container.cpu_ns.clone());
+        let (steering, console) = (container.steering.clone(), parts.console.clone());
         let background = parts.background.clone();
         background.clone().spawn(async move {
-            let task = background.spawn(run(parts, steering.clone(), cpu_ns));
+            let task = background.spawn(run(parts, steering.clone()));
             steering.goes_on_as(task.abort_handle());
             let ended = task.await.unwrap_or_else(|error| match error.is_cancelled() {
                 true => Err(Failure::Interrupted),
                 false => Err(Failure::Trap("the host failed while running the component".to_owned())),
             });
             exit.send_replace(Some(exit_of(ended, started_at, clock.now())));
+            console.finish();
         });
         container
     }
 }
 
-async fn run(parts: CommandParts, steering: Arc<Steering>, cpu_ns: Arc<AtomicU64>) -> Result<bool, Failure> {
-    let CommandParts { wasm, slots, pre, surroundings, .. } = parts;
+async fn run(parts: CommandParts, steering: Arc<Steering>) -> Result<bool, Failure> {
+    let CommandParts { wasm, slots, pre, surroundings, cpu_ns, .. } = parts;
     let _ = wasm.slots.acquire(slots, || u32::MAX, u32::MAX).await;
     let _permit = Permit { wasm: &wasm, slots };
     let mut store = new_store(&wasm.engine, surroundings, steering.clone(), None);
@@ -118,11 +135,33 @@ impl Container for CommandContainer {
         None
     }
 
+    fn console(&self) -> Option<Arc<Console>> {
+        Some(self.parts.console.clone())
+    }
+
+    fn exec(&self, words: Vec<String>, console: Arc<Console>) -> Result<Start, ExecError> {
+        let place = |places: &Arc<Semaphore>, what, max| {
+            places.clone().try_acquire_owned().map_err(|_| ExecError::TooMany { what, max })
+        };
+        let places = [
+            place(&self.execs, "this container", EXECS_MAX)?,
+            place(&self.parts.execs, "the containers of this host", EXECS_ON_HOST_MAX)?,
+        ];
+        // Memory of its own, as much as the container may have: what runs beside it must not starve it.
+        let own = &self.parts.surroundings;
+        let (program, args) = words.split_first().map_or(("", [].as_slice()), |(first, rest)| (first.as_str(), rest));
+        let mut surroundings =
+            Surroundings::new(program, args, own.env.clone(), own.memory.bytes_max, Arc::new(Nowhere));
+        surroundings.console = Some(console.clone());
+        let parts = CommandParts { surroundings: Arc::new(surroundings), console, ..self.parts.clone() };
+        Ok(Box::new(move || Arc::new(CommandContainer::start(parts, Some(places)))))
+    }
+
     fn stats(&self) -> Stats {
         let failed = self.exit.borrow().as_ref().is_some_and(|exit| exit.code != 0 && !exit.message.is_empty());
         Stats {
-            memory_bytes: self.surroundings.memory.used(),
-            cpu_ns: self.cpu_ns.load(Relaxed),
+            memory_bytes: self.parts.surroundings.memory.used(),
+            cpu_ns: self.parts.cpu_ns.load(Relaxed),
             traps: u64::from(failed),
             ..Stats::default()
         }

@@ -89,7 +89,7 @@ pub(crate) fn link(
     Ok(PreparedComponent { pre, slots, initial_memory_bytes: 0, compile_time })
 }
 
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl LogSink for Nowhere {
     fn write(&self, _: Stream, _: &[u8]) {}

@@ -17,7 +17,8 @@ use wasmtime_wasi_http::{
 
 use super::background::{Steering, Yield};
 use super::limits::{Limits, MemoryAccount};
-use super::stdio::LogStream;
+use super::stdio::{ConsoleInput, LogStream};
+use crate::console::Console;
 use crate::runtime::{LogSink, Stream};
 
 /// Epoch ticks before a guest yields for the first time: 10 to 20 ms.
@@ -35,6 +36,8 @@ pub(crate) struct Surroundings {
     pub(crate) logs: Arc<dyn LogSink>,
     pub(crate) memory: Arc<MemoryAccount>,
     pub(crate) inherit_stdio: bool,
+    /// A command's standard streams, for those who attach.
+    pub(crate) console: Option<Arc<Console>>,
     egress_reported: AtomicBool,
 }
 
@@ -52,6 +55,7 @@ impl Surroundings {
             logs,
             memory: MemoryAccount::new(memory_bytes_max),
             inherit_stdio: false,
+            console: None,
             egress_reported: AtomicBool::new(false),
         }
     }
@@ -108,9 +112,11 @@ impl Guest {
         if surroundings.inherit_stdio {
             builder.inherit_stdio();
         } else {
-            builder
-                .stdout(LogStream::new(surroundings.logs.clone(), Stream::Stdout))
-                .stderr(LogStream::new(surroundings.logs.clone(), Stream::Stderr));
+            let output = |stream| LogStream::new(surroundings.logs.clone(), surroundings.console.clone(), stream);
+            builder.stdout(output(Stream::Stdout)).stderr(output(Stream::Stderr));
+            if let Some(console) = &surroundings.console {
+                builder.stdin(ConsoleInput(console.clone()));
+            }
         }
         Box::new(builder.build())
     }

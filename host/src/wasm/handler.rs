@@ -27,7 +27,8 @@ use super::engine::{TICK, Wasm};
 use super::failure::{Failure, one_line};
 use super::guest::{Guest, Surroundings, new_store};
 use super::slots::Slots;
-use crate::runtime::{Clock, Container, ContainerSpec, Exit, ExitReason, Stats, Stream};
+use crate::console::Console;
+use crate::runtime::{Clock, Container, ContainerSpec, ExecError, Exit, ExitReason, Start, Stats, Stream};
 
 /// So many traps in a row, and the container counts as broken.
 const TRAPS_IN_A_ROW_MAX: u32 = 5;
@@ -367,6 +368,14 @@ impl Container for HandlerRef {
 
     fn handler(&self) -> Option<Arc<dyn Handler>> {
         Some(Arc::new(HandlerRef(self.0.clone())))
+    }
+
+    fn console(&self) -> Option<Arc<Console>> {
+        None
+    }
+
+    fn exec(&self, _: Vec<String>, _: Arc<Console>) -> Result<Start, ExecError> {
+        Err(ExecError::NotACommand)
     }
 
     fn stats(&self) -> Stats {

@@ -6,19 +6,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use coracle_net::{Handler, RequestBody, RequestContext, RequestId};
-use http::HeaderValue;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use coracle_net::{DirectStream, Limits, serve_stream};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{OpenError, Options, WasmRuntime};
 use crate::inspect::Kind;
 use crate::runtime::{ContainerSpec, Exit, LogSink, PodIdentity, Prepared, Runtime, StartError, Stream};
-
-/// The most bytes of a request body.
-const REQUEST_BYTES_MAX: u64 = 64 << 20;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -80,7 +74,7 @@ pub async fn serve_standalone(options: RunOptions, serve: ServeOptions) -> Resul
     let Some(handler) = container.handler() else {
         return Err(StandaloneError::Kind { found: prepared.kind(), wanted: Kind::HttpHandler02 });
     };
-    let mut connections = 0_u64;
+    let mut connections = 0_u32;
     loop {
         let accepted = tokio::select! {
             accepted = serve.listener.accept() => accepted,
@@ -88,35 +82,14 @@ pub async fn serve_standalone(options: RunOptions, serve: ServeOptions) -> Resul
         };
         let (stream, client_addr) = accepted.map_err(StandaloneError::Accept)?;
         let _ = stream.set_nodelay(true);
-        connections += 1;
-        let (handler, connection) = (handler.clone(), connections);
+        connections = connections.wrapping_add(1);
+        let direct = DirectStream { stream, handler: handler.clone(), client_addr, seed: connections };
         tokio::spawn(async move {
-            let count = std::sync::atomic::AtomicU64::new(0);
-            let service = hyper::service::service_fn(move |request| {
-                let count = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let request_id = RequestId::generate(connection as u32, 0, count);
-                let answer = answer(handler.clone(), request, client_addr, request_id);
-                async move { Ok::<_, std::convert::Infallible>(answer.await) }
-            });
-            let builder = auto::Builder::new(TokioExecutor::new());
-            if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+            if let Err(error) = serve_stream(direct, &Limits::default()).await {
                 tracing::debug!(%client_addr, %error, "connection broke off");
             }
         });
     }
-}
-
-async fn answer(
-    handler: Arc<dyn Handler>,
-    request: hyper::Request<hyper::body::Incoming>,
-    client_addr: std::net::SocketAddr,
-    request_id: RequestId,
-) -> http::Response<coracle_net::Body> {
-    let mut request = request.map(|body| RequestBody::incoming(body, REQUEST_BYTES_MAX));
-    let id: HeaderValue = request_id.as_header().clone();
-    request.headers_mut().insert("x-request-id", id);
-    let context = RequestContext { request_id, client_addr, scheme: http::uri::Scheme::HTTP };
-    handler.handle(request, context).await
 }
 
 async fn prepare(options: RunOptions, wanted: Kind) -> Result<(WasmRuntime, ContainerSpec, Prepared), StandaloneError> {

@@ -1,6 +1,6 @@
-//! A guest's standard output and error, cut into lines for the container's log.
+//! A guest's standard streams: output is cut into lines for the container's log and passed on to whoever is attached.
 //!
-//! Deliberately absent: waiting. The sink is bounded, so a flood is the sink's to rotate away.
+//! Deliberately absent: waiting for the log. The sink is bounded, so a flood is the sink's to rotate away.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::io::AsyncWrite;
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
+use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError};
 
+use crate::console::{Closed, Console};
 use crate::runtime::{LogSink, Stream};
 
 /// Longer lines are cut, as container runtimes do.
@@ -23,6 +24,8 @@ const WRITE_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone)]
 pub(crate) struct LogStream {
     lines: Arc<Mutex<Lines>>,
+    console: Option<Arc<Console>>,
+    stream: Stream,
 }
 
 struct Lines {
@@ -32,12 +35,15 @@ struct Lines {
 }
 
 impl LogStream {
-    pub(crate) fn new(sink: Arc<dyn LogSink>, stream: Stream) -> LogStream {
-        LogStream { lines: Arc::new(Mutex::new(Lines { sink, stream, rest: Vec::new() })) }
+    pub(crate) fn new(sink: Arc<dyn LogSink>, console: Option<Arc<Console>>, stream: Stream) -> LogStream {
+        LogStream { lines: Arc::new(Mutex::new(Lines { sink, stream, rest: Vec::new() })), console, stream }
     }
 
     fn append(&self, bytes: &[u8]) {
         self.lines.lock().append(bytes);
+        if let Some(console) = &self.console {
+            console.write(self.stream, bytes);
+        }
     }
 }
 
@@ -117,7 +123,11 @@ impl AsyncWrite for LogStream {
 
 #[async_trait::async_trait]
 impl Pollable for LogStream {
-    async fn ready(&mut self) {}
+    async fn ready(&mut self) {
+        if let Some(console) = &self.console {
+            console.writable().await;
+        }
+    }
 }
 
 impl OutputStream for LogStream {
@@ -131,7 +141,42 @@ impl OutputStream for LogStream {
     }
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
-        Ok(WRITE_BYTES_MAX)
+        let has_room = self.console.as_ref().is_none_or(|console| console.has_room());
+        Ok(if has_room { WRITE_BYTES_MAX } else { 0 })
+    }
+}
+
+/// A guest's standard input: what those who are attached type.
+#[derive(Clone)]
+pub(crate) struct ConsoleInput(pub(crate) Arc<Console>);
+
+impl IsTerminal for ConsoleInput {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdinStream for ConsoleInput {
+    fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
+        // Asked for by WASI 0.3 only, which is not linked.
+        Box::new(tokio::io::empty())
+    }
+
+    fn p2_stream(&self) -> Box<dyn InputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for ConsoleInput {
+    async fn ready(&mut self) {
+        self.0.readable().await;
+    }
+}
+
+impl InputStream for ConsoleInput {
+    fn read(&mut self, bytes_max: usize) -> Result<Bytes, StreamError> {
+        self.0.take_input(bytes_max).map_err(|Closed| StreamError::Closed)
     }
 }
 
@@ -154,7 +199,7 @@ mod tests {
     #[track_caller]
     fn check(writes: &[&[u8]], expected: Expect) {
         let sink = Arc::new(Collected::default());
-        let stream = LogStream::new(sink.clone(), Stream::Stdout);
+        let stream = LogStream::new(sink.clone(), None, Stream::Stdout);
         writes.iter().for_each(|bytes| stream.append(bytes));
         drop(stream);
         expected.assert_eq(&format!("{:?}", sink.0.lock()));

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::console::Stdin;
 use crate::runtime::{Exit, PodIdentity, Stream};
 
 /// Keeps lines for a look at them.
@@ -455,4 +456,64 @@ async fn compilation_is_limited() {
         error.to_string(),
         "compiling the component took more than the limit of 0 s; split it or build it with optimisation"
     );
+}
+
+/// What comes out until the command has ended.
+async fn all_output(mut output: tokio::sync::mpsc::Receiver<crate::console::Chunk>) -> String {
+    let mut text = Vec::new();
+    while let Some((_, bytes)) = output.recv().await {
+        text.extend_from_slice(&bytes);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn programs_run_beside_a_command() {
+    let host = Host::new();
+    let mut spec = host.spec("command-echoes");
+    spec.stdin = Stdin::Kept;
+    let container = host.start(&spec).await.unwrap();
+    let console = container.console().unwrap();
+    let mut attached = console.read();
+    console.type_in(b"to the first\n").await.unwrap();
+    assert_eq!(attached.recv().await, Some((Stream::Stdout, "to the first\n".into())));
+    let run = async |input: &[u8]| {
+        let own = Arc::new(Console::new(Stdin::Once));
+        let output = own.read();
+        let program = container.exec(vec!["echo".to_owned()], own.clone()).unwrap()();
+        let typing = async {
+            own.type_in(input).await.unwrap();
+            own.leave_input();
+        };
+        let ((), output) = tokio::join!(typing, all_output(output));
+        format!("{output:?} {}", exit_text(&*program).await)
+    };
+    expect![[r#""beside" 0 Completed"#]].assert_eq(&run(b"beside").await);
+    expect![[r#""" 1 Error"#]].assert_eq(&run(b"!").await);
+    let long = vec![b'x'; 500_000];
+    assert!(run(&long).await.starts_with(&format!("{:?} 0", String::from_utf8_lossy(&long))));
+    // None of it reached the container or its log.
+    assert!(attached.try_recv().is_err());
+    assert_eq!(host.lines(), ["to the first"]);
+    assert!(container.exited().borrow().is_none());
+}
+
+#[tokio::test]
+async fn programs_beside_a_command_are_bounded_and_can_be_ended() {
+    let host = Host::new();
+    let container = host.start(&host.spec("command-loops")).await.unwrap();
+    let exec = || container.exec(vec!["loop".to_owned()], Arc::new(Console::new(Stdin::Closed)));
+    let mut running: Vec<_> = (0..8).map(|_| exec().unwrap()()).collect();
+    expect!["8 programs run beside this container already; wait for one to end"]
+        .assert_eq(&exec().map(drop).unwrap_err().to_string());
+    let first = running.remove(0);
+    first.stop(Duration::ZERO);
+    assert_eq!(exit_of(&*first).await.code, 143);
+    drop(first);
+    drop(exec().unwrap());
+    exec().unwrap()();
+    let handler = host.start(&host.spec("hello")).await.unwrap();
+    assert!(handler.console().is_none());
+    expect!["it answers HTTP requests and has no program to run"]
+        .assert_eq(&handler.exec(Vec::new(), Arc::new(Console::new(Stdin::Closed))).map(drop).unwrap_err().to_string());
 }

@@ -87,6 +87,12 @@ async fn pods(client: &Client, namespace: &str, what: &str) -> Result<Vec<String
     Ok(pods.iter().map(|pod| object::name(pod).to_owned()).collect())
 }
 
+/// The first of them.
+pub(super) async fn first_pod(client: &Client, namespace: &str, what: &str) -> Result<String> {
+    let pods = pods(client, namespace, what).await?;
+    Ok(pods.into_iter().next().expect("invariant: a word that means no pod is a failure"))
+}
+
 async fn copy_one(client: &Client, namespace: &str, pod: &str, options: &LogOptions) -> Result<()> {
     let mut chunks = client.logs(namespace, pod, options).await?;
     let mut stdout = std::io::stdout();

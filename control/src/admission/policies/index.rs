@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coracle_api::kind::Kind;
 use coracle_api::kinds::validating_admission_policy::Expressions;
-use coracle_api::kinds::{self, VALIDATING_ADMISSION_POLICY, VALIDATING_ADMISSION_POLICY_BINDING};
+use coracle_api::kinds::{VALIDATING_ADMISSION_POLICY, VALIDATING_ADMISSION_POLICY_BINDING};
 use coracle_api::object;
 use coracle_store::{Revision, Snapshot};
 use serde_json::Value;
@@ -31,8 +30,8 @@ pub(super) struct Compiled {
     pub(super) constraints: MatchResources,
     /// Whether what can't be decided is refused.
     pub(super) fails_closed: bool,
-    /// The kind of its parameters; the name alone of one that there isn't.
-    pub(super) parameter_kind: Option<Result<&'static Kind, String>>,
+    /// The `apiVersion` and `kind` of its parameters.
+    pub(super) parameter_kind: Option<(String, String)>,
 }
 
 /// A policy that is bound.
@@ -81,9 +80,8 @@ impl Compiled {
         // What doesn't compile was kept out when it was written.
         let expressions = Expressions::compile(spec, &mut Vec::new());
         let parameter_kind = spec.get("paramKind").filter(|kind| kind.is_object()).map(|stated| {
-            let text = |field: &str| object::str_at(stated, &[field]).unwrap_or_default();
-            let (version, kind) = (text("apiVersion"), text("kind"));
-            kinds::by_api_version(version, kind).ok_or_else(|| format!("{version}, Kind={kind}"))
+            let text = |field: &str| object::str_at(stated, &[field]).unwrap_or_default().to_owned();
+            (text("apiVersion"), text("kind"))
         });
         Compiled {
             name: name.to_owned(),

@@ -1,27 +1,29 @@
 //! The objects that a binding hands to its policy as `params`.
 
+use coracle_api::kinds;
 use coracle_api::object;
 use coracle_api::selector::LabelSelector;
-use coracle_store::Snapshot;
 use serde_json::Value;
 
-use super::Operation;
 use super::index::{Binding, Policy};
+use super::{Context, Operation};
 use crate::objects::decode_record;
-use crate::sealing::Sealer;
 
 /// Each of them; a null where the policy takes none, or the binding names none.
 pub(super) fn find(
     policy: &Policy,
     binding: &Binding,
     operation: &Operation<'_>,
-    snapshot: &Snapshot,
-    sealer: &Sealer,
+    context: &Context<'_>,
 ) -> Result<Vec<Value>, String> {
-    let (Some(kind), Some(reference)) = (&policy.parameter_kind, &binding.parameters) else {
+    let Context { snapshot, custom_kinds, sealer } = context;
+    let (Some((version, name)), Some(reference)) = (&policy.parameter_kind, &binding.parameters) else {
         return Ok(vec![Value::Null]);
     };
-    let kind = kind.as_ref().map_err(|name| format!("failed to find resource referenced by paramKind: '{name}'"))?;
+    let custom = custom_kinds.by_api_version(version, name);
+    let kind = kinds::by_api_version(version, name)
+        .or_else(|| custom.map(|custom| custom.kind))
+        .ok_or_else(|| format!("failed to find resource referenced by paramKind: '{version}, Kind={name}'"))?;
     let stated = reference.namespace.as_deref();
     let namespace = match (kind.namespaced, stated.or(operation.namespace)) {
         (false, _) if stated.is_some() => {
@@ -44,6 +46,9 @@ pub(super) fn find(
     let is_selected = |object: &Value| reference.selector.as_ref().is_none_or(|selector| selector.matches(object));
     let mut found: Vec<Value> = objects.into_iter().filter(is_selected).collect();
     for object in &mut found {
+        if let Some(custom) = custom {
+            custom.present(object);
+        }
         object["apiVersion"] = kind.api_version().into();
         object["kind"] = kind.kind.into();
     }

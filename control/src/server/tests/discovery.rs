@@ -40,9 +40,12 @@ async fn the_old_form_lists_a_group_version_each() {
         persistentvolumes PersistentVolume cluster ["pv"] create,delete,deletecollection,get,list,patch,update,watch
         persistentvolumes/status PersistentVolume cluster null get,patch,update
         pods Pod namespaced ["po"] create,delete,deletecollection,get,list,patch,update,watch
+        pods/attach PodAttachOptions namespaced null create,get
         pods/binding Binding namespaced null create
         pods/eviction Eviction namespaced null create
+        pods/exec PodExecOptions namespaced null create,get
         pods/log Pod namespaced null get
+        pods/portforward PodPortForwardOptions namespaced null create,get
         pods/status Pod namespaced null get,patch,update
         podtemplates PodTemplate namespaced null create,delete,deletecollection,get,list,patch,update,watch
         resourcequotas ResourceQuota namespaced ["quota"] create,delete,deletecollection,get,list,patch,update,watch
