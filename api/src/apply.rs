@@ -28,6 +28,7 @@ pub use field_set::FieldSet;
 pub use managed_fields::{ManagedFields, Operation, Writer, is_reset};
 
 use extract::Mark;
+use field_set::Node;
 use place::Place;
 
 /// The media type of a configuration to apply.
@@ -174,6 +175,10 @@ pub fn apply<'a>(
     let own = managed.position(writer, Operation::Apply);
     if let Some(own) = own {
         let mut held = fields.clone();
+        // The metadata never goes whole: nobody owns the name in it.
+        let mut metadata = FieldSet::default();
+        metadata.insert("f:metadata".to_owned(), Node::leaf());
+        held.union(metadata);
         let others = managed.entries.iter().enumerate().filter(|(index, _)| *index != own);
         others.for_each(|(_, entry)| held.union(entry.fields.clone()));
         merge::remove(&mut object, place, &managed.entries[own].fields, &held);

@@ -75,6 +75,8 @@ pub struct WriteOptions {
     pub field_validation: Option<&'static str>,
     /// Who owns the fields written.
     pub field_manager: Option<String>,
+    /// Take applied fields from those who own them.
+    pub force: bool,
     /// `status` or `scale`: write this part only.
     pub subresource: Option<&'static str>,
 }
@@ -92,6 +94,9 @@ impl WriteOptions {
         }
         push(&mut query, "fieldValidation", self.field_validation.as_ref());
         push(&mut query, "fieldManager", self.field_manager.as_ref());
+        if self.force {
+            query.push(("force", "true".to_owned()));
+        }
         query
     }
 }

@@ -51,6 +51,38 @@ fn verbs_against_a_cluster() {
     eventually("the pods are gone", || cluster.wasmctl(&["get", "pods", "-o", "name"]).ok().is_empty().then_some(()));
 }
 
+/// What a manifest no longer says goes, in lists too; what somebody else set stays.
+#[test]
+fn applying_again_removes_what_is_no_longer_said_and_nothing_else() {
+    let cluster = Cluster::start();
+    let file = cluster.dir().join("web.yaml");
+    let apply = |container: &str| {
+        let manifest = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec:\n  replicas: 0\n  \
+             selector: {{matchLabels: {{app: web}}}}\n  template:\n    metadata: {{labels: {{app: web}}}}\n    \
+             spec: {{containers: [{{name: web, image: 'registry.example/web:1'{container}}}]}}\n"
+        );
+        std::fs::write(&file, manifest).unwrap();
+        cluster.wasmctl(&["apply", "-f", file.to_str().unwrap()]).ok()
+    };
+    let environment = || {
+        let deployment = cluster.object("deployment/web");
+        let environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned();
+        environment
+            .into_iter()
+            .flatten()
+            .map(|variable| variable["name"].as_str().unwrap().to_owned())
+            .collect::<String>()
+    };
+    assert!(apply(", env: [{name: A, value: a}, {name: B, value: b}]").contains("created"));
+    cluster.kubectl(&["set", "env", "deployment/web", "C=c"]).ok();
+    assert!(apply(", env: [{name: A, value: a}]").contains("configured"));
+    assert_eq!(environment(), "AC");
+    assert!(apply(", env: [{name: A, value: a}]").contains("unchanged"));
+    assert!(apply("").contains("configured"));
+    assert_eq!(environment(), "C");
+}
+
 #[test]
 fn usage() {
     assert!(wasmctl(&["--help"]).ok().contains("deploy"));

@@ -17,6 +17,22 @@ fn what_is_no_longer_applied_goes() {
         "#]]);
 }
 
+/// Nobody owns the name: it stays when its owner stops to speak of anything beside it.
+#[test]
+fn the_name_stays_when_the_labels_go() {
+    Bench::pod()
+        .apply("a", "{metadata: {name: web, namespace: d, labels: {x: '1'}}, spec: {hostname: h}}")
+        .apply("a", "{metadata: {name: web}, spec: {hostname: h}}")
+        .check(expect![[r#"
+            {"metadata":{"name":"web","namespace":"d"},"spec":{"hostname":"h"}}
+            a Apply: .spec.hostname
+        "#]])
+        .apply("a", "{}")
+        .check(expect![[r#"
+            {"metadata":{"name":"web","namespace":"d"}}
+        "#]]);
+}
+
 #[test]
 fn what_another_owns_stays() {
     Bench::pod()
