@@ -112,7 +112,7 @@ fn the_table_of_kinds() {
         nodes v1 Node nodes/name [no] [status]
         persistentvolumeclaims v1 PersistentVolumeClaim persistentvolumeclaims/ns/name [pvc] [status]
         persistentvolumes v1 PersistentVolume persistentvolumes/name [pv] [status]
-        pods v1 Pod pods/ns/name [po] [status,log,binding,eviction]
+        pods v1 Pod pods/ns/name [po] [status,log,binding,eviction,attach,exec,portforward]
         podtemplates v1 PodTemplate podtemplates/ns/name [] []
         resourcequotas v1 ResourceQuota resourcequotas/ns/name [quota] [status]
         secrets v1 Secret secrets/ns/name [] []

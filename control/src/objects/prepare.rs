@@ -362,9 +362,9 @@ fn finish_update(
     refuse_invalid(kind, &request.name, &errors)?;
     match part {
         Part::Scale => {
-            let paths = request.scale_paths();
-            let (scale, old_scale) = (scale_of(&new, paths)?, scale_of(&old, paths)?);
-            review(request, "UPDATE", "scale", &scale, &old_scale, context)?;
+            // Objects of a kind that users define may have had no replicas, and so no Scale.
+            let scale = |object: &Value| scale_of(object, request.scale_paths()).unwrap_or_default();
+            review(request, "UPDATE", "scale", &scale(&new), &scale(&old), context)?;
         }
         part => review(request, "UPDATE", part.subresource(), &new, &old, context)?,
     }
