@@ -4,6 +4,7 @@ use coracle_api::kinds::POD;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
+use super::custom::{crontab, crontabs};
 use crate::authentication::User;
 use crate::authorizer::MASTERS;
 use crate::harness::{Server, config_map, deployment, pod};
@@ -334,4 +335,51 @@ async fn controllers_create_as_a_service_account() {
     add(&server, "others", spec, deny()).await;
     let outcome = objects.write_all(vec![create("more")]).await.unwrap().remove(0);
     assert_eq!(outcome.unwrap_err().code, 422);
+}
+
+#[tokio::test]
+async fn kinds_that_users_define_are_asked_about_and_are_parameters() {
+    let server = Server::start_with_controllers().await;
+    let tabs = "/apis/stable.example.com/v1/namespaces/default/crontabs";
+    let rule = json!({
+        "apiGroups": ["stable.example.com"], "apiVersions": ["*"], "operations": ["*"], "resources": ["crontabs", "crontabs/scale"],
+    });
+    let spec = json!({
+        "paramKind": { "apiVersion": "stable.example.com/v1", "kind": "CronTab" },
+        "matchConstraints": { "resourceRules": [rule] },
+        "validations": [{ "expression": "object.spec.?replicas.orValue(1) <= params.spec.replicas || object.metadata.name == 'limit'" }],
+    });
+    // The definition comes after the policy that names its kind.
+    add(
+        &server,
+        "demo",
+        spec,
+        json!({ "validationActions": ["Deny"], "paramRef": { "name": "limit", "parameterNotFoundAction": "Allow" } }),
+    )
+    .await;
+    server.define(crontabs()).await;
+    let with = |name: &str, replicas: i64| {
+        let mut object = crontab(name);
+        object["spec"]["replicas"] = replicas.into();
+        object
+    };
+    let (create, scale) = (format!("POST {tabs}"), format!("PUT {tabs}/few/scale"));
+    check(
+        &server,
+        &[
+            (&create, with("limit", 3)),
+            (&create, with("few", 2)),
+            (&create, with("many", 4)),
+            (&scale, json!({ "spec": { "replicas": 9 } })),
+            (&scale, json!({ "spec": { "replicas": 3 } })),
+        ],
+        expect![[r#"
+            POST /apis/stable.example.com/v1/namespaces/default/crontabs → 201
+            POST /apis/stable.example.com/v1/namespaces/default/crontabs → 201
+            POST /apis/stable.example.com/v1/namespaces/default/crontabs → 422 crontabs.stable.example.com "many" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: failed expression: object.spec.?replicas.orValue(1) <= params.spec.replicas || object.metadata.name == 'limit'
+            PUT /apis/stable.example.com/v1/namespaces/default/crontabs/few/scale → 422 crontabs.stable.example.com "few" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: failed expression: object.spec.?replicas.orValue(1) <= params.spec.replicas || object.metadata.name == 'limit'
+            PUT /apis/stable.example.com/v1/namespaces/default/crontabs/few/scale → 200
+        "#]],
+    )
+    .await;
 }
