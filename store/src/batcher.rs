@@ -51,7 +51,7 @@ impl Batcher {
         }
     }
 
-    /// Drops from the log what the checkpoint covers, once that fills a segment.
+    /// Drops from the log, and from memory, what the checkpoint covers, once that is worth a frame.
     async fn purge(&self) {
         if self.log.size_bytes() > self.log_bytes_max
             && let Err(error) = self.raft.trigger().snapshot().await

@@ -1,4 +1,4 @@
-//! The durable copy of the state, in redb: written about once a second in one two-phase commit, read whole at the next start.
+//! The durable copy of the state, in redb: written every few seconds in one two-phase commit, read whole at the next start.
 //!
 //! The log covers what happened since. What is durable here is also the Raft snapshot: the log may be purged so far and no further. A
 //! thread of its own does the writing; it sleeps while nothing changes.

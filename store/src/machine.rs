@@ -16,10 +16,22 @@ use crate::fault::{self, Mutation, Point};
 use crate::raft::{Answer, Group, LogId, RaftSnapshot, SnapshotMeta, StoredMembership};
 use crate::snapshot::Snapshot;
 
-/// All durable keys after the log up to an entry: what a member that is far behind is sent.
+/// All keys after the log up to an entry, the durable ones among them: what a member that is far behind is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
-    pub(crate) snapshot: Snapshot,
+    snapshot: Snapshot,
+    is_ephemeral: fn(&str) -> bool,
+}
+
+impl Image {
+    /// The durable keys. Left to who needs them: the log is purged after every checkpoint, and needs none.
+    fn durable(mut self) -> Snapshot {
+        let ephemeral: Vec<_> = self.snapshot.records.keys().filter(|key| (self.is_ephemeral)(key)).cloned().collect();
+        for key in ephemeral {
+            self.snapshot.records.remove(&key);
+        }
+        self.snapshot
+    }
 }
 
 #[derive(Debug)]
@@ -41,16 +53,12 @@ impl Machine {
         Machine { cache, checkpoint, is_ephemeral, applied }
     }
 
-    /// What is durable, as a snapshot.
+    /// What the checkpoint holds for certain.
     fn durable(&self) -> Option<RaftSnapshot> {
         let state = self.checkpoint.durable().borrow().clone();
-        let (mut snapshot, applied) = state?;
-        let ephemeral: Vec<_> = snapshot.records.keys().filter(|key| (self.is_ephemeral)(key)).cloned().collect();
-        for key in ephemeral {
-            snapshot.records.remove(&key);
-        }
+        let (snapshot, applied) = state?;
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
-        Some(RaftSnapshot { meta, snapshot: Image { snapshot } })
+        Some(RaftSnapshot { meta, snapshot: Image { snapshot, is_ephemeral: self.is_ephemeral } })
     }
 }
 
@@ -117,13 +125,11 @@ impl RaftStateMachine<Group> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, image: Image) -> Result<(), io::Error> {
-        self.applied = Applied {
-            log_id: meta.last_log_id,
-            membership: meta.last_membership.clone(),
-            revision: image.snapshot.revision,
-        };
-        self.checkpoint.replace(&image.snapshot, &self.applied).await?;
-        self.cache.reset(image.snapshot);
+        let snapshot = image.durable();
+        self.applied =
+            Applied { log_id: meta.last_log_id, membership: meta.last_membership.clone(), revision: snapshot.revision };
+        self.checkpoint.replace(&snapshot, &self.applied).await?;
+        self.cache.reset(snapshot);
         Ok(())
     }
 

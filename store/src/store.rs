@@ -98,7 +98,7 @@ impl Store {
             is_ephemeral: options.is_ephemeral,
             requests: receiver,
             commits,
-            log_bytes_max: options.segment_bytes,
+            log_bytes_max: options.segment_bytes / 4,
             durable_revision: cache.snapshot().revision,
         };
         tokio::spawn(batcher.run());

@@ -25,7 +25,8 @@ use crate::snapshot::Snapshot;
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 const FORMAT: u32 = 1;
-const CACHE_BYTES: usize = 4 << 20;
+/// Little is read back: all that is read is in memory.
+const CACHE_BYTES: usize = 1 << 20;
 
 /// What a commit changes; `None` removes a key.
 pub(super) type Changes = HashMap<Arc<str>, Option<Arc<Record>>>;

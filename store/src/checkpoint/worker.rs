@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::database::Database;
 use super::{Pending, Shared};
@@ -16,9 +16,17 @@ pub(super) fn start(shared: Arc<Shared>, database: Database, interval: Duration)
         .expect("the system starts a thread");
 }
 
+/// A commit is followed by so many times its own duration without one: it leaves the processor to others, and what changes many times
+/// meanwhile is written once.
+const PAUSE_FACTOR: u32 = 19;
+/// The longest pause, in intervals: the log grows as long as it lasts.
+const PAUSE_INTERVALS_MAX: u32 = 5;
+
 fn run(shared: &Shared, mut database: Database, interval: Duration) {
+    let mut pause = interval;
     loop {
-        let mut work = gather(shared, interval);
+        let mut work = gather(shared, pause);
+        let began = Instant::now();
         fault::enter(Point::Snapshot);
         if work.is_replacement {
             database.forget();
@@ -27,6 +35,7 @@ fn run(shared: &Shared, mut database: Database, interval: Duration) {
             Some(state) => database.commit(&work.changes, state, |key| !(shared.is_ephemeral)(key)),
             None => Ok(()),
         };
+        pause = (began.elapsed() * PAUSE_FACTOR).clamp(interval, interval * PAUSE_INTERVALS_MAX);
         if let Err(error) = &result {
             tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
             give_back(shared, &mut work);
@@ -57,7 +66,7 @@ fn gather(shared: &Shared, interval: Duration) -> Pending {
     }
     let mut rest = interval;
     while pending.waiting.is_empty() && !pending.is_stopping && !rest.is_zero() {
-        let before = std::time::Instant::now();
+        let before = Instant::now();
         if shared.wake.wait_for(&mut pending, rest).timed_out() {
             break;
         }
