@@ -9,7 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the workspace").to_owned()
+    // As cargo says now: a target folder that several clones share may hold what was built in another one.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&own).parent().expect("xtask is a folder of the workspace").to_owned()
 }
 
 /// Where what is set up once is kept: `$XDG_CACHE_HOME/coracle`.
