@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use coracle_tests::Cluster;
-use http::Method;
 use serde_json::json;
 
 use crate::report::{Report, percentile, resident_mb};
@@ -30,7 +29,7 @@ const MERGE: &str = "application/merge-patch+json";
 pub(crate) fn measure() -> Result<Report> {
     let cluster = Cluster::start();
     let target = Arc::new(Target::of(&cluster.dir().join("kubeconfig"))?);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut report = Report::new("api", &["per second", "p50 ms", "p99 ms"]);
         let empty_mb = resident_mb(cluster.process_id())?;
@@ -86,7 +85,7 @@ async fn create_objects(target: &Arc<Target>) -> Result<[f64; 3]> {
                 }
                 let body = config_map(&format!("small-{index:05}"));
                 let began = Instant::now();
-                connection.send(Method::POST, "/api/v1/namespaces/default/configmaps", JSON, body).await?;
+                connection.send("POST", "/api/v1/namespaces/default/configmaps", JSON, &body).await?;
                 times.push(began.elapsed().as_secs_f64() * 1e3);
             }
         }));
@@ -120,11 +119,11 @@ async fn repeat(target: &Arc<Target>, clients: usize, call: Call) -> Result<[f64
                     Call::Get => drop(connection.get(&path).await?),
                     Call::Patch => {
                         let body = format!(r#"{{"data":{{"count":"{}"}}}}"#, times.len());
-                        connection.send(Method::PATCH, &path, MERGE, body.into_bytes()).await?;
+                        connection.send("PATCH", &path, MERGE, body.as_bytes()).await?;
                     }
                     Call::Create => {
                         let body = config_map(&format!("more-{}", NAMES.fetch_add(1, Ordering::Relaxed)));
-                        connection.send(Method::POST, "/api/v1/namespaces/default/configmaps", JSON, body).await?;
+                        connection.send("POST", "/api/v1/namespaces/default/configmaps", JSON, &body).await?;
                     }
                 }
                 times.push(sent.elapsed().as_secs_f64() * 1e3);
@@ -158,7 +157,7 @@ async fn list_pods(target: &Arc<Target>) -> Result<[f64; 3]> {
             })
             .collect();
         let batch = json!({ "apiVersion": "coracle.dev/v1", "kind": "Batch", "items": items });
-        connection.send(Method::POST, "/apis/coracle.dev/v1/batches", JSON, batch.to_string().into_bytes()).await?;
+        connection.send("POST", "/apis/coracle.dev/v1/batches", JSON, batch.to_string().as_bytes()).await?;
     }
     let mut times = Vec::new();
     for _ in 0..LISTS {

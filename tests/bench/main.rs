@@ -4,6 +4,7 @@
 //! Deliberately absent: assertions about time. A missed target is printed, with by how much.
 
 mod api;
+mod http2;
 mod load;
 mod native;
 mod pod_start;

@@ -27,7 +27,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the two in turn, with more and more clients; then overwrites until the disk shows what is kept.
 pub(crate) fn measure() -> Result<Report> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let dir = tempfile::tempdir_in(crate::report::results_dir()?)?;
     let ours = Server::start_store(&dir.path().join("store"))?;
     let etcd = Server::start_etcd(&dir.path().join("etcd"))?;

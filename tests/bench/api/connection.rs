@@ -1,20 +1,18 @@
-//! A lean client: one HTTP/2 connection over TLS, bodies already encoded, so that the load takes little of the processor from the server.
+//! One client of the API server: HTTP/2 over TLS, let in by its certificate.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use coracle_client::Config;
-use http::{Method, Request, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::http2::{self, Content};
 
 /// Where the API server is, and how to be let in.
 pub(super) struct Target {
@@ -43,10 +41,7 @@ impl Target {
 }
 
 /// One connection.
-pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    authority: String,
-}
+pub(super) struct Connection(http2::Connection<TlsStream<TcpStream>>);
 
 impl Connection {
     pub(super) async fn open(target: &Target) -> Result<Connection> {
@@ -54,48 +49,40 @@ impl Connection {
         stream.set_nodelay(true)?;
         let (host, _) = target.authority.rsplit_once(':').context("an address has a port")?;
         let stream = target.tls.connect(ServerName::try_from(host.to_owned())?, stream).await?;
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .initial_connection_window_size(16 << 20)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        tokio::spawn(connection);
-        Ok(Connection { sender, authority: target.authority.clone() })
+        Ok(Connection(http2::Connection::open(stream, target.authority.clone()).await?))
     }
 
     pub(super) async fn get(&mut self, path: &str) -> Result<Bytes> {
-        self.send(Method::GET, path, "", Vec::new()).await
+        self.send("GET", path, "", &[]).await
     }
 
-    pub(super) async fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: Vec<u8>,
-    ) -> Result<Bytes> {
-        let answer = self.open_stream(method, path, content_type, body).await?;
-        Ok(answer.collect().await?.to_bytes())
+    pub(super) async fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Bytes> {
+        let own = [("content-type", content_type)];
+        let answer = self.0.request(method, path, if body.is_empty() { &[] } else { &own }, body).await?;
+        let status = answer.header(":status").context("an answer without a status")?;
+        let text = || String::from_utf8_lossy(&answer.body);
+        ensure!(status.starts_with(b"2"), "{path}: {}: {}", String::from_utf8_lossy(status), text());
+        Ok(answer.body.freeze())
     }
 
-    /// An answer whose body is read as it comes.
-    pub(super) async fn open_stream(
-        &mut self,
-        method: Method,
-        path: &str,
-        content_type: &str,
-        body: Vec<u8>,
-    ) -> Result<Incoming> {
-        let mut request = Request::builder().method(method).uri(format!("https://{}{path}", self.authority));
-        if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, content_type);
+    /// Begins watches, and waits until all have begun.
+    pub(super) async fn watch(&mut self, paths: &[String]) -> Result<()> {
+        for path in paths {
+            self.0.send("GET", path, &[], &[]).await?;
         }
-        self.sender.ready().await?;
-        let answer = self.sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
-        let status = answer.status();
-        if !status.is_success() {
-            let text = answer.into_body().collect().await?.to_bytes();
-            bail!("{path}: {status}: {}", String::from_utf8_lossy(&text));
+        for _ in paths {
+            let Content::Headers(headers) = self.0.next().await?.content else { bail!("an event before its watch") };
+            let status = headers.first().map(|(_, value, _)| value.as_slice());
+            ensure!(status == Some(b"200"), "a watch was answered with {headers:?}");
         }
-        Ok(answer.into_body())
+        Ok(())
+    }
+
+    /// The next piece of any watch.
+    pub(super) async fn next(&mut self) -> Result<Bytes> {
+        match self.0.next().await?.content {
+            Content::Data(data) => Ok(data),
+            Content::Headers(_) => bail!("a watch ended"),
+        }
     }
 }

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use http::Method;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::connection::{Connection, Target};
@@ -50,7 +48,7 @@ pub(super) async fn one_each(target: &Arc<Target>) -> Result<[f64; 3]> {
 pub(super) async fn all_of_one(target: &Arc<Target>) -> Result<[f64; 3]> {
     let epoch = Instant::now();
     let mut connection = Connection::open(target).await?;
-    connection.send(Method::POST, COLLECTION, JSON, config_map("wide")).await?;
+    connection.send("POST", COLLECTION, JSON, &config_map("wide")).await?;
     let (times, mut heard) = mpsc::unbounded_channel();
     let revision = revision(target).await?;
     let path = format!("{COLLECTION}?watch=true&resourceVersion={revision}&fieldSelector=metadata.name%3Dwide");
@@ -76,7 +74,7 @@ async fn revision(target: &Arc<Target>) -> Result<u64> {
 /// Writes the time into an object.
 async fn touch(connection: &mut Connection, path: &str, epoch: Instant) -> Result<()> {
     let body = format!(r#"{{"data":{{"sent":"{}"}}}}"#, epoch.elapsed().as_micros());
-    connection.send(Method::PATCH, path, MERGE, body.into_bytes()).await?;
+    connection.send("PATCH", path, MERGE, body.as_bytes()).await?;
     Ok(())
 }
 
@@ -90,21 +88,22 @@ async fn open(
     let mut tasks = Vec::new();
     for paths in paths.chunks(STREAMS_PER_CONNECTION as usize) {
         let mut connection = Connection::open(target).await?;
-        for path in paths {
-            let body = connection.open_stream(Method::GET, path, "", Vec::new()).await?;
-            tasks.push(tokio::spawn(listen(body, epoch, times.clone())));
-        }
+        connection.watch(paths).await?;
+        tasks.push(tokio::spawn(listen(connection, epoch, times.clone())));
     }
     Ok(tasks)
 }
 
-async fn listen(mut body: Incoming, epoch: Instant, times: mpsc::UnboundedSender<f64>) {
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(data) = frame.data_ref() else { continue };
-        for event in data.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
-            let Ok(sent_us) = text_number(event, "sent") else { continue };
-            let took_us = (epoch.elapsed().as_micros() as u64).saturating_sub(sent_us);
-            let _ = times.send(took_us as f64 / 1e3);
-        }
+async fn listen(mut connection: Connection, epoch: Instant, times: mpsc::UnboundedSender<f64>) {
+    while let Ok(events) = connection.next().await {
+        report(&events, epoch, &times);
+    }
+}
+
+fn report(events: &Bytes, epoch: Instant, times: &mpsc::UnboundedSender<f64>) {
+    for event in events.split(|byte| *byte == b'\n').filter(|event| !event.is_empty()) {
+        let Ok(sent_us) = text_number(event, "sent") else { continue };
+        let took_us = (epoch.elapsed().as_micros() as u64).saturating_sub(sent_us);
+        let _ = times.send(took_us as f64 / 1e3);
     }
 }

@@ -4,41 +4,28 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::{Request, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+
+use crate::http2;
 
 pub(super) const PUT: &str = "/etcdserverpb.KV/Put";
 
 /// One client's connection.
-pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    authority: String,
-}
+pub(super) struct Connection(http2::Connection<TcpStream>);
 
 impl Connection {
     pub(super) async fn open(addr: SocketAddr) -> Result<Connection> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Connection { sender, authority: addr.to_string() })
+        Ok(Connection(http2::Connection::open(stream, addr.to_string()).await?))
     }
 
     /// Returns once the put is acknowledged.
     pub(super) async fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
-        let request = Request::post(format!("http://{}{PUT}", self.authority))
-            .header(header::CONTENT_TYPE, "application/grpc")
-            .header(header::TE, "trailers")
-            .body(Full::new(message(&put_request(key, value))))?;
-        let answer = self.sender.send_request(request).await?;
-        let early = answer.headers().get("grpc-status").cloned();
-        let body = answer.into_body().collect().await?;
-        let status =
-            early.or_else(|| body.trailers()?.get("grpc-status").cloned()).context("an answer without status")?;
-        ensure!(status == "0", "grpc-status {status:?}");
+        let headers = [("content-type", "application/grpc"), ("te", "trailers")];
+        let answer = self.0.request("POST", PUT, &headers, &message(&put_request(key, value))).await?;
+        let status = answer.header("grpc-status").context("an answer without status")?;
+        ensure!(status == b"0", "grpc-status {}", String::from_utf8_lossy(status));
         Ok(())
     }
 }
