@@ -38,7 +38,8 @@ async fn a_full_disk_refuses_puts_takes_deletions_and_clears_by_itself() {
     assert_eq!(store.read().await.unwrap().count("pods/"), keys.len() + 1);
     // Writes of one batch are decided one by one: a refused one holds up no other.
     let marked = Write { frees_space: true, ..put(&keys[0], "being deleted", Precondition::None) };
-    let mixed = vec![put("pods/a/new", "x", Precondition::None), marked, delete(&keys[1], Precondition::None)];
+    let mixed =
+        vec![put("pods/a/new", &"x".repeat(400), Precondition::None), marked, delete(&keys[1], Precondition::None)];
     let outcomes = store.write(mixed).await.unwrap();
     assert!(
         matches!(outcomes.as_slice(), [Outcome::NoSpace, Outcome::Written(_), Outcome::Deleted { .. }]),
