@@ -160,8 +160,9 @@ impl Draft {
             Operation::Put { json, splice_offset, tags } => {
                 self.snapshot.revision += 1;
                 let key = current.as_ref().map_or_else(|| Arc::from(write.key), |record| record.key.clone());
-                let record =
-                    Arc::new(Record { key, json, splice_offset, tags: tags.into(), revision: self.snapshot.revision });
+                // Most records have none, and share that.
+                let tags = if tags.is_empty() { Arc::default() } else { tags.into() };
+                let record = Arc::new(Record { key, json, splice_offset, tags, revision: self.snapshot.revision });
                 self.snapshot.records.insert(record.key.clone(), record.clone());
                 self.snapshot.note_change(&record.key);
                 self.events.push(Arc::new(Event { change: Change::Put, record: record.clone(), previous: current }));

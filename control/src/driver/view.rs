@@ -52,9 +52,9 @@ pub struct Meta {
     /// The labels.
     pub labels: Labels,
     /// The owner references.
-    pub owners: Vec<Owner>,
+    pub owners: Box<[Owner]>,
     /// The finalizers.
-    pub finalizers: Vec<String>,
+    pub finalizers: Box<[String]>,
     /// When it was, or will be, gone; set once somebody deleted it.
     pub deleting: Option<Timestamp>,
     /// When it was made.
@@ -119,15 +119,15 @@ pub enum View {
     /// A deployment.
     Deployment(Box<Deployment>),
     /// A service.
-    Service(Service),
+    Service(Box<Service>),
     /// A pod disruption budget.
     DisruptionBudget(Box<DisruptionBudget>),
     /// An event.
-    Event(Event),
+    Event(Box<Event>),
     /// A lease, with the seconds its holder promises to renew it within.
     Lease(Option<i64>),
     /// A definition of a kind by users: the kinds of its versions, once it is established.
-    CustomResourceDefinition(Vec<&'static Kind>),
+    CustomResourceDefinition(Box<[&'static Kind]>),
     /// Any other kind; its metadata is enough.
     Other,
 }

@@ -272,7 +272,7 @@ impl World {
                 }
             }
             View::CustomResourceDefinition(kinds) => {
-                self.custom_kinds.insert(object.key.clone(), kinds.clone());
+                self.custom_kinds.insert(object.key.clone(), kinds.to_vec());
             }
             View::Event(event) => {
                 self.events_by_age.insert((event.last_seen, object.key.clone()));

@@ -64,8 +64,8 @@ impl Metadata {
             namespace: interner.string(&self.namespace),
             uid: self.uid.into(),
             labels: interner.labels(&self.labels),
-            owners: self.owner_references,
-            finalizers: self.finalizers,
+            owners: self.owner_references.into(),
+            finalizers: self.finalizers.into(),
             deleting: self.deletion_timestamp,
             created: self.creation_timestamp.unwrap_or_default(),
             generation: self.generation,
@@ -86,7 +86,7 @@ pub(super) fn parse(kind: &Kind, json: &[u8], interner: &mut Interner) -> Result
         ("apiextensions.k8s.io", "CustomResourceDefinition") => {
             let whole: Whole<Ignored, Ignored> = serde_json::from_slice(json)?;
             let kinds = custom::kinds_of(&serde_json::from_slice(json)?);
-            Ok((whole.metadata.meta(interner), View::CustomResourceDefinition(kinds)))
+            Ok((whole.metadata.meta(interner), View::CustomResourceDefinition(kinds.into())))
         }
         ("coordination.k8s.io", "Lease") => {
             let whole: Whole<LeaseSpec, Ignored> = serde_json::from_slice(json)?;
@@ -207,7 +207,7 @@ fn service(json: &[u8], interner: &mut Interner) -> Result<(Meta, View), serde_j
         is_external_name: whole.spec.r#type.as_deref() == Some("ExternalName"),
         is_headless: whole.spec.cluster_ip.as_deref() == Some("None"),
     };
-    Ok((whole.metadata.meta(interner), View::Service(view)))
+    Ok((whole.metadata.meta(interner), View::Service(Box::new(view))))
 }
 
 #[derive(Default, Deserialize)]
@@ -246,5 +246,5 @@ fn event(json: &[u8], interner: &mut Interner) -> Result<(Meta, View), serde_jso
     let meta = whole.metadata.meta(interner);
     let last_seen = [whole.last_timestamp, whole.event_time, Some(meta.created)].into_iter().flatten().max();
     let view = Event { last_seen: last_seen.unwrap_or_default(), count: whole.count.unwrap_or(1) };
-    Ok((meta, View::Event(view)))
+    Ok((meta, View::Event(Box::new(view))))
 }
