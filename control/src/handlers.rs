@@ -68,6 +68,8 @@ pub(crate) struct App {
     pub(crate) snapshots: Snapshots,
     pub(crate) frames: watch::Frames,
     pub(crate) audit: Option<Audit>,
+    /// Held by the eviction whose turn it is to spend from a disruption budget.
+    pub(crate) evicting: tokio::sync::Mutex<()>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -89,6 +91,7 @@ impl App {
             snapshots: Snapshots::default(),
             frames: watch::Frames::default(),
             audit,
+            evicting: tokio::sync::Mutex::default(),
             shutdown,
         }
     }

@@ -35,12 +35,18 @@ pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result
     }
     options.eviction = Some(eviction);
     let objects = &call.app.objects;
+    let mut turn = None;
     for _ in 0..ATTEMPTS_MAX {
         let snapshot = objects.store().read().await.map_err(read_failed)?;
         let key = address.kind.key(address.namespace(), name);
         let record = snapshot.get(&key).ok_or_else(|| status::not_found(address.kind, name))?;
         let pod = parse(address.kind, &record)?;
         let budgets = budgets(&snapshot, &pod)?;
+        // A drain asks for all pods of a node at once: left to race for a budget, most would give up.
+        if !budgets.is_empty() && turn.is_none() {
+            turn = Some(call.app.evicting.lock().await);
+            continue;
+        }
         let mut deletion = options.clone();
         // What was decided is about this pod, not about one that takes its name.
         deletion.uid.get_or_insert_with(|| pod.meta.uid.to_string());

@@ -13,9 +13,10 @@ fn eviction(name: &str) -> Value {
 }
 
 /// Healthy pods of these names, and a budget that lets so many of them go.
-async fn start(names: &[&str], allowed: i64) -> Server {
+async fn start(names: &[impl AsRef<str>], allowed: i64) -> Server {
     let server = Server::start().await;
     for name in names {
+        let name = name.as_ref();
         let mut healthy = pod(name);
         healthy["metadata"]["labels"] = json!({"app": "web"});
         server.json(&format!("POST {PODS}"), healthy).await;
@@ -88,14 +89,15 @@ async fn what_a_client_demands_of_the_pod_holds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_evictions_that_race_only_as_many_pass_as_the_budget_allows() {
-    let names = ["p1", "p2", "p3", "p4", "p5", "p6"];
-    let server = std::sync::Arc::new(start(&names, 2).await);
-    let tasks = names.map(|name| {
+    let names: Vec<String> = (0..50).map(|number| format!("p{number}")).collect();
+    let server = std::sync::Arc::new(start(&names, 40).await);
+    let evictions = names.iter().map(|name| {
         let server = std::sync::Arc::clone(&server);
-        tokio::spawn(async move { server.json(&format!("POST {PODS}/{name}/eviction"), eviction(name)).await.0 })
+        let (line, body) = (format!("POST {PODS}/{name}/eviction"), eviction(name));
+        tokio::spawn(async move { server.json(&line, body).await.0 })
     });
-    let mut codes = futures::future::join_all(tasks).await.into_iter().map(Result::unwrap).collect::<Vec<u16>>();
+    let mut codes: Vec<u16> = futures::future::join_all(evictions).await.into_iter().map(Result::unwrap).collect();
     codes.sort_unstable();
-    assert_eq!(codes, [201, 201, 429, 429, 429, 429]);
-    assert_eq!(server.app.objects.store().snapshot().count("pods/"), 4);
+    assert_eq!(codes, [[201; 40].as_slice(), &[429; 10]].concat());
+    assert_eq!(server.app.objects.store().snapshot().count("pods/"), 10);
 }
