@@ -155,10 +155,18 @@ fn each_filter_gives_its_reason() {
     );
     let tolerant = Toleration { key: Some("dedicated".into()), value: None, effect: None };
     check(
-        nodes,
+        nodes.clone(),
         &pods("p", 1, Shape { tolerations: vec![tolerant], ..shape(500, 0) }),
         expect![[r#"
         p0 -> tainted
+    "#]],
+    );
+    let tolerant = Toleration { key: Some("node.kubernetes.io/unschedulable".into()), value: None, effect: None };
+    check(
+        nodes,
+        &pods("p", 1, Shape { tolerations: vec![tolerant], ..shape(500, 0) }),
+        expect![[r#"
+        p0 -> cordoned
     "#]],
     );
     check(

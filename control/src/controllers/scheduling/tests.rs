@@ -39,6 +39,22 @@ fn a_pod_is_told_once_and_tried_again_when_room_is_made() {
 }
 
 #[test]
+fn a_cordoned_node_takes_no_pod_until_it_is_uncordoned() {
+    let mut cluster = Cluster::with([node("n"), running(pod("there"), "n", "10.0.0.1", true)]);
+    cluster.edit("nodes/n", |node| node["spec"] = json!({"unschedulable": true}));
+    cluster.create(pod("waiting"));
+    expect![[r#"
+        status pods/default/waiting {"conditions":[{"lastProbeTime":null,"lastTransitionTime":"2026-11-21T04:00:00Z","message":"0/1 nodes are available: 1 node(s) were unschedulable.","reason":"Unschedulable","status":"False","type":"PodScheduled"}]}
+        event Warning FailedScheduling: 0/1 nodes are available: 1 node(s) were unschedulable.
+    "#]].assert_eq(&cluster.ask(&Key::Scheduling));
+    cluster.settle();
+    assert_eq!(cluster.value("pods/default/there")["spec"]["nodeName"], "n");
+    cluster.edit("nodes/n", |node| node["spec"] = json!({}));
+    cluster.settle();
+    assert_eq!(cluster.value("pods/default/waiting")["spec"]["nodeName"], "n");
+}
+
+#[test]
 fn requests_count_limits_init_containers_and_overhead() {
     let mut cluster = Cluster::with([]);
     let mut pod = pod("p");
