@@ -83,6 +83,54 @@ fn applying_again_removes_what_is_no_longer_said_and_nothing_else() {
     assert_eq!(environment(), "C");
 }
 
+/// A node is cordoned, emptied as its pods and their budget allow, and put back.
+#[test]
+fn a_node_goes_out_of_service_and_comes_back() {
+    let cluster = Cluster::start();
+    let node = cluster.wasmctl(&["node", "list", "-o", "name"]).ok().trim().to_owned();
+    let unknown = cluster.wasmctl(&["node", "cordon", &node, "zz"]).fails_with(1);
+    assert!(unknown.contains("nodes \"zz\" not found") && unknown.contains("wasmctl node list"), "{unknown}");
+
+    cluster.wasmctl(&["deploy", root().join("examples/hello/hello.wat").to_str().unwrap()]).ok();
+    let image = cluster.object("deployment/hello")["spec"]["template"]["spec"]["containers"][0]["image"].take();
+    cluster.kubectl(&["run", "bare", &format!("--image={}", image.as_str().unwrap())]).ok();
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/bare", "--timeout=60s"]).ok();
+    cluster.kubectl(&["create", "poddisruptionbudget", "hello", "--selector=app=hello", "--min-available=1"]).ok();
+    eventually("the budget is counted", || {
+        (cluster.object("pdb/hello")["status"]["currentHealthy"] == 1).then_some(())
+    });
+
+    let rehearsed = cluster.wasmctl(&["node", "drain", &node, "--force", "--dry-run"]).ok();
+    assert!(rehearsed.contains("pod default/bare evicted (dry run)"), "{rehearsed}");
+    assert!(rehearsed.contains("has to wait (dry run): The disruption budget hello needs 1"), "{rehearsed}");
+    assert!(rehearsed.ends_with(&format!("{node} waits for 1 of 2 pods (dry run)\n")), "{rehearsed}");
+    assert_eq!(cluster.wasmctl(&["node", "cordon", &node]).ok(), format!("{node} cordoned\n"));
+    assert_eq!(cluster.wasmctl(&["node", "cordon", &node]).ok(), format!("{node} already cordoned\n"));
+    assert!(cluster.wasmctl(&["node", "list"]).ok().contains("Ready,SchedulingDisabled"));
+
+    let refused = cluster.wasmctl(&["node", "drain", &node]).fails_with(1);
+    assert!(refused.contains("pod default/bare has no controller that would replace it (--force)"), "{refused}");
+    assert_eq!(cluster.object("pod/bare")["status"]["phase"], "Running");
+    let late = cluster.wasmctl(&["node", "drain", &node, "--force", "--timeout", "2"]).fails_with(3);
+    assert!(late.contains("waits: The disruption budget hello needs 1 healthy pods and has 1 currently"), "{late}");
+    assert_eq!(cluster.get("hello.localhost", "/").0, 200);
+    eventually("the other pod is gone", || {
+        (!cluster.wasmctl(&["get", "pods", "-o", "name"]).ok().contains("pod/bare")).then_some(())
+    });
+    let mut drain = cluster.start_wasmctl(&["node", "drain", &node]);
+    assert_eq!(drain.next_line(), format!("{node} already cordoned"));
+    cluster.wasmctl(&["delete", "pdb", "hello"]).ok();
+    let drained = drain.end().ok();
+    assert!(drained.starts_with("pod default/hello-") && drained.ends_with(&format!("{node} drained\n")), "{drained}");
+
+    eventually("the pod that replaces it has to wait", || {
+        let status = cluster.wasmctl(&["status"]).ok();
+        status.contains("pending: 0/1 nodes are available: 1 node(s) were unschedulable.").then_some(())
+    });
+    assert_eq!(cluster.wasmctl(&["node", "uncordon", &node]).ok(), format!("{node} uncordoned\n"));
+    eventually("it answers", || (cluster.get("hello.localhost", "/").0 == 200).then_some(()));
+}
+
 #[test]
 fn usage() {
     assert!(wasmctl(&["--help"]).ok().contains("deploy"));

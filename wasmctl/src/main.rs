@@ -5,6 +5,7 @@ mod apply;
 mod cluster_file;
 mod context;
 mod demo;
+mod drain;
 mod failure;
 mod files;
 mod images;

@@ -12,6 +12,7 @@ mod exec;
 mod get;
 mod inspect;
 mod logs;
+mod node;
 mod port_forward;
 mod pull;
 mod push;
@@ -58,6 +59,7 @@ enum Verb {
     Inspect(inspect::Args),
     Run(run::Args),
     Status(status::Args),
+    Node(node::Args),
     Secrets(secrets::Args),
     Version(version::Args),
     Completion(completion::Args),
@@ -84,6 +86,7 @@ impl Cli {
             Verb::Pull(args) => block_on(pull::run(args, global)),
             Verb::Inspect(args) => block_on(inspect::run(args, global)),
             Verb::Secrets(args) => block_on(secrets::run(args, global)),
+            Verb::Node(args) => block_on(node::run(args, global)),
             Verb::Status(args) => block_on(status::run(args, global)),
             Verb::Version(args) => block_on(version::run(args, global)),
             Verb::Completion(args) => completion::run(&args),

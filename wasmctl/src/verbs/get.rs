@@ -40,6 +40,21 @@ pub(crate) struct Args {
     output: Option<Format>,
 }
 
+impl Args {
+    /// What `wasmctl get KIND -o FORMAT` means.
+    pub(crate) fn of_kind(kind: &str, format: Format) -> Args {
+        Args {
+            what: vec![kind.to_owned()],
+            namespace: Namespace::default(),
+            all_namespaces: false,
+            selector: None,
+            field_selector: None,
+            watch: false,
+            output: Some(format),
+        }
+    }
+}
+
 pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let client = global.client()?;
     let namespace = (!args.all_namespaces).then(|| args.namespace.or_default(client.config()));
