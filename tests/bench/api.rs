@@ -19,6 +19,7 @@ use connection::{Connection, Target};
 
 const PEER_CREATES_PER_SECOND: f64 = 947.0;
 const OBJECTS: u64 = 10_000;
+const WARM_UP_OBJECTS: u64 = 1_000;
 const ROUND: Duration = Duration::from_secs(5);
 const CLIENTS: [usize; 2] = [1, 16];
 const LISTS: usize = 10;
@@ -33,11 +34,14 @@ pub(crate) fn measure() -> Result<Report> {
     runtime.block_on(async {
         let mut report = Report::new("api", &["per second", "p50 ms", "p99 ms"]);
         let empty_mb = resident_mb(cluster.process_id())?;
-        let created = create_objects(&target).await?;
+        // What connections and requests take is there before the objects are.
+        create_objects(&target, "warm", WARM_UP_OBJECTS).await?;
+        let warm_mb = resident_mb(cluster.process_id())?;
+        let created = create_objects(&target, "small", OBJECTS).await?;
         let full_mb = resident_mb(cluster.process_id())?;
         let mut connection = Connection::open(&target).await?;
         let one = connection.get("/api/v1/namespaces/default/configmaps/small-00000").await?;
-        let memory = (full_mb - empty_mb) * 1e6 / OBJECTS as f64 / one.len() as f64;
+        let memory = (full_mb - warm_mb) * 1e6 / OBJECTS as f64 / one.len() as f64;
         report.row("create ConfigMaps, 16 clients", &created);
         for clients in CLIENTS {
             report.row(format!("get, {clients} clients"), &repeat(&target, clients, Call::Get).await?);
@@ -68,8 +72,8 @@ fn config_map(name: &str) -> Vec<u8> {
     object.to_string().into_bytes()
 }
 
-/// Creates 10,000 ConfigMaps from 16 clients.
-async fn create_objects(target: &Arc<Target>) -> Result<[f64; 3]> {
+/// Creates `count` ConfigMaps from 16 clients.
+async fn create_objects(target: &Arc<Target>, name: &'static str, count: u64) -> Result<[f64; 3]> {
     let next = Arc::new(AtomicU64::new(0));
     let began = Instant::now();
     let mut tasks = Vec::new();
@@ -80,10 +84,10 @@ async fn create_objects(target: &Arc<Target>) -> Result<[f64; 3]> {
             let mut times = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= OBJECTS {
+                if index >= count {
                     return anyhow::Ok(times);
                 }
-                let body = config_map(&format!("small-{index:05}"));
+                let body = config_map(&format!("{name}-{index:05}"));
                 let began = Instant::now();
                 connection.send("POST", "/api/v1/namespaces/default/configmaps", JSON, &body).await?;
                 times.push(began.elapsed().as_secs_f64() * 1e3);

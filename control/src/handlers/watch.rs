@@ -12,10 +12,12 @@ use bytes::Bytes;
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
 use coracle_store::{Change, Event, Record, Revision, Snapshot, Watch, WatchError, WatchRequest};
+use futures::future::BoxFuture;
 use futures::stream;
 use http::StatusCode;
 use jiff::Timestamp;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
 
 use super::list::at_least;
 use super::selection::Selection;
@@ -87,7 +89,7 @@ pub(super) async fn watch(call: &Call, address: &Address) -> Result<Response, St
         initial_end: start.initial_end,
         sends_bookmarks: query.flag("allowWatchBookmarks"),
         bookmarks,
-        deadline: Instant::now() + timeout,
+        end: end(Instant::now() + timeout, call.app.shutdown.clone()),
         is_over: false,
     };
     Ok(stream_of(Body::from_stream(stream::unfold(state, |mut state| async {
@@ -163,8 +165,16 @@ struct State {
     initial_end: Option<Revision>,
     sends_bookmarks: bool,
     bookmarks: Interval,
-    deadline: Instant,
+    /// One timer and one place in the queue for the shutdown as long as the watch lasts, not anew with every change.
+    end: BoxFuture<'static, ()>,
     is_over: bool,
+}
+
+/// Waits for the end of a watch: its time is over, or the server stops.
+fn end(deadline: Instant, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let _ = tokio::time::timeout_at(deadline, shutdown.cancelled()).await;
+    })
 }
 
 impl Drop for State {
@@ -199,8 +209,7 @@ impl State {
                     return Some(self.rest());
                 }
                 _ = self.bookmarks.tick(), if self.sends_bookmarks => return Some(self.bookmark().await),
-                () = tokio::time::sleep_until(self.deadline) => return None,
-                () = app.shutdown.cancelled() => return None,
+                () = &mut self.end => return None,
             };
             let mut frames = Vec::new();
             self.take(event, &mut frames);
