@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use coracle_api::kind::Kind;
 use coracle_api::status::{self, Status};
+use futures::{Stream, TryStreamExt as _};
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde::Serialize;
@@ -240,6 +241,18 @@ impl Client {
         self.send(Method::POST, path, &[], Some((JSON, bytes)), JSON).await
     }
 
+    /// The same for an answer that comes piece by piece: no limit on how long that lasts. An error ends it.
+    pub async fn post_stream(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static + use<>, Error> {
+        let request = self.request(Method::POST, path, &[], "*/*").header(CONTENT_TYPE, JSON).body(encode(body));
+        let response = self.begin(request).await?;
+        let server = self.config().server.clone();
+        Ok(Box::pin(response.bytes_stream().map_err(move |error| Error::transport(&server, error))))
+    }
+
     /// Opens a stream: no limit on how long it lasts.
     pub(crate) async fn open(
         &self,
@@ -247,8 +260,12 @@ impl Client {
         query: &[(&'static str, String)],
         accept: &'static str,
     ) -> Result<reqwest::Response, Error> {
-        let response =
-            self.request(Method::GET, path, query, accept).send().await.map_err(|error| self.transport(error))?;
+        self.begin(self.request(Method::GET, path, query, accept)).await
+    }
+
+    /// Sends, and reads the answer's head; the rest if it is a failure.
+    async fn begin(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
+        let response = request.send().await.map_err(|error| self.transport(error))?;
         let code = response.status().as_u16();
         if code >= 400 {
             let bytes = response.bytes().await.map_err(|error| self.transport(error))?;

@@ -25,6 +25,7 @@ use crate::Objects;
 use crate::audit::Audit;
 use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
+use crate::cluster_files::ClusterFiles;
 use crate::custom_kinds::{Index, present};
 use crate::metrics::Metrics;
 use crate::objects::{Author, FieldValidation, WriteOptions, Written};
@@ -36,6 +37,7 @@ use crate::tokens::{self, Tokens};
 mod access_review;
 mod batch;
 mod binding;
+mod cluster_snapshot;
 mod connect;
 mod create;
 mod delete;
@@ -70,6 +72,7 @@ pub(crate) struct App {
     pub(crate) audit: Option<Audit>,
     /// Held by the eviction whose turn it is to spend from a disruption budget.
     pub(crate) evicting: tokio::sync::Mutex<()>,
+    pub(crate) cluster_files: Arc<ClusterFiles>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -80,6 +83,7 @@ impl App {
         tokens: Arc<Tokens>,
         hosts: reqwest::Client,
         audit: Option<Audit>,
+        cluster_files: ClusterFiles,
         shutdown: CancellationToken,
     ) -> App {
         App {
@@ -92,6 +96,7 @@ impl App {
             frames: watch::Frames::default(),
             audit,
             evicting: tokio::sync::Mutex::default(),
+            cluster_files: Arc::new(cluster_files),
             shutdown,
         }
     }
@@ -271,6 +276,7 @@ impl Call {
         match found {
             Virtual::Batch => batch::run(self, body).await,
             Virtual::SecretKeyRotation => key_rotation::run(self).await,
+            Virtual::ClusterSnapshot => cluster_snapshot::run(self).await,
             Virtual::TokenReview => token_review::token(self, body),
             Virtual::SelfSubjectReview => Ok(token_review::oneself(self)),
             Virtual::SelfSubjectAccessReview => access_review::own_access(self, body),

@@ -1,5 +1,6 @@
 //! A server to test against: a real store in a temporary folder, a clock that stands still, uids that count.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authentication::User;
 use crate::authorizer::{MASTERS, NODES, Rbac};
+use crate::cluster_files::ClusterFiles;
 use crate::controllers::bootstrap;
 use crate::driver::{self, world::World};
 use crate::handlers::App;
@@ -39,7 +41,7 @@ pub(crate) struct Server {
     pub(crate) app: Arc<App>,
     pub(crate) user: User,
     seconds: Arc<AtomicU64>,
-    _dir: Arc<TempDir>,
+    pub(crate) dir: Arc<TempDir>,
 }
 
 impl Server {
@@ -70,9 +72,11 @@ impl Server {
         }
         let tokens = Arc::new(Tokens::open_or_create(&dir.path().join("pki")).unwrap());
         let authorizer = Arc::new(Rbac::default());
-        let app = App::new(objects, authorizer, tokens, reqwest_client(), None, CancellationToken::new());
+        let cluster_files = cluster_files(dir.path());
+        let app =
+            App::new(objects, authorizer, tokens, reqwest_client(), None, cluster_files, CancellationToken::new());
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
-        Server { app: Arc::new(app), user, seconds, _dir: Arc::new(dir) }
+        Server { app: Arc::new(app), user, seconds, dir: Arc::new(dir) }
     }
 
     /// A server with the controllers at work.
@@ -121,8 +125,8 @@ impl Server {
 
     /// The same server, asked by someone else.
     pub(crate) fn as_user(&self, user: User) -> Server {
-        let (seconds, dir) = (Arc::clone(&self.seconds), Arc::clone(&self._dir));
-        Server { app: Arc::clone(&self.app), user, seconds, _dir: dir }
+        let (seconds, dir) = (Arc::clone(&self.seconds), Arc::clone(&self.dir));
+        Server { app: Arc::clone(&self.app), user, seconds, dir }
     }
 
     /// Moves the clock on by a second.
@@ -177,6 +181,12 @@ impl Server {
             _ => code.to_string(),
         }
     }
+}
+
+/// What a snapshot of a cluster in this folder takes along.
+pub(crate) fn cluster_files(dir: &Path) -> ClusterFiles {
+    let files = &["pki/service-account.key", "pki/secret-keys.json"];
+    ClusterFiles { cluster: "calm-otter".to_owned(), dir: dir.to_owned(), files, folders: &["registry"] }
 }
 
 fn reqwest_client() -> reqwest::Client {

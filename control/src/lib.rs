@@ -10,6 +10,7 @@ mod audit;
 pub mod authentication;
 pub mod authorizer;
 pub mod clock;
+mod cluster_files;
 pub mod controllers;
 mod custom_kinds;
 pub mod disruption;
@@ -31,4 +32,5 @@ mod snapshots;
 pub mod tokens;
 
 pub use clock::{Clock, SystemClock};
+pub use cluster_files::ClusterFiles;
 pub use objects::{Objects, is_ephemeral};

@@ -59,6 +59,8 @@ pub(crate) enum Virtual {
     Batch,
     /// A new key for the secrets.
     SecretKeyRotation,
+    /// All there is, to keep elsewhere.
+    ClusterSnapshot,
     /// "Who is this?"
     TokenReview,
     /// "Who am I?"
@@ -77,6 +79,7 @@ impl Virtual {
     pub(crate) const ALL: &[Virtual] = &[
         Virtual::Batch,
         Virtual::SecretKeyRotation,
+        Virtual::ClusterSnapshot,
         Virtual::SelfSubjectReview,
         Virtual::TokenReview,
         Virtual::LocalSubjectAccessReview,
@@ -91,6 +94,7 @@ impl Virtual {
         match self {
             Virtual::Batch => ("coracle.dev", "v1", "batches", "Batch"),
             Virtual::SecretKeyRotation => ("coracle.dev", "v1", "secretkeyrotations", "SecretKeyRotation"),
+            Virtual::ClusterSnapshot => ("coracle.dev", "v1", "clustersnapshots", "ClusterSnapshot"),
             Virtual::TokenReview => (authentication, "v1", "tokenreviews", "TokenReview"),
             Virtual::SelfSubjectReview => (authentication, "v1", "selfsubjectreviews", "SelfSubjectReview"),
             Virtual::LocalSubjectAccessReview => {

@@ -28,6 +28,7 @@ use crate::Objects;
 use crate::audit::{Audit, Entry};
 use crate::authentication::{self, User};
 use crate::authorizer::Authorizer;
+use crate::cluster_files::ClusterFiles;
 use crate::handlers::{App, Call};
 use crate::request::{self, Target};
 use crate::respond;
@@ -63,13 +64,16 @@ pub struct ServerConfig {
     pub host_tls: rustls::ClientConfig,
     /// Where writes are noted; nowhere if absent.
     pub audit_log: Option<PathBuf>,
+    /// What a snapshot of the cluster takes along beside the objects.
+    pub cluster_files: ClusterFiles,
     /// Ends the server.
     pub shutdown: CancellationToken,
 }
 
 /// Serves until `shutdown`, then lets requests end.
 pub async fn serve(config: ServerConfig) -> io::Result<()> {
-    let ServerConfig { listener, mut tls, objects, authorizer, tokens, host_tls, audit_log, shutdown } = config;
+    let ServerConfig { listener, mut tls, objects, authorizer, tokens, host_tls, audit_log, cluster_files, shutdown } =
+        config;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -84,7 +88,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
             (Some(audit), Some(writer))
         }
     };
-    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, audit, shutdown.clone()));
+    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, audit, cluster_files, shutdown.clone()));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {

@@ -7,7 +7,7 @@ mod database;
 mod worker;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::options::Options;
-use crate::raft::{LogId, StoredMembership};
+use crate::raft::{self, LogId, StoredMembership};
 use crate::record::Revision;
 use crate::snapshot::Snapshot;
 use crate::watch::{Change, Event};
@@ -33,6 +33,19 @@ pub(crate) struct Applied {
 
 /// All keys, and how far the log had been applied then.
 pub(crate) type State = (Snapshot, Applied);
+
+/// The file's place in a store's folder.
+pub(crate) fn path(dir: &Path) -> PathBuf {
+    dir.join("checkpoint.redb")
+}
+
+/// Makes the file of a group that begins with this state; durable when this returns. As the state is not in the log, the log counts as
+/// purged that far: whoever joins is sent the state.
+pub(crate) fn create(path: &Path, disk: Arc<dyn Disk>, snapshot: Snapshot, member_id: u64) -> io::Result<()> {
+    let (log_id, membership) = raft::beginning(member_id);
+    let applied = Applied { log_id: Some(log_id), membership, revision: snapshot.revision };
+    database::Database::new(path, disk, 0).commit(&database::Changes::new(), &(snapshot, applied), |_| true)
+}
 
 /// Handle of the checkpoint's thread, which ends with the last handle.
 #[derive(Clone, Debug)]

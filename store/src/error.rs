@@ -39,6 +39,16 @@ pub enum OpenError {
     Consensus(String),
 }
 
+/// Why a store can't be made of records.
+#[derive(Debug, thiserror::Error)]
+#[error("the store in {} can't be written: {cause}", .dir.display())]
+pub struct RestoreError {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// What the system says.
+    pub cause: std::io::Error,
+}
+
 /// Why a write was not acknowledged.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum WriteError {

@@ -4,6 +4,7 @@
 //! no kind of object: a value is JSON bytes with a place to splice its revision into, and opaque tags to watch by. No type of the
 //! consensus library leaves this crate.
 
+pub mod archive;
 mod batcher;
 mod cache;
 mod checkpoint;
@@ -17,6 +18,7 @@ mod options;
 mod raft;
 mod read_barrier;
 mod record;
+mod restore;
 mod snapshot;
 mod store;
 #[cfg(any(test, feature = "test-disk"))]
@@ -25,9 +27,10 @@ mod watch;
 mod write;
 
 pub use disk::{Disk, DiskFile, RealDisk};
-pub use error::{OpenError, ReadError, ShutdownError, WriteError};
+pub use error::{OpenError, ReadError, RestoreError, ShutdownError, WriteError};
 pub use options::Options;
 pub use record::{Record, Revision, Tag};
+pub use restore::restore;
 pub use snapshot::Snapshot;
 pub use store::{Status, Store};
 pub use watch::{Change, Event, TooOld, Watch, WatchError, WatchRequest};

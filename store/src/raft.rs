@@ -1,8 +1,10 @@
 //! The consensus library's types as this store uses them. Nothing of them leaves the crate.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 
+use openraft::Membership;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
@@ -25,6 +27,13 @@ pub(crate) type StoredMembership = alias::StoredMembershipOf<Group>;
 pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<Group>;
 pub(crate) type RaftSnapshot = alias::SnapshotOf<Group, Image>;
 pub(crate) type Raft = openraft::Raft<Group, Machine>;
+
+/// What a group of one has agreed on when it begins: an entry that names its member.
+pub(crate) fn beginning(member_id: u64) -> (LogId, StoredMembership) {
+    let log_id = LogId::new(*Vote::new(0, member_id).leader_id(), 0);
+    let membership = Membership::new_with_defaults(vec![BTreeSet::from([member_id])], [member_id]);
+    (log_id, StoredMembership::new(Some(log_id), membership))
+}
 
 /// One proposal: writes of many callers.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::batcher::{Batcher, PROPOSAL_BYTES_MAX, Request};
 use crate::cache::{Cache, Limits};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{self, Checkpoint};
 use crate::disk::Disk;
 use crate::error::{OpenError, ReadError, ShutdownError, WriteError};
 use crate::fault::{self, Mutation};
@@ -78,7 +78,7 @@ impl Store {
         let dir = &options.dir;
         disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
         let lock = lock(dir, disk.as_ref())?;
-        let (checkpoint, snapshot, applied) = Checkpoint::open(&dir.join("checkpoint.redb"), &disk, &options)?;
+        let (checkpoint, snapshot, applied) = Checkpoint::open(&checkpoint::path(dir), &disk, &options)?;
         let log = Log::open(dir.join("log"), disk, options.segment_bytes)?;
         let limits = Limits {
             events_max: options.history_events_max,

@@ -12,4 +12,5 @@ mod kubectl;
 mod kubernetes_api;
 mod python;
 mod restart;
+mod snapshots;
 mod streams;

@@ -18,7 +18,7 @@ use coracle_client::{Client, Config, Kubeconfig, ListOptions, WatchEvent, WatchO
 use coracle_control::pki::{Identity, Pki};
 use coracle_control::sealing::Sealer;
 use coracle_control::tokens::Tokens;
-use coracle_control::{Objects, SystemClock, authorizer, driver, server, signer};
+use coracle_control::{ClusterFiles, Objects, SystemClock, authorizer, driver, server, signer};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
@@ -152,7 +152,7 @@ async fn start(
     let snapshot = store.read().await.map_err(|error| Failure::new(chain(&error)))?;
     let sealer = Sealer::open(&data_dir.join("pki"), &snapshot).map_err(|error| Failure::new(chain(&error)))?;
     let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
-    serve_api(data_dir, &pki, api, &objects, &server_shutdown, &server_tasks)?;
+    serve_api(data_dir, identity, &pki, api, &objects, &server_shutdown, &server_tasks)?;
     server_tasks.spawn(signer::run(objects.clone(), pki.clone(), server_shutdown.clone()));
     server_tasks.spawn(driver::run(objects, pki.ca_pem().to_owned(), server_shutdown.clone()));
     serve_registry(data_dir, identity, registry, &server_shutdown, &server_tasks)?;
@@ -219,6 +219,7 @@ async fn open_store(data_dir: &DataDir) -> Result<Store> {
 
 fn serve_api(
     data_dir: &DataDir,
+    identity: &data_dir::Identity,
     pki: &Pki,
     listener: TcpListener,
     objects: &Objects,
@@ -251,6 +252,12 @@ fn serve_api(
         tokens: Arc::new(tokens),
         host_tls: pki.client_config(&api_identity).map_err(failed)?,
         audit_log: Some(data_dir.join("audit.log")),
+        cluster_files: ClusterFiles {
+            cluster: identity.name.clone(),
+            dir: data_dir.path().to_owned(),
+            files: data_dir::IDENTITY_FILES,
+            folders: data_dir::ARTIFACT_FOLDERS,
+        },
         shutdown: shutdown.clone(),
     };
     tasks.spawn(async move {

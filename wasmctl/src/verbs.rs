@@ -18,6 +18,7 @@ mod pull;
 mod push;
 mod run;
 mod secrets;
+mod snapshot;
 mod status;
 mod up;
 mod version;
@@ -61,6 +62,7 @@ enum Verb {
     Status(status::Args),
     Node(node::Args),
     Secrets(secrets::Args),
+    Snapshot(snapshot::Args),
     Version(version::Args),
     Completion(completion::Args),
 }
@@ -87,6 +89,7 @@ impl Cli {
             Verb::Inspect(args) => block_on(inspect::run(args, global)),
             Verb::Secrets(args) => block_on(secrets::run(args, global)),
             Verb::Node(args) => block_on(node::run(args, global)),
+            Verb::Snapshot(args) => block_on(snapshot::run(args, global)),
             Verb::Status(args) => block_on(status::run(args, global)),
             Verb::Version(args) => block_on(version::run(args, global)),
             Verb::Completion(args) => completion::run(&args),

@@ -24,6 +24,7 @@ mod protobuf;
 mod quotas;
 mod roles;
 mod secrets;
+mod snapshots;
 mod streams;
 mod tls;
 mod watching;

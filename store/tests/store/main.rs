@@ -4,6 +4,7 @@ mod basics;
 mod crashes;
 mod faults;
 mod oracle;
+mod restoring;
 mod speed;
 mod watches;
 

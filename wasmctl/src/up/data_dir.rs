@@ -31,6 +31,13 @@ pub(crate) struct Identity {
     pub(crate) registry_password: String,
 }
 
+/// What a snapshot takes along of the files: with them a restored cluster has its name, accepts the certificates and tokens it gave, and
+/// reads its Secrets.
+pub(crate) const IDENTITY_FILES: &[&str] =
+    &["cluster.json", "pki/ca.crt", "pki/ca.key", "pki/service-account.key", "pki/secret-keys.json"];
+/// The artifacts it runs; links before what they link.
+pub(crate) const ARTIFACT_FOLDERS: &[&str] = &["registry/repositories", "registry/blobs"];
+
 const IDENTITY_VERSION: u32 = 1;
 const FIRST: &[&str] =
     &["amber", "brave", "calm", "clever", "eager", "gentle", "keen", "lively", "mellow", "nimble", "quiet", "swift"];

@@ -24,7 +24,7 @@ pub(crate) struct Args {
 enum Action {
     /// Make a new key and seal every Secret with it; one that was interrupted goes on where it stopped
     ///
-    /// The key before it stays in `pki/secret-keys.json` until the next start. Backups made earlier need the file of their time.
+    /// The key before it stays in `pki/secret-keys.json` until the next start. A snapshot holds the keys of its time.
     ///
     /// Examples:
     ///   wasmctl secrets rotate

@@ -77,6 +77,7 @@ async fn the_old_form_lists_a_group_version_each() {
     expect![[r#"
         batches Batch cluster null create
         secretkeyrotations SecretKeyRotation cluster null create
+        clustersnapshots ClusterSnapshot cluster null create
     "#]]
     .assert_eq(&resources(&ours));
     expect!["404 the server could not find the requested resource"]

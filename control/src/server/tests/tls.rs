@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::authorizer::Rbac;
-use crate::harness::{Server, pod};
+use crate::harness::{Server, cluster_files, pod};
 use crate::pki::{Identity, Pki};
 use crate::server::{ServerConfig, serve};
 
@@ -46,6 +46,7 @@ async fn listen(dir: &TempDir, pki: &Pki) -> Listening {
         tokens: Arc::clone(&server.app.tokens),
         host_tls: pki.client_config(&pki.issue_admin().unwrap()).unwrap(),
         audit_log: Some(dir.path().join("audit.log")),
+        cluster_files: cluster_files(dir.path()),
         shutdown: shutdown.clone(),
     };
     Listening { base, server, shutdown, task: tokio::spawn(serve(config)) }
