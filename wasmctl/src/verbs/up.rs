@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::context::{Global, default_data_dir};
 use crate::failure::Result;
 use crate::up::{self, Options};
+use crate::{logging, server};
 
 /// Start a cluster on this machine and keep it running until Ctrl-C
 ///
@@ -36,12 +37,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
-    up::logging::start(global.log_json);
+    logging::start(global.log_json);
     up::run(&Options {
         data_dir: args.data_dir.unwrap_or_else(default_data_dir),
-        api_addr: args.api_addr,
+        server: server::Options { api_addr: args.api_addr, registry_addr: args.registry_addr },
         ingress_addr: args.ingress_addr,
-        registry_addr: args.registry_addr,
         is_demo: args.demo,
     })
 }

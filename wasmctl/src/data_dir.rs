@@ -1,4 +1,4 @@
-//! The data directory of `wasmctl up`: made private, locked by one process at a time, and the few files in it that others read.
+//! A data directory: made private, locked by one process at a time, and the few files in it that others read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};

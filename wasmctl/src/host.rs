@@ -1,0 +1,175 @@
+//! The worker's part of a process: the node agent, the ingress, and the routes between them.
+//!
+//! Knows the control plane only as its client, wherever it is.
+
+mod routes;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use coracle_api::kinds;
+use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
+use coracle_host::agent::{self, HostOptions, PodHandlers};
+use coracle_host::server::ServerIdentity;
+use coracle_host::wasm::WasmRuntime;
+use coracle_net::addresses::Cidr;
+use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running};
+use coracle_registry::{PullOptions, Puller};
+use futures::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::daemon::{self, STOP_GRACE, address_failure};
+use crate::failure::{Failure, Result, chain};
+
+/// How long a host may take to report itself ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The addresses of this machine's pods: any of 127.0.0.0/8 can be bound without privileges.
+const POD_NETWORK: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 0);
+const POD_NETWORK_PREFIX: u8 = 11;
+/// Pods that one host takes.
+const PODS_MAX: u32 = 100_000;
+
+/// What a host is started with.
+pub(crate) struct Options {
+    /// The node's name, as its certificate has it.
+    pub(crate) node_name: String,
+    /// Where images and logs are kept.
+    pub(crate) data_dir: PathBuf,
+    /// The API server, `https://HOST:PORT`.
+    pub(crate) api_url: String,
+    /// Who the host is, for the API server and for those who ask the host.
+    pub(crate) identity: ServerIdentity,
+    /// Host and port of the cluster's registry.
+    pub(crate) registry: String,
+    pub(crate) ingress_addr: SocketAddr,
+}
+
+/// A running host.
+pub(crate) struct Host {
+    node_name: String,
+    client: Client,
+    ingress: Running,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Host {
+    /// Starts everything; see [`Host::ready`] for what it takes to get pods.
+    pub(crate) fn start(options: Options) -> Result<Host> {
+        let Options { node_name, data_dir, api_url, identity, registry, ingress_addr } = options;
+        let client = Client::new(client_config(api_url, &identity))?;
+        let runtime = WasmRuntime::open(coracle_host::wasm::Options::new(&data_dir));
+        let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;
+        let puller =
+            Puller::new(PullOptions { cluster_registry: Some(format!("http://{registry}")), ..PullOptions::default() });
+        let handlers = Arc::new(PodHandlers::default());
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let metrics = Arc::new(Metrics::new(workers));
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let host = agent::run(HostOptions {
+            node_name: node_name.clone(),
+            internal_ip: "127.0.0.1".to_owned(),
+            data_dir,
+            client: client.clone(),
+            runtime: Arc::new(runtime),
+            images: Arc::new(puller),
+            listener: TcpListener::bind("127.0.0.1:0")?,
+            identity,
+            pod_cidr: Cidr::new(POD_NETWORK, POD_NETWORK_PREFIX).map_err(|error| Failure::new(error.to_string()))?,
+            pods_max: PODS_MAX,
+            clock: Arc::new(coracle_host::runtime::SystemClock),
+            handlers: handlers.clone(),
+            ingress: metrics.clone(),
+            shutdown: shutdown.clone(),
+        });
+        tasks.spawn(async move {
+            if let Err(error) = host.await {
+                tracing::error!(error = chain(&error), "the host ended");
+            }
+        });
+        let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
+        let ingress = start_ingress(ingress_addr, workers, metrics, &routes)?;
+        tasks.spawn(routes::keep(client.clone(), node_name.clone(), handlers, routes, shutdown.clone()));
+        Ok(Host { node_name, client, ingress, shutdown, tasks })
+    }
+
+    /// Where the ingress listens.
+    pub(crate) fn ingress_addr(&self) -> SocketAddr {
+        self.ingress.local_addr()
+    }
+
+    /// Waits until the host's Node says Ready.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        let node = &self.node_name;
+        let waited = tokio::time::timeout(READY_TIMEOUT, is_ready(&self.client, node)).await;
+        waited.unwrap_or_else(|_| {
+            Err(Failure::timed_out(format!("host {node} is not ready after {} s", READY_TIMEOUT.as_secs())))
+        })
+    }
+
+    /// Stops from the outside in: no new requests, then no pods.
+    pub(crate) async fn stop(self) {
+        self.ingress.shutdown(STOP_GRACE).await;
+        daemon::end(&self.shutdown, &self.tasks).await;
+    }
+}
+
+/// This machine in a few words: `2 CPU, 23.4 GiB, wasm`.
+pub(crate) fn machine() -> String {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let info = rustix::system::sysinfo();
+    let bytes = info.totalram as f64 * f64::from(info.mem_unit);
+    format!("{cpus} CPU, {:.1} GiB, wasm", bytes / f64::from(1 << 30))
+}
+
+fn client_config(server: String, identity: &ServerIdentity) -> Config {
+    Config {
+        server,
+        ca_pem: identity.ca_pem.clone(),
+        identity_pem: Some((identity.certificate_pem.clone(), identity.key_pem.clone())),
+        token: None,
+        namespace: "default".to_owned(),
+        context: "host".to_owned(),
+        cluster: serde_json::Map::new(),
+    }
+}
+
+fn start_ingress(
+    addr: SocketAddr,
+    workers: usize,
+    metrics: Arc<Metrics>,
+    routes: &Arc<ArcSwap<RoutingTable>>,
+) -> Result<Running> {
+    let options = IngressOptions {
+        addr,
+        workers,
+        routes: routes.clone(),
+        metrics,
+        seed: rand::random(),
+        limits: Limits::default(),
+    };
+    Ingress::start(options).map_err(|error| address_failure("--ingress-addr", addr, &error))
+}
+
+async fn is_ready(client: &Client, node: &str) -> Result<()> {
+    let fields = format!("metadata.name={node}");
+    let list = client.list(&kinds::NODE, None, &ListOptions::fields(&fields)).await?;
+    if list.items.iter().any(crate::rollout::is_ready) {
+        return Ok(());
+    }
+    let options =
+        WatchOptions { field_selector: Some(fields), revision: Some(list.revision), ..WatchOptions::default() };
+    let mut changes = client.watch(&kinds::NODE, None, &options).await?;
+    while let Some(change) = changes.next().await {
+        if let WatchEvent::Added(node) | WatchEvent::Modified(node) = change?
+            && crate::rollout::is_ready(&node)
+        {
+            return Ok(());
+        }
+    }
+    Err(Failure::new(format!("the watch of host {node} ended before it was ready")))
+}
