@@ -20,6 +20,7 @@ mod horizontal_pod_autoscaler;
 mod ingress;
 pub mod ingress_class;
 mod job;
+pub mod join_token;
 mod lease;
 mod limit_range;
 mod match_resources;
@@ -125,6 +126,8 @@ pub static CERTIFICATE_SIGNING_REQUEST: Kind = certificate_signing_request::KIND
 pub static VALIDATING_ADMISSION_POLICY: Kind = validating_admission_policy::KIND;
 /// Bindings of validating admission policies.
 pub static VALIDATING_ADMISSION_POLICY_BINDING: Kind = validating_admission_policy_binding::KIND;
+/// Tokens that let machines join.
+pub static JOIN_TOKEN: Kind = join_token::KIND;
 
 /// The definitions of kinds by users.
 pub static CUSTOM_RESOURCE_DEFINITION: Kind = custom_resource_definition::KIND;
@@ -169,6 +172,7 @@ pub static ALL: &[&Kind] = &[
     &ROLE,
     &STORAGE_CLASS,
     &CUSTOM_RESOURCE_DEFINITION,
+    &JOIN_TOKEN,
 ];
 
 /// Whether the kind is one of those in [`ALL`].

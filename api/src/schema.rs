@@ -1,7 +1,8 @@
-//! The schemas of Kubernetes 1.36: which fields an object may have, of which types, and how lists of them are patched.
+//! The schemas of Kubernetes 1.36 and of our own kinds: which fields an object may have, of which types, and how lists of them are
+//! patched.
 //!
-//! The table is the text of `schema/kubernetes-1.36.json`, one definition a line: a definition is parsed when it is first
-//! asked for. Missing fields are no concern here: Kubernetes' decoder doesn't know them, validation does.
+//! The table is the text of `schema/coracle.json` and `schema/kubernetes-1.36.json`, one definition a line, sorted by name: a
+//! definition is parsed when it is first asked for. Missing fields are no concern here: Kubernetes' decoder doesn't know them, validation does.
 
 use std::sync::{LazyLock, OnceLock};
 
@@ -10,7 +11,7 @@ pub use check::{Problem, ProblemKind, check};
 mod check;
 mod parse;
 
-static TEXT: &str = include_str!("../schema/kubernetes-1.36.json");
+static TEXT: &str = concat!(include_str!("../schema/coracle.json"), include_str!("../schema/kubernetes-1.36.json"));
 
 /// The definition of the metadata that all objects have.
 pub(crate) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";

@@ -21,6 +21,7 @@ pub mod endpoints;
 pub mod event_expiry;
 pub mod events;
 pub mod garbage_collector;
+pub mod join_token_expiry;
 pub mod namespace;
 pub mod node_lifecycle;
 pub mod replica_set;
@@ -64,6 +65,8 @@ pub enum Key {
     Garbage(Arc<str>),
     /// Events that are old enough to be forgotten.
     EventExpiry,
+    /// A join token, by storage key.
+    JoinTokenExpiry(Arc<str>),
 }
 
 /// A write that a controller asks for.
@@ -122,6 +125,7 @@ pub fn reconcile(world: &World, key: &Key, now: Timestamp) -> Outcome {
         Key::ResourceQuota(key) => resource_quota::reconcile(world, key),
         Key::Garbage(key) => garbage_collector::reconcile(world, key),
         Key::EventExpiry => event_expiry::reconcile(world, now),
+        Key::JoinTokenExpiry(key) => join_token_expiry::reconcile(world, key, now),
     }
 }
 

@@ -550,3 +550,19 @@ fn access() {
         "#]],
     );
 }
+
+#[test]
+fn a_join_token() {
+    check(
+        "{apiVersion: coracle.dev/v1, kind: JoinToken, metadata: {name: t}, spec: {role: host, expirationTimestamp: '2026-11-22T01:49:51Z'}}",
+        expect![[r#"
+            apiVersion: coracle.dev/v1
+            kind: JoinToken
+            metadata:
+              name: t
+            spec:
+              expirationTimestamp: "2026-11-22T01:49:51Z"
+              role: host
+        "#]],
+    );
+}

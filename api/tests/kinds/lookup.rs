@@ -141,7 +141,8 @@ fn the_table_of_kinds() {
         rolebindings.rbac.authorization.k8s.io rbac.authorization.k8s.io/v1 RoleBinding rolebindings.rbac.authorization.k8s.io/ns/name [] []
         roles.rbac.authorization.k8s.io rbac.authorization.k8s.io/v1 Role roles.rbac.authorization.k8s.io/ns/name [] []
         storageclasses.storage.k8s.io storage.k8s.io/v1 StorageClass storageclasses.storage.k8s.io/name [sc] []
-        customresourcedefinitions.apiextensions.k8s.io apiextensions.k8s.io/v1 CustomResourceDefinition customresourcedefinitions.apiextensions.k8s.io/name [crd,crds] [status]"#]]
+        customresourcedefinitions.apiextensions.k8s.io apiextensions.k8s.io/v1 CustomResourceDefinition customresourcedefinitions.apiextensions.k8s.io/name [crd,crds] [status]
+        jointokens.coracle.dev coracle.dev/v1 JoinToken jointokens.coracle.dev/name [] []"#]]
     .assert_eq(&lines.join("\n"));
     let all: Vec<&str> = kinds::in_category("all").map(|kind| kind.plural).collect();
     expect!["pods services daemonsets deployments replicasets statefulsets horizontalpodautoscalers cronjobs jobs"]

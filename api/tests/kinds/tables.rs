@@ -24,6 +24,7 @@ fn now() -> Timestamp {
 const UNSEEN: &[&Kind] = &[
     &kinds::CERTIFICATE_SIGNING_REQUEST,
     &kinds::CUSTOM_RESOURCE_DEFINITION,
+    &kinds::JOIN_TOKEN,
     &kinds::POD_TEMPLATE,
     &kinds::VALIDATING_ADMISSION_POLICY,
     &kinds::VALIDATING_ADMISSION_POLICY_BINDING,
@@ -401,4 +402,15 @@ fn certificate_signing_requests() {
             r#"Name="jane" Age="<unknown>" SignerName="kubernetes.io/kube-apiserver-client" Requestor="admin" RequestedDuration="24h" Condition="Approved,Failed,Issued""#
         ]],
     );
+}
+
+#[test]
+fn join_tokens() {
+    let token = |expiration: &str| {
+        format!(
+            "{{apiVersion: coracle.dev/v1, kind: JoinToken, metadata: {{name: t}}, spec: {{role: host, expirationTimestamp: {expiration}}}}}"
+        )
+    };
+    check(&token("\"2026-11-22T01:49:51Z\""), expect![[r#"Name="t" Role="host" Expires="24h" Age="<unknown>""#]]);
+    check(&token("\"2026-11-21T01:49:51Z\""), expect![[r#"Name="t" Role="host" Expires="expired" Age="<unknown>""#]]);
 }

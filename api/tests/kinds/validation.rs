@@ -480,6 +480,31 @@ fn endpoint_slices() {
 }
 
 #[test]
+fn join_tokens() {
+    let token = |spec: &str| {
+        format!("{{apiVersion: coracle.dev/v1, kind: JoinToken, metadata: {{name: t}}, spec: {{{spec}}}}}")
+    };
+    let hash = "0123456789abcdef".repeat(4);
+    check(
+        &token(&format!("role: host, expirationTimestamp: '2026-11-22T01:49:51Z', secretHash: '{hash}'")),
+        expect![""],
+    );
+    check(
+        &token(""),
+        expect![[r#"
+        spec.role: Required value
+        spec.expirationTimestamp: Required value
+        spec.secretHash: Required value"#]],
+    );
+    check(
+        &token("role: guest, expirationTimestamp: '2026-11-22T01:49:51Z', secretHash: abc"),
+        expect![[r#"
+        spec.role: Unsupported value: "guest": supported values: "host", "server"
+        spec.secretHash: Invalid value: "abc": must be 64 lower-case hexadecimal digits"#]],
+    );
+}
+
+#[test]
 fn the_rest() {
     check(
         "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: l}, spec: {leaseDurationSeconds: 0, leaseTransitions: -1}}",

@@ -40,6 +40,9 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
             dirty.insert(Key::CustomResourceNames);
             dirty.insert(Key::CustomResourceCleanup(object.key.clone()));
         }
+        View::JoinToken(_) if new.is_some() => {
+            dirty.insert(Key::JoinTokenExpiry(object.key.clone()));
+        }
         _ if kinds::is_built_in(object.kind) => mark_other(object, old, new, dirty),
         _ => mark_custom(world, object, dirty),
     }

@@ -128,6 +128,8 @@ pub enum View {
     Lease(Option<i64>),
     /// A definition of a kind by users: the kinds of its versions, once it is established.
     CustomResourceDefinition(Box<[&'static Kind]>),
+    /// A join token, with the moment it expires.
+    JoinToken(Option<Timestamp>),
     /// Any other kind; its metadata is enough.
     Other,
 }

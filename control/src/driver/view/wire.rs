@@ -92,6 +92,10 @@ pub(super) fn parse(kind: &Kind, json: &[u8], interner: &mut Interner) -> Result
             let whole: Whole<LeaseSpec, Ignored> = serde_json::from_slice(json)?;
             Ok((whole.metadata.meta(interner), View::Lease(whole.spec.lease_duration_seconds)))
         }
+        ("coracle.dev", "JoinToken") => {
+            let whole: Whole<JoinTokenSpec, Ignored> = serde_json::from_slice(json)?;
+            Ok((whole.metadata.meta(interner), View::JoinToken(whole.spec.expiration_timestamp)))
+        }
         _ => {
             let whole: Whole<Ignored, Ignored> = serde_json::from_slice(json)?;
             Ok((whole.metadata.meta(interner), View::Other))
@@ -103,6 +107,12 @@ pub(super) fn parse(kind: &Kind, json: &[u8], interner: &mut Interner) -> Result
 #[serde(rename_all = "camelCase", default)]
 struct LeaseSpec {
     lease_duration_seconds: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct JoinTokenSpec {
+    expiration_timestamp: Option<Timestamp>,
 }
 
 #[derive(Default, Deserialize)]

@@ -75,6 +75,7 @@ async fn the_old_form_lists_a_group_version_each() {
     .assert_eq(&resources(&apps));
     let (_, ours) = server.json("GET /apis/coracle.dev/v1", Value::Null).await;
     expect![[r#"
+        jointokens JoinToken cluster null create,delete,deletecollection,get,list,patch,update,watch
         batches Batch cluster null create
         secretkeyrotations SecretKeyRotation cluster null create
         clustersnapshots ClusterSnapshot cluster null create
