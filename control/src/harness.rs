@@ -25,7 +25,7 @@ use crate::objects::{ObjectWrite, Objects};
 use crate::sealing::Sealer;
 use crate::server::handle;
 use crate::tokens::Tokens;
-use crate::{Clock, is_ephemeral};
+use crate::{Clock, EPHEMERAL};
 
 /// A clock that stands still until it is moved.
 struct Still(Arc<AtomicU64>);
@@ -59,7 +59,7 @@ impl Server {
 
     /// A server whose store is on this disk; `dir` is kept for it.
     pub(crate) async fn on_disk(disk: Arc<dyn Disk>, options: Options, dir: TempDir) -> Server {
-        let store = Store::open(Options { is_ephemeral, ..options }, disk).await.unwrap();
+        let store = Store::open(Options { ephemeral: EPHEMERAL, ..options }, disk).await.unwrap();
         let count = AtomicU64::new(1);
         let uids = move || format!("uid-{}", count.fetch_add(1, Ordering::Relaxed));
         let seconds = Arc::new(AtomicU64::new(0));

@@ -33,4 +33,4 @@ pub mod tokens;
 
 pub use clock::{Clock, SystemClock};
 pub use cluster_files::ClusterFiles;
-pub use objects::{Objects, is_ephemeral};
+pub use objects::{EPHEMERAL, Objects};

@@ -81,7 +81,7 @@ impl Metrics {
         self.revision.set(gauge(status.revision));
         self.keys.set(gauge(status.keys as u64));
         self.log_bytes.set(gauge(status.log_bytes));
-        self.is_leader.set((status.leader == Some(status.member_id)).into());
+        self.is_leader.set((status.leader == Some(status.member.id)).into());
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("invariant: writing to memory does not fail");
         text

@@ -11,7 +11,7 @@ use coracle_api::kinds::POD;
 use coracle_api::object;
 use coracle_api::patch::PatchKind;
 use coracle_api::status::{self, Status};
-use coracle_store::{Record, Revision, Snapshot, Store};
+use coracle_store::{EphemeralKeys, Record, Revision, Snapshot, Store};
 use serde_json::Value;
 
 use crate::Clock;
@@ -334,7 +334,5 @@ fn address(object: &Value) -> (Option<String>, String) {
     (object::namespace(object).map(str::to_owned), object::name(object).to_owned())
 }
 
-/// Whether objects under this key live in the leader's memory only: heartbeats, which a new leader asks for anew.
-pub fn is_ephemeral(key: &str) -> bool {
-    key.starts_with("leases.coordination.k8s.io/kube-node-lease/")
-}
+/// What lives in the leader's memory only: heartbeats, which a new leader waits for anew.
+pub const EPHEMERAL: EphemeralKeys = EphemeralKeys::under("leases.coordination.k8s.io/kube-node-lease/");

@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
+use openraft::impls::ProgressResponder;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cache::Cache;
 use crate::checkpoint;
+use crate::ephemeral::EphemeralKeys;
 use crate::error::WriteError;
 use crate::log::{Log, is_full};
-use crate::raft::{Command, Group, Raft};
+use crate::raft::{Command, Group, Raft, Vote};
+use crate::role::Role;
 use crate::write::{Outcome, Write};
 
 /// The largest proposal.
@@ -28,8 +32,12 @@ pub(crate) struct Batcher {
     pub(crate) raft: Raft,
     pub(crate) log: Log,
     pub(crate) cache: Arc<Cache>,
-    pub(crate) is_ephemeral: fn(&str) -> bool,
+    pub(crate) ephemeral: EphemeralKeys,
     pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) roles: watch::Receiver<Role>,
+    /// The term in which it is not known of a proposal whether it will be done: ephemeral writes, which would be given the same
+    /// revision, are refused in it.
+    pub(crate) doubtful_term: Option<u64>,
     /// Tells of each checkpoint.
     pub(crate) commits: watch::Receiver<Option<checkpoint::State>>,
     /// A log that is larger is purged at the next checkpoint.
@@ -80,54 +88,67 @@ impl Batcher {
         }
     }
 
-    /// Decides a batch: its durable writes as one proposal, then its ephemeral ones in memory.
+    /// Decides a batch, if this member leads.
     async fn serve(&mut self, mut batch: Vec<Request>) {
+        let writes = batch.iter_mut().map(|request| std::mem::take(&mut request.writes)).collect();
+        let role = *self.roles.borrow();
+        let answers = match role {
+            Role::Leads { term } => self.decide(writes, term).await,
+            Role::Follows { leader } => Err(WriteError::NotLeader { leader }),
+        };
+        match answers {
+            Ok(answers) => {
+                batch.into_iter().zip(answers).for_each(|(request, answer)| drop(request.answer.send(Ok(answer))))
+            }
+            Err(error) => batch.into_iter().for_each(|request| drop(request.answer.send(Err(error.clone())))),
+        }
+    }
+
+    /// Decides the writes of several requests: the durable ones as one proposal, then the ephemeral ones in memory.
+    async fn decide(&mut self, requests: Vec<Vec<Write>>, term: u64) -> Result<Vec<Vec<Outcome>>, WriteError> {
+        let lengths: Vec<usize> = requests.iter().map(Vec::len).collect();
         let mut durable = Vec::new();
         let mut ephemeral = Vec::new();
-        for (request, writes) in batch.iter_mut().map(|request| std::mem::take(&mut request.writes)).enumerate() {
+        for (request, writes) in requests.into_iter().enumerate() {
             for (position, write) in writes.into_iter().enumerate() {
-                let kind = if (self.is_ephemeral)(&write.key) { &mut ephemeral } else { &mut durable };
+                let kind = if self.ephemeral.contains(&write.key) { &mut ephemeral } else { &mut durable };
                 kind.push(((request, position), write));
             }
         }
         let mut outcomes = HashMap::new();
         if !durable.is_empty() {
             let (places, writes): (Vec<_>, Vec<_>) = durable.into_iter().unzip();
-            match self.propose(writes).await {
-                Ok(answer) => outcomes.extend(places.into_iter().zip(answer)),
-                Err(error) => {
-                    for request in batch {
-                        let _ = request.answer.send(Err(error.clone()));
-                    }
-                    return;
-                }
-            }
+            outcomes.extend(places.into_iter().zip(self.propose(writes, term).await?));
         }
         if !ephemeral.is_empty() {
+            if self.doubtful_term == Some(term) {
+                return Err(WriteError::NotLeader { leader: None });
+            }
             let mut draft = self.cache.draft().await;
             outcomes.extend(ephemeral.into_iter().map(|(place, write)| (place, draft.write(write))));
             let revision = draft.revision();
             self.cache.commit(draft);
             if revision - self.durable_revision > EPHEMERAL_REVISIONS_MAX
-                && let Err(error) = self.propose(Vec::new()).await
+                && let Err(error) = self.propose(Vec::new(), term).await
             {
                 tracing::warn!(%error, "the log does not know how far the revision is; it is told at the next write");
             }
         }
-        for (number, request) in batch.into_iter().enumerate() {
-            let answer = (0..).map_while(|position| outcomes.remove(&(number, position))).collect();
-            let _ = request.answer.send(Ok(answer));
-        }
+        let mut answer = |request, length| {
+            let outcome = |position| outcomes.remove(&(request, position)).expect("each write has its outcome");
+            (0..length).map(outcome).collect()
+        };
+        Ok(lengths.into_iter().enumerate().map(|(request, length)| answer(request, length)).collect())
     }
 
     /// Decides writes as one proposal; leaves out those for which the disk has no space.
-    async fn propose(&mut self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
+    async fn propose(&mut self, writes: Vec<Write>, term: u64) -> Result<Vec<Outcome>, WriteError> {
         if self.reserve(&writes).await? {
-            return self.commit(writes).await;
+            return self.commit(writes, term).await;
         }
         let is_kept: Vec<bool> = writes.iter().map(Write::frees_space).collect();
         let kept: Vec<Write> = writes.into_iter().filter(Write::frees_space).collect();
-        let outcomes = if self.reserve(&kept).await? { self.commit(kept).await? } else { Vec::new() };
+        let outcomes = if self.reserve(&kept).await? { self.commit(kept, term).await? } else { Vec::new() };
         let mut outcomes = outcomes.into_iter();
         let outcome = |is_kept: bool| is_kept.then(|| outcomes.next()).flatten().unwrap_or(Outcome::NoSpace);
         Ok(is_kept.into_iter().map(outcome).collect())
@@ -142,11 +163,26 @@ impl Batcher {
         }
     }
 
-    async fn commit(&mut self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
+    async fn commit(&mut self, writes: Vec<Write>, term: u64) -> Result<Vec<Outcome>, WriteError> {
         let command = Command { revision_floor: self.cache.snapshot().revision(), writes };
-        let answer = self.raft.client_write(command).await.map_err(failure)?;
+        let (responder, answer) = ProgressResponder::complete_only();
+        self.doubtful_term = Some(term);
+        // Only as the leader of this term: as that of a later one the member first raises the revision.
+        let leader = Vote::new_committed(term, *self.raft.node_id()).leader_id;
+        let proposed = self.raft.write(command).responder(responder).with_leader(leader).await;
+        proposed.map_err(|error| failure(RaftError::Fatal(error)))?;
+        // Consensus drops those who wait when it ends.
+        let answer = answer.await.map_err(|_| self.end())?;
+        let answer = answer.map_err(|error| failure(RaftError::APIError(error)))?;
+        self.doubtful_term = None;
         self.durable_revision = self.cache.snapshot().revision();
         Ok(answer.data.0)
+    }
+
+    /// Why consensus has ended.
+    fn end(&self) -> WriteError {
+        let fatal = self.raft.metrics().borrow_watched().running_state.clone().err().unwrap_or(Fatal::Stopped);
+        failure(RaftError::Fatal(fatal))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, watch};
 
+use crate::ephemeral::EphemeralKeys;
 use crate::hub::{Hub, Watcher};
 use crate::record::{Record, Revision};
 use crate::snapshot::Snapshot;
@@ -30,6 +31,7 @@ pub(crate) struct Limits {
     pub(crate) events_max: usize,
     pub(crate) bytes_max: usize,
     pub(crate) queue_max: usize,
+    pub(crate) ephemeral: EphemeralKeys,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +40,8 @@ struct Feed {
     bytes: usize,
     /// No event after this revision is missing from `events`.
     complete_after: Revision,
+    /// The same of ephemeral keys: what another leader kept in memory is not known here.
+    ephemeral_after: Revision,
     hub: Hub,
     is_closed: bool,
 }
@@ -51,10 +55,16 @@ pub(crate) struct Draft {
     _turn: OwnedMutexGuard<()>,
 }
 
+impl Feed {
+    fn begin(revision: Revision) -> Feed {
+        Feed { complete_after: revision, ephemeral_after: revision, ..Feed::default() }
+    }
+}
+
 impl Cache {
     /// A cache that begins with `snapshot`; what came before can't be watched.
     pub(crate) fn new(snapshot: Snapshot, limits: Limits) -> Cache {
-        let feed = Feed { complete_after: snapshot.revision, ..Feed::default() };
+        let feed = Feed::begin(snapshot.revision);
         let (revision, _) = watch::channel(snapshot.revision);
         Cache { current: RwLock::new(snapshot), feed: Mutex::new(feed), drafting: Arc::default(), revision, limits }
     }
@@ -76,10 +86,14 @@ impl Cache {
 
     /// Makes a draft visible and tells the watchers.
     pub(crate) fn commit(&self, draft: Draft) {
-        let Draft { snapshot, events, _turn } = draft;
-        let revision = snapshot.revision;
+        let Draft { mut snapshot, events, _turn } = draft;
         let mut feed = self.feed.lock();
-        *self.current.write() = snapshot;
+        let revision = {
+            let mut current = self.current.write();
+            snapshot.revision = snapshot.revision.max(current.revision);
+            *current = snapshot;
+            current.revision
+        };
         for event in events {
             feed.hub.send(&event);
             feed.bytes += event.record.weight();
@@ -99,15 +113,42 @@ impl Cache {
         let revision = snapshot.revision;
         let mut feed = self.feed.lock();
         *self.current.write() = snapshot;
-        *feed = Feed { complete_after: revision, ..Feed::default() };
+        *feed = Feed::begin(revision);
         drop(feed);
         self.revision.send_replace(revision);
     }
 
+    /// Lets readers know that nothing up to `revision` is missing.
+    pub(crate) fn raise(&self, revision: Revision) {
+        let _feed = self.feed.lock();
+        let raised = {
+            let mut current = self.current.write();
+            current.revision = current.revision.max(revision);
+            current.revision
+        };
+        self.revision.send_replace(raised);
+    }
+
+    /// Drops the ephemeral keys, and ends the watches that may be of them.
+    pub(crate) async fn forget_ephemeral(&self) {
+        let Some(prefix) = self.limits.ephemeral.prefix() else { return };
+        let _turn = self.drafting.lock().await;
+        let mut feed = self.feed.lock();
+        let mut current = self.current.write();
+        current.remove_all(prefix);
+        current.note_change(prefix);
+        feed.ephemeral_after = current.revision;
+        feed.hub.end(|watched| self.limits.ephemeral.meets(watched));
+    }
+
     pub(crate) fn watch(&self, request: WatchRequest) -> Result<Watch, TooOld> {
         let mut feed = self.feed.lock();
-        if request.after < feed.complete_after {
-            return Err(TooOld { requested: request.after, oldest: feed.complete_after });
+        let oldest = match self.limits.ephemeral.meets(&request.prefix) {
+            true => feed.complete_after.max(feed.ephemeral_after),
+            false => feed.complete_after,
+        };
+        if request.after < oldest {
+            return Err(TooOld { requested: request.after, oldest });
         }
         let first = feed.events.partition_point(|event| event.record.revision <= request.after);
         let backlog = feed.events.range(first..).filter(|event| is_asked_for(event, &request)).cloned().collect();
@@ -141,6 +182,11 @@ fn is_asked_for(event: &Event, request: &WatchRequest) -> bool {
 }
 
 impl Draft {
+    /// Goes on from the log's own revision: the cache's may be ahead of it.
+    pub(crate) fn rebase(&mut self, revision: Revision) {
+        self.snapshot.revision = revision;
+    }
+
     /// The next revision is greater than `floor`.
     pub(crate) fn raise(&mut self, floor: Revision) {
         self.snapshot.revision = self.snapshot.revision.max(floor);

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 
 use crate::disk::Disk;
+use crate::ephemeral::EphemeralKeys;
 use crate::error::OpenError;
 use crate::options::Options;
+use crate::peers::Member;
 use crate::raft::{self, LogId, StoredMembership};
 use crate::record::Revision;
 use crate::snapshot::Snapshot;
@@ -41,8 +43,8 @@ pub(crate) fn path(dir: &Path) -> PathBuf {
 
 /// Makes the file of a group that begins with this state; durable when this returns. As the state is not in the log, the log counts as
 /// purged that far: whoever joins is sent the state.
-pub(crate) fn create(path: &Path, disk: Arc<dyn Disk>, snapshot: Snapshot, member_id: u64) -> io::Result<()> {
-    let (log_id, membership) = raft::beginning(member_id);
+pub(crate) fn create(path: &Path, disk: Arc<dyn Disk>, snapshot: Snapshot, member: &Member) -> io::Result<()> {
+    let (log_id, membership) = raft::beginning(member);
     let applied = Applied { log_id: Some(log_id), membership, revision: snapshot.revision };
     database::Database::new(path, disk, 0).commit(&database::Changes::new(), &(snapshot, applied), |_| true)
 }
@@ -70,7 +72,7 @@ struct Shared {
     wake: Condvar,
     /// What the file holds for certain; nothing before the first commit ever.
     durable: watch::Sender<Option<State>>,
-    is_ephemeral: fn(&str) -> bool,
+    ephemeral: EphemeralKeys,
 }
 
 /// What the next commit is to write.
@@ -99,7 +101,7 @@ impl Checkpoint {
             pending: Mutex::default(),
             wake: Condvar::new(),
             durable: watch::Sender::new(durable),
-            is_ephemeral: options.is_ephemeral,
+            ephemeral: options.ephemeral,
         });
         let interval = Duration::from_millis(options.checkpoint_interval_ms);
         worker::start(shared.clone(), database, interval);
@@ -115,7 +117,7 @@ impl Checkpoint {
     /// Notes what was applied, and what came of it; returns at once.
     pub(crate) fn note(&self, events: &[Arc<Event>], state: State) {
         let mut pending = self.shared.pending.lock();
-        for event in events.iter().filter(|event| !(self.shared.is_ephemeral)(&event.record.key)) {
+        for event in events.iter().filter(|event| !self.shared.ephemeral.contains(&event.record.key)) {
             let value = (event.change == Change::Put).then(|| event.record.clone());
             pending.changes.insert(event.record.key.clone(), value);
         }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::peers::Member;
+
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -70,9 +72,24 @@ pub enum WriteError {
     /// this write happened is known after that start.
     #[error("the store's disk failed, and nothing is written any more until this member is started again: {0}")]
     DiskFailed(String),
+    /// Too few members answered in time. Whether the write happened is not known.
+    #[error("the write was not confirmed by a quorum within {waited_s} s{}", unanswered(.silent))]
+    NoQuorum {
+        /// Seconds waited.
+        waited_s: u64,
+        /// The members that are silent.
+        silent: Vec<Member>,
+    },
     /// The store is shut down. Whether the write happened is not known.
     #[error("the store has stopped")]
     Stopped,
+}
+
+fn unanswered(members: &[Member]) -> String {
+    match members {
+        [] => String::new(),
+        _ => format!(": no answer from {}", members.iter().map(Member::to_string).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// Why a read was not answered.
@@ -84,6 +101,29 @@ pub enum ReadError {
     /// The store is shut down.
     #[error("the store has stopped")]
     Stopped,
+}
+
+/// Why the group's members did not change.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MembershipError {
+    /// Another member leads.
+    #[error("this member does not lead{}", .leader.as_ref().map(|leader| format!(", {leader} does")).unwrap_or_default())]
+    NotLeader {
+        /// The leader, if known.
+        leader: Option<Member>,
+    },
+    /// There is one of that name.
+    #[error("there is {0} already: remove it first if it is gone for good")]
+    Exists(Member),
+    /// There is none of that name.
+    #[error("there is no member {0}")]
+    Unknown(String),
+    /// Nobody would be left.
+    #[error("{0} is the only one that votes, and can't be removed")]
+    LastVoter(Member),
+    /// Consensus did not do it.
+    #[error("the members did not change: {0}")]
+    Failed(String),
 }
 
 /// Why a shutdown was not clean. Nothing acknowledged is lost; the next start replays the log.

@@ -60,6 +60,11 @@ impl Hub {
         }
     }
 
+    /// Ends the watches of some prefixes.
+    pub(crate) fn end(&mut self, is_one: impl Fn(&str) -> bool) {
+        self.buckets.retain(|prefix, _| !is_one(prefix));
+    }
+
     /// Ends every watch.
     pub(crate) fn close(&mut self) {
         self.buckets.clear();

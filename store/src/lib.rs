@@ -4,21 +4,28 @@
 //! no kind of object: a value is JSON bytes with a place to splice its revision into, and opaque tags to watch by. No type of the
 //! consensus library leaves this crate.
 
+mod answer;
 pub mod archive;
 mod batcher;
 mod cache;
 mod checkpoint;
 mod disk;
+mod ephemeral;
 mod error;
 mod fault;
 mod hub;
+mod image;
+mod link;
 mod log;
 mod machine;
+mod membership;
 mod options;
+mod peers;
 mod raft;
 mod read_barrier;
 mod record;
 mod restore;
+mod role;
 mod snapshot;
 mod store;
 #[cfg(any(test, feature = "test-disk"))]
@@ -27,8 +34,11 @@ mod watch;
 mod write;
 
 pub use disk::{Disk, DiskFile, RealDisk};
-pub use error::{OpenError, ReadError, RestoreError, ShutdownError, WriteError};
+pub use ephemeral::EphemeralKeys;
+pub use error::{MembershipError, OpenError, ReadError, RestoreError, ShutdownError, WriteError};
+pub use membership::MemberStatus;
 pub use options::Options;
+pub use peers::{Call, Member, Messages, NoPeers, Peers};
 pub use record::{Record, Revision, Tag};
 pub use restore::restore;
 pub use snapshot::Snapshot;

@@ -12,33 +12,16 @@ use openraft::{EntryPayload, OptionalSend};
 
 use crate::cache::Cache;
 use crate::checkpoint::{Applied, Checkpoint};
+use crate::ephemeral::EphemeralKeys;
 use crate::fault::{self, Mutation, Point};
+use crate::image::Image;
 use crate::raft::{Answer, Group, LogId, RaftSnapshot, SnapshotMeta, StoredMembership};
-use crate::snapshot::Snapshot;
-
-/// All keys after the log up to an entry, the durable ones among them: what a member that is far behind is sent.
-#[derive(Clone, Debug)]
-pub(crate) struct Image {
-    snapshot: Snapshot,
-    is_ephemeral: fn(&str) -> bool,
-}
-
-impl Image {
-    /// The durable keys. Left to who needs them: the log is purged after every checkpoint, and needs none.
-    fn durable(mut self) -> Snapshot {
-        let ephemeral: Vec<_> = self.snapshot.records.keys().filter(|key| (self.is_ephemeral)(key)).cloned().collect();
-        for key in ephemeral {
-            self.snapshot.records.remove(&key);
-        }
-        self.snapshot
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Machine {
     cache: Arc<Cache>,
     checkpoint: Checkpoint,
-    is_ephemeral: fn(&str) -> bool,
+    ephemeral: EphemeralKeys,
     applied: Applied,
 }
 
@@ -47,10 +30,10 @@ impl Machine {
     pub(crate) fn new(
         cache: Arc<Cache>,
         checkpoint: Checkpoint,
-        is_ephemeral: fn(&str) -> bool,
+        ephemeral: EphemeralKeys,
         applied: Applied,
     ) -> Machine {
-        Machine { cache, checkpoint, is_ephemeral, applied }
+        Machine { cache, checkpoint, ephemeral, applied }
     }
 
     /// What the checkpoint holds for certain.
@@ -58,7 +41,7 @@ impl Machine {
         let state = self.checkpoint.durable().borrow().clone();
         let (snapshot, applied) = state?;
         let meta = SnapshotMeta { last_log_id: applied.log_id, last_membership: applied.membership };
-        Some(RaftSnapshot { meta, snapshot: Image { snapshot, is_ephemeral: self.is_ephemeral } })
+        Some(RaftSnapshot { meta, snapshot: Image { snapshot, ephemeral: self.ephemeral } })
     }
 }
 
@@ -76,6 +59,7 @@ impl RaftStateMachine<Group> for Machine {
     {
         let before = self.applied.log_id;
         let mut draft = self.cache.draft().await;
+        draft.rebase(self.applied.revision);
         let mut answers = Vec::new();
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;

@@ -1,16 +1,24 @@
 //! How a store is set up.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::ephemeral::EphemeralKeys;
+use crate::peers::{Member, NoPeers, Peers};
 
 /// How to open a store; start from [`Options::new`].
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The folder that holds all of it.
     pub dir: PathBuf,
-    /// This member's number in its Raft group; a number is never used again for another member.
-    pub member_id: u64,
-    /// Keys that live in the leader's memory only: their writes cost no disk and are gone with the process. A pure function of the key.
-    pub is_ephemeral: fn(&str) -> bool,
+    /// This member.
+    pub member: Member,
+    /// It begins a group of its own if the folder is new; else it waits until a group takes it in.
+    pub is_founder: bool,
+    /// How other members are reached.
+    pub peers: Arc<dyn Peers>,
+    /// Keys that live in the leader's memory only.
+    pub ephemeral: EphemeralKeys,
     /// The most events kept for watches that resume.
     pub history_events_max: usize,
     /// The most bytes of events kept for them.
@@ -30,8 +38,10 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Options {
         Options {
             dir: dir.into(),
-            member_id: 1,
-            is_ephemeral: |_| false,
+            member: Member { id: 1, ..Member::default() },
+            is_founder: true,
+            peers: Arc::new(NoPeers),
+            ephemeral: EphemeralKeys::default(),
             history_events_max: 32_768,
             history_bytes_max: 32 << 20,
             watch_queue_events_max: 65_536,

@@ -29,6 +29,6 @@ pub fn restore(
     let dir = &options.dir;
     let failed = |cause| RestoreError { dir: dir.clone(), cause };
     disk.create_dir_all(dir).map_err(failed)?;
-    checkpoint::create(&checkpoint::path(dir), disk, snapshot, options.member_id).map_err(failed)?;
+    checkpoint::create(&checkpoint::path(dir), disk, snapshot, &options.member).map_err(failed)?;
     Ok(revision)
 }

@@ -39,6 +39,14 @@ impl Snapshot {
         }
     }
 
+    /// Removes the keys that start with `prefix`, without a trace.
+    pub(crate) fn remove_all(&mut self, prefix: &str) {
+        let keys: Vec<Arc<str>> = self.range(prefix, None).map(|record| record.key.clone()).collect();
+        for key in keys {
+            self.records.remove(&key);
+        }
+    }
+
     /// The revision of the last change in this view.
     pub fn revision(&self) -> Revision {
         self.revision

@@ -10,43 +10,55 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{Fatal, RaftError};
 use openraft::raft::ReadPolicy;
 use openraft::{Config, SnapshotPolicy};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::answer::{Intake, ReadIndex};
 use crate::batcher::{Batcher, PROPOSAL_BYTES_MAX, Request};
 use crate::cache::{Cache, Limits};
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk::Disk;
+use crate::ephemeral::EphemeralKeys;
 use crate::error::{OpenError, ReadError, ShutdownError, WriteError};
 use crate::fault::{self, Mutation};
+use crate::link::{Link, Links};
 use crate::log::Log;
 use crate::machine::Machine;
+use crate::membership::{self, MemberStatus};
 use crate::options::Options;
-use crate::raft::{Command, NoPeers, Raft};
+use crate::peers::{Call, Member, Peers};
+use crate::raft::Raft;
 use crate::read_barrier::ReadBarrier;
 use crate::record::Revision;
+use crate::role::{self, Role};
 use crate::snapshot::Snapshot;
 use crate::watch::{TooOld, Watch, WatchRequest};
 use crate::write::{Outcome, Write};
 
-/// By how much a member that begins to lead raises the revision: more than the ephemeral revisions its predecessor may have given.
-const LEADER_REVISION_STEP: Revision = 1 << 20;
 /// Callers' requests that may wait for the batcher.
 const REQUESTS_MAX: usize = 4_096;
 /// Longest wait for a group of one to lead itself.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for a leader and a quorum.
+const QUORUM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Wait before a leader that did not answer is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Replicated, revisioned, watchable keys. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-struct Shared {
-    member_id: u64,
-    raft: Raft,
-    log: Log,
+pub(crate) struct Shared {
+    pub(crate) member: Member,
+    pub(crate) raft: Raft,
+    pub(crate) log: Log,
+    pub(crate) ephemeral: EphemeralKeys,
+    pub(crate) roles: watch::Receiver<Role>,
+    pub(crate) intake: Intake,
     cache: Arc<Cache>,
     checkpoint: Checkpoint,
+    peers: Arc<dyn Peers>,
     reads: ReadBarrier,
     requests: mpsc::Sender<Request>,
     /// Held as long as the store is open.
@@ -57,7 +69,7 @@ struct Shared {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// This member.
-    pub member_id: u64,
+    pub member: Member,
     /// Who leads, as far as this member knows.
     pub leader: Option<u64>,
     /// The Raft term.
@@ -73,7 +85,8 @@ pub struct Status {
 }
 
 impl Store {
-    /// Opens the store in `options.dir`, as a group of one if it is new.
+    /// Opens the store in `options.dir`. A group of one leads when this returns; as one of several members it may have to wait for
+    /// the others.
     pub async fn open(options: Options, disk: Arc<dyn Disk>) -> Result<Store, OpenError> {
         let dir = &options.dir;
         disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
@@ -84,28 +97,55 @@ impl Store {
             events_max: options.history_events_max,
             bytes_max: options.history_bytes_max,
             queue_max: options.watch_queue_events_max,
+            ephemeral: options.ephemeral,
         };
         let cache = Arc::new(Cache::new(snapshot, limits));
         let commits = checkpoint.durable();
-        let machine = Machine::new(cache.clone(), checkpoint.clone(), options.is_ephemeral, applied);
-        let raft = start(&options, log.clone(), machine).await?;
-        lead(&raft, &cache).await?;
+        let machine = Machine::new(cache.clone(), checkpoint.clone(), options.ephemeral, applied);
+        let (raft, is_alone) = start(&options, log.clone(), machine).await?;
+        let (role, mut roles) = watch::channel(Role::Follows { leader: None });
+        tokio::spawn(role::follow(raft.clone(), cache.clone(), role));
+        tokio::spawn(membership::promote(raft.clone()));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let batcher = Batcher {
             raft: raft.clone(),
             log: log.clone(),
             cache: cache.clone(),
-            is_ephemeral: options.is_ephemeral,
+            ephemeral: options.ephemeral,
             requests: receiver,
+            roles: roles.clone(),
+            doubtful_term: None,
             commits,
             log_bytes_max: options.segment_bytes / 4,
             durable_revision: cache.snapshot().revision,
         };
         tokio::spawn(batcher.run());
-        let reads = ReadBarrier::default();
-        let shared =
-            Shared { member_id: options.member_id, raft, log, cache, checkpoint, reads, requests, _lock: lock };
-        Ok(Store { shared: Arc::new(shared) })
+        let shared = Shared {
+            member: options.member,
+            raft,
+            log,
+            ephemeral: options.ephemeral,
+            roles: roles.clone(),
+            intake: Intake::default(),
+            cache,
+            checkpoint,
+            peers: options.peers,
+            reads: ReadBarrier::default(),
+            requests,
+            _lock: lock,
+        };
+        let store = Store { shared: Arc::new(shared) };
+        if is_alone {
+            let leads = roles.wait_for(|role| matches!(role, Role::Leads { .. }));
+            match tokio::time::timeout(START_TIMEOUT, leads).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Err(OpenError::Consensus("it stopped at once".to_owned())),
+                Err(elapsed) => {
+                    return Err(OpenError::Consensus(format!("this member does not lead itself: {elapsed}")));
+                }
+            }
+        }
+        Ok(store)
     }
 
     /// Does the writes, each decided by itself and in order, and returns what became of each once a quorum has them on disk. Only of
@@ -114,13 +154,49 @@ impl Store {
         if let Some(bytes) = writes.iter().map(Write::weight).find(|bytes| *bytes > PROPOSAL_BYTES_MAX) {
             return Err(WriteError::TooLarge { bytes, limit: PROPOSAL_BYTES_MAX });
         }
+        // Soon somebody will lead; whoever it is can be told to the caller.
+        if *self.shared.roles.borrow() == (Role::Follows { leader: None }) {
+            let _ = self.leader().await;
+        }
         let mut outcomes = Vec::with_capacity(writes.len());
         for part in parts(writes) {
             let (answer, outcome) = oneshot::channel();
             self.shared.requests.send(Request { writes: part, answer }).await.map_err(|_| WriteError::Stopped)?;
-            outcomes.extend(outcome.await.map_err(|_| WriteError::Stopped)??);
+            let outcome = tokio::time::timeout(QUORUM_TIMEOUT, outcome).await.map_err(|_| self.no_quorum())?;
+            outcomes.extend(outcome.map_err(|_| WriteError::Stopped)??);
         }
         Ok(outcomes)
+    }
+
+    fn no_quorum(&self) -> WriteError {
+        let is_silent = |status: &MemberStatus| status.silence.is_none_or(|silence| silence > QUORUM_TIMEOUT / 2);
+        let others = self.members().into_iter().filter(|status| status.member.id != self.shared.member.id);
+        let silent = others.filter(is_silent).map(|status| status.member).collect();
+        WriteError::NoQuorum { waited_s: QUORUM_TIMEOUT.as_secs(), silent }
+    }
+
+    /// Waits until this member leads, and gives `None`, or knows who else does.
+    ///
+    /// # Errors
+    /// Nobody leads for some seconds.
+    pub async fn leader(&self) -> Result<Option<Member>, ReadError> {
+        let mut roles = self.shared.roles.clone();
+        let known = roles.wait_for(|role| *role != Role::Follows { leader: None });
+        match tokio::time::timeout(QUORUM_TIMEOUT, known).await {
+            Ok(Ok(role)) => match *role {
+                Role::Leads { .. } => Ok(None),
+                Role::Follows { leader } => {
+                    let member = leader.and_then(|id| self.member(id));
+                    member.map(Some).ok_or_else(|| ReadError::NoQuorum("the leader is not known here".to_owned()))
+                }
+            },
+            Ok(Err(_)) => Err(ReadError::Stopped),
+            Err(_) => Err(ReadError::NoQuorum(format!("nobody has led for {} s", QUORUM_TIMEOUT.as_secs()))),
+        }
+    }
+
+    fn member(&self, id: u64) -> Option<Member> {
+        self.shared.raft.metrics().borrow_watched().membership_config.membership().get_node(&id).cloned()
     }
 
     /// All keys as this member knows them.
@@ -133,25 +209,59 @@ impl Store {
         if fault::is_mutated(Mutation::SkipReadIndex) {
             return Ok(self.snapshot());
         }
-        let confirm = async || self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map(drop);
-        match self.shared.reads.pass(confirm).await {
-            Ok(()) => Ok(self.snapshot()),
-            // Nobody else can have acknowledged anything.
-            Err(RaftError::Fatal(Fatal::StorageError(_))) if self.is_alone() => Ok(self.snapshot()),
-            Err(RaftError::Fatal(Fatal::Stopped)) => Err(ReadError::Stopped),
-            Err(error) => Err(ReadError::NoQuorum(error.to_string())),
+        // Boxed: the futures of all readers would otherwise be as deep as this one.
+        self.shared.reads.pass(async || Box::pin(self.confirm()).await).await?;
+        Ok(self.snapshot())
+    }
+
+    /// Waits until this member knows all that had been acknowledged before the call.
+    async fn confirm(&self) -> Result<(), ReadError> {
+        let deadline = tokio::time::Instant::now() + QUORUM_TIMEOUT;
+        loop {
+            let asked = tokio::time::timeout_at(deadline, self.ask_leader()).await;
+            match asked {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(ReadError::NoQuorum(_))) if tokio::time::Instant::now() + RETRY_INTERVAL < deadline => {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    let reason = format!("no quorum answered within {} s", QUORUM_TIMEOUT.as_secs());
+                    return Err(ReadError::NoQuorum(reason));
+                }
+            }
         }
+    }
+
+    async fn ask_leader(&self) -> Result<(), ReadError> {
+        let raft = &self.shared.raft;
+        let Some(leader) = self.leader().await? else {
+            return match raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+                Ok(_) => Ok(()),
+                // Nobody else can have acknowledged anything.
+                Err(RaftError::Fatal(Fatal::StorageError(_))) if self.is_alone() => Ok(()),
+                Err(RaftError::Fatal(Fatal::Stopped)) => Err(ReadError::Stopped),
+                Err(error) => Err(ReadError::NoQuorum(error.to_string())),
+            };
+        };
+        let link = Link::new(self.shared.peers.clone(), leader);
+        let index: ReadIndex =
+            link.ask(Call::ReadIndex, &()).await.map_err(|error| ReadError::NoQuorum(error.to_string()))?;
+        let applied = raft.wait(Some(QUORUM_TIMEOUT)).applied_index_at_least(Some(index.log_id.index), "a read").await;
+        applied.map_err(|error| ReadError::NoQuorum(error.to_string()))?;
+        self.shared.cache.raise(index.revision);
+        Ok(())
     }
 
     /// What consensus is asked by tests, and this member's number.
     #[cfg(any(test, feature = "test-disk"))]
     pub(crate) fn raft(&self) -> (&Raft, u64) {
-        (&self.shared.raft, self.shared.member_id)
+        (&self.shared.raft, self.shared.member.id)
     }
 
     /// Is this the only member?
     fn is_alone(&self) -> bool {
-        self.shared.raft.metrics().borrow_watched().membership_config.voter_ids().eq([self.shared.member_id])
+        self.shared.raft.metrics().borrow_watched().membership_config.voter_ids().eq([self.shared.member.id])
     }
 
     /// All keys at `revision` or later; waits until this member has them.
@@ -179,7 +289,7 @@ impl Store {
         };
         let snapshot = self.snapshot();
         Status {
-            member_id: self.shared.member_id,
+            member: self.shared.member.clone(),
             leader,
             term,
             revision: snapshot.revision,
@@ -208,7 +318,8 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, OpenError> 
     })
 }
 
-async fn start(options: &Options, log: Log, machine: Machine) -> Result<Raft, OpenError> {
+/// Starts consensus; tells whether this member is the only one.
+async fn start(options: &Options, log: Log, machine: Machine) -> Result<(Raft, bool), OpenError> {
     let config = Config {
         cluster_name: "coracle".to_owned(),
         heartbeat_interval: 100,
@@ -222,32 +333,21 @@ async fn start(options: &Options, log: Log, machine: Machine) -> Result<Raft, Op
     };
     let failed = |error: &dyn std::fmt::Display| OpenError::Consensus(error.to_string());
     let config = Arc::new(config.validate().map_err(|error| failed(&error))?);
-    let raft = Raft::new(options.member_id, config, NoPeers, log, machine).await.map_err(|error| failed(&error))?;
+    let links = Links(options.peers.clone());
+    let raft = Raft::new(options.member.id, config, links, log, machine).await.map_err(|error| failed(&error))?;
     if !raft.is_initialized().await.map_err(|error| failed(&error))? {
-        let members = BTreeMap::from([(options.member_id, openraft::impls::BasicNode::default())]);
-        raft.initialize(members).await.map_err(|error| failed(&error))?;
-    } else if !raft.is_leader() {
-        // A group of one need not wait for anybody's silence.
+        if options.is_founder {
+            let members = BTreeMap::from([(options.member.id, options.member.clone())]);
+            raft.initialize(members).await.map_err(|error| failed(&error))?;
+        }
+        return Ok((raft, options.is_founder));
+    }
+    let is_alone = raft.voter_ids().eq([options.member.id]);
+    if is_alone && !raft.is_leader() {
+        // It need not wait for anybody's silence.
         raft.trigger().elect(true).await.map_err(|error| failed(&error))?;
     }
-    Ok(raft)
-}
-
-/// Waits until this member leads and has applied its whole log, then begins a range of revisions that nobody has used.
-async fn lead(raft: &Raft, cache: &Cache) -> Result<(), OpenError> {
-    let failed = |error: String| OpenError::Consensus(error);
-    let waiting = raft.wait(Some(START_TIMEOUT));
-    waiting
-        .metrics(|metrics| metrics.current_leader == Some(metrics.id), "this member leads")
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(|error| failed(error.to_string()))?;
-    let revision_floor = cache.snapshot().revision + LEADER_REVISION_STEP;
-    let command = Command { revision_floor, writes: Vec::new() };
-    raft.client_write(command).await.map_err(|error| failed(error.to_string()))?;
-    // Watches that began before lack the ephemeral keys' changes.
-    cache.reset(cache.snapshot());
-    Ok(())
+    Ok((raft, is_alone))
 }
 
 /// Cuts a caller's writes so that each part fits into a proposal.

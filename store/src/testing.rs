@@ -14,6 +14,7 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::VoteRequest;
 
 pub use crate::fault::{Mutation, Point};
+use crate::peers::Member;
 use crate::raft::Vote;
 use crate::store::Store;
 pub use random::Random;
@@ -55,8 +56,7 @@ pub async fn lead_again(store: &Store) {
 /// Makes a store of one member the leader of three of whom the others can't be reached: it leads on, and has no quorum.
 pub async fn take_quorum(store: &Store) {
     let (raft, id) = store.raft();
-    let node = openraft::impls::BasicNode::default;
-    let members: BTreeMap<u64, _> = (id..id + 3).map(|id| (id, node())).collect();
+    let members: BTreeMap<u64, _> = (id..id + 3).map(|id| (id, Member { id, ..Member::default() })).collect();
     for (learner, node) in members.iter().filter(|(member, _)| **member != id) {
         raft.add_learner(*learner, node.clone(), false).await.expect("a group of one takes in a learner");
     }

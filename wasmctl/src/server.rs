@@ -152,7 +152,7 @@ pub(crate) fn issued(issued: std::result::Result<Identity, PkiError>) -> Result<
 
 async fn open_store(data_dir: &DataDir) -> Result<Store> {
     let options =
-        StoreOptions { is_ephemeral: coracle_control::is_ephemeral, ..StoreOptions::new(data_dir.join("store")) };
+        StoreOptions { ephemeral: coracle_control::EPHEMERAL, ..StoreOptions::new(data_dir.join("store")) };
     Store::open(options, Arc::new(RealDisk)).await.map_err(|error| {
         let failure = Failure::new(chain(&error));
         match error {

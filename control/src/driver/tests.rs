@@ -12,7 +12,7 @@ use super::*;
 use crate::controllers::harness::{deployment, node};
 use crate::objects::{DeleteOptions, ObjectWrite, Part, Propagation};
 use crate::sealing::Sealer;
-use crate::{Clock, is_ephemeral};
+use crate::{Clock, EPHEMERAL};
 
 /// A clock that stands still: no timer comes due, no node falls silent.
 struct Still;
@@ -32,7 +32,7 @@ struct Cluster {
 impl Cluster {
     async fn start() -> Cluster {
         let dir = TempDir::new().unwrap();
-        let options = Options { is_ephemeral, ..Options::new(dir.path()) };
+        let options = Options { ephemeral: EPHEMERAL, ..Options::new(dir.path()) };
         let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
         let sealer = Sealer::open(dir.path(), &store.snapshot()).unwrap();
         let objects = Objects::new(store, Arc::new(Still), sealer);

@@ -19,9 +19,9 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Call;
+use crate::EPHEMERAL;
 use crate::authentication::UNAUTHENTICATED;
 use crate::cluster_files::ClusterFiles;
-use crate::is_ephemeral;
 use crate::objects::read_failed;
 use crate::respond;
 
@@ -76,7 +76,7 @@ fn write(
 }
 
 fn durable(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Record>> {
-    snapshot.range("", None).filter(|record| !is_ephemeral(&record.key))
+    snapshot.range("", None).filter(|record| !EPHEMERAL.contains(&record.key))
 }
 
 /// Where a thread writes what a client reads.

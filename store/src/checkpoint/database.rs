@@ -24,7 +24,7 @@ use crate::snapshot::Snapshot;
 
 const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Little is read back: all that is read is in memory.
 const CACHE_BYTES: usize = 1 << 20;
 

@@ -32,7 +32,7 @@ fn run(shared: &Shared, mut database: Database, interval: Duration) {
             database.forget();
         }
         let result = match &work.state {
-            Some(state) => database.commit(&work.changes, state, |key| !(shared.is_ephemeral)(key)),
+            Some(state) => database.commit(&work.changes, state, |key| !shared.ephemeral.contains(key)),
             None => Ok(()),
         };
         pause = (began.elapsed() * PAUSE_FACTOR).clamp(interval, interval * PAUSE_INTERVALS_MAX);

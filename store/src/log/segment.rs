@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::disk::DiskFile;
 
 pub(super) const SPARE: &str = "spare";
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// Magic and format, zeros up to a multiple of 8.
 pub(super) const HEADER_BYTES: u64 = 16;
 const MAGIC: &[u8; 8] = b"CORACLOG";

@@ -5,12 +5,23 @@ use std::io;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-use openraft::OptionalSend;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use openraft::{EntryPayload, OptionalSend};
 
 use super::{Done, Item, Job, Log};
 use crate::fault::{self, Mutation};
 use crate::raft::{Entry, Group, LogId, Vote};
+use crate::write::Write;
+
+/// Bytes of entries that one message to a member carries, about.
+const MESSAGE_BYTES: usize = 1 << 20;
+
+fn weight(entry: &Entry) -> usize {
+    match &entry.payload {
+        EntryPayload::Normal(command) => command.writes.iter().map(Write::weight).sum(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    }
+}
 
 impl RaftLogReader<Group> for Log {
     async fn try_get_log_entries<Range>(&mut self, range: Range) -> Result<Vec<Entry>, io::Error>
@@ -18,6 +29,18 @@ impl RaftLogReader<Group> for Log {
         Range: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
         Ok(self.contents.lock().entries.range(range).map(|(_, entry)| Entry::clone(entry)).collect())
+    }
+
+    /// As many as a message carries well, and at least one.
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
+        let mut bytes = 0;
+        let is_in = |(_, entry): &(&u64, &Arc<Entry>)| {
+            let fits = bytes < MESSAGE_BYTES;
+            bytes += weight(entry);
+            fits
+        };
+        let contents = self.contents.lock();
+        Ok(contents.entries.range(start..end).take_while(is_in).map(|(_, entry)| Entry::clone(entry)).collect())
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {

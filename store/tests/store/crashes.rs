@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use coracle_store::testing::{Mutation, Point, Random, SeededDisk, mutate, take_quorum};
-use coracle_store::{Options, Precondition, ReadError, Store};
+use coracle_store::{EphemeralKeys, Options, Precondition, ReadError, Store};
 use parking_lot::Mutex;
 
 use self::life::Life;
@@ -91,7 +91,7 @@ async fn read_without_quorum() -> Result<(), String> {
 
 fn options() -> Options {
     Options {
-        is_ephemeral: |key| key.starts_with("leases/"),
+        ephemeral: EphemeralKeys::under("leases/"),
         segment_bytes: 8 << 10,
         checkpoint_interval_ms: 2,
         checkpoint_slack_bytes: 8 << 10,

@@ -3,6 +3,7 @@
 mod basics;
 mod crashes;
 mod faults;
+mod members;
 mod oracle;
 mod restoring;
 mod speed;
@@ -10,7 +11,7 @@ mod watches;
 
 use std::sync::Arc;
 
-use coracle_store::{Operation, Options, Outcome, Precondition, RealDisk, Store, Tag, Write};
+use coracle_store::{EphemeralKeys, Operation, Options, Outcome, Precondition, RealDisk, Store, Tag, Write};
 
 /// A put of a small object.
 fn put(key: &str, value: &str, precondition: Precondition) -> Write {
@@ -28,7 +29,7 @@ fn delete(key: &str, precondition: Precondition) -> Write {
 }
 
 fn options(dir: &std::path::Path) -> Options {
-    Options { is_ephemeral: |key| key.starts_with("leases/"), segment_bytes: 1 << 20, ..Options::new(dir) }
+    Options { ephemeral: EphemeralKeys::under("leases/"), segment_bytes: 1 << 20, ..Options::new(dir) }
 }
 
 async fn open(dir: &std::path::Path) -> Store {

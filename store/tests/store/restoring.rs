@@ -23,7 +23,7 @@ async fn a_restored_store_holds_the_same_and_goes_on_above() {
     }
     write(&store, delete("pods/a/7", Precondition::None)).await;
     let saved = store.read().await.unwrap();
-    let durable = || saved.range("", None).filter(|record| !(options(dir.path()).is_ephemeral)(&record.key));
+    let durable = || saved.range("", None).filter(|record| !options(dir.path()).ephemeral.contains(&record.key));
     let (cluster, taken) = ("calm-otter".to_owned(), "2026-11-21T10:00:00Z".to_owned());
     let header = Header { cluster, revision: saved.revision(), taken, records: durable().count() as u64 };
     let mut bytes = Vec::new();

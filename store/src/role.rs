@@ -1,0 +1,71 @@
+//! Whether this member leads, kept true of the cache: a new leader raises the revision and forgets what its predecessor kept in memory,
+//! before it is told to anybody that it leads.
+
+use std::sync::Arc;
+
+use openraft::ServerState;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::raft::ReadPolicy;
+use tokio::sync::watch;
+
+use crate::cache::Cache;
+use crate::raft::{Command, Raft};
+use crate::record::Revision;
+
+/// By how much a member that begins to lead raises the revision: more than the ephemeral revisions its predecessor may have given.
+const LEADER_REVISION_STEP: Revision = 1 << 20;
+
+/// Who leads, as far as this member knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// This member does, since it was elected in `term`, and its state holds all that was acknowledged before.
+    Leads { term: u64 },
+    /// Another member does, or nobody.
+    Follows { leader: Option<u64> },
+}
+
+/// Keeps `roles` true as long as consensus runs.
+pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: watch::Sender<Role>) {
+    let mut metrics = raft.server_metrics();
+    loop {
+        let (leads, term, leader) = {
+            let metrics = metrics.borrow_and_update();
+            (metrics.state == ServerState::Leader, metrics.vote.leader_id.term, metrics.current_leader)
+        };
+        let before = *roles.borrow();
+        if leads && before != (Role::Leads { term }) {
+            roles.send_replace(Role::Follows { leader: None });
+            tokio::select! {
+                begun = lead(&raft, &cache) => match begun {
+                    Ok(()) => drop(roles.send_replace(Role::Leads { term })),
+                    Err(error) => tracing::warn!(error, term, "this member was elected and can't lead"),
+                },
+                changed = metrics.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            }
+        } else if !leads {
+            let leader = leader.filter(|leader| leader != raft.node_id());
+            if roles
+                .send_if_modified(|role| std::mem::replace(role, Role::Follows { leader }) != Role::Follows { leader })
+                && matches!(before, Role::Leads { .. })
+            {
+                cache.forget_ephemeral().await;
+            }
+        }
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until this member has applied its whole log, then begins a range of revisions that nobody has used.
+async fn lead(raft: &Raft, cache: &Cache) -> Result<(), String> {
+    raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(|error| error.to_string())?;
+    let revision_floor = cache.snapshot().revision + LEADER_REVISION_STEP;
+    let command = Command { revision_floor, writes: Vec::new() };
+    raft.client_write(command).await.map_err(|error| error.to_string())?;
+    cache.forget_ephemeral().await;
+    Ok(())
+}
