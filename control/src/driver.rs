@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Objects;
 use crate::controllers::{Key, Outcome, Write, reconcile};
+use crate::leading::while_leading;
 use crate::objects::{WriteOptions, Written};
 
 pub mod dirty;
@@ -35,31 +36,16 @@ use world::World;
 const CHANGES_MAX: usize = 4096;
 /// How many writes a turn makes, give or take those of one key; what is left waits for the next turn.
 const WRITES_MAX: usize = 1000;
-/// How long to wait before the store is asked again for a watch.
-const RECOVERY_DELAY: Duration = Duration::from_millis(100);
-
-/// Runs the controllers until `shutdown`. `ca_pem` is the certificate that every namespace gets a copy of.
+/// Runs the controllers until `shutdown`, whenever this member leads. `ca_pem` is the certificate that every namespace gets a copy of.
 pub async fn run(objects: Objects, ca_pem: String, shutdown: CancellationToken) {
     let ca_pem: Arc<str> = ca_pem.into();
-    loop {
-        let work = async {
-            match Driver::start(objects.clone(), ca_pem.clone()) {
-                Some(mut driver) => driver.work().await,
-                None => WatchError::TooSlow,
-            }
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            ended = work => match ended {
-                WatchError::Closed => return,
-                WatchError::TooSlow => tracing::warn!("the controllers fell behind; they read everything again"),
-            },
+    let work = || async {
+        match Driver::start(objects.clone(), ca_pem.clone()) {
+            Some(mut driver) => driver.work().await,
+            None => WatchError::TooSlow,
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(RECOVERY_DELAY) => {}
-        }
-    }
+    };
+    while_leading("the controllers", objects.store(), &shutdown, work).await;
 }
 
 struct Driver {

@@ -66,6 +66,8 @@ pub(crate) struct App {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) hosts: reqwest::Client,
+    /// Reaches the other members in this one's name.
+    pub(crate) members: reqwest::Client,
     pub(crate) metrics: Metrics,
     pub(crate) snapshots: Snapshots,
     pub(crate) frames: watch::Frames,
@@ -82,6 +84,7 @@ impl App {
         authorizer: Arc<dyn Authorizer>,
         tokens: Arc<Tokens>,
         hosts: reqwest::Client,
+        members: reqwest::Client,
         audit: Option<Audit>,
         cluster_files: ClusterFiles,
         shutdown: CancellationToken,
@@ -91,6 +94,7 @@ impl App {
             authorizer,
             tokens,
             hosts,
+            members,
             metrics: Metrics::new(),
             snapshots: Snapshots::default(),
             frames: watch::Frames::default(),
@@ -141,6 +145,8 @@ impl App {
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) user: User,
+    /// Whom the connection names.
+    pub(crate) connected: User,
     /// Who really asks, where the user is impersonated.
     pub(crate) impersonator: Option<User>,
     pub(crate) method: Method,
@@ -356,7 +362,7 @@ impl Call {
     }
 
     /// The body, as far as it's short enough.
-    async fn read(&self, body: Body) -> Result<Bytes, Status> {
+    pub(crate) async fn read(&self, body: Body) -> Result<Bytes, Status> {
         match Limited::new(body, BODY_BYTES_MAX).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(status::too_large(BODY_BYTES_MAX)),

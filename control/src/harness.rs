@@ -73,8 +73,16 @@ impl Server {
         let tokens = Arc::new(Tokens::open_or_create(&dir.path().join("pki")).unwrap());
         let authorizer = Arc::new(Rbac::default());
         let cluster_files = cluster_files(dir.path());
-        let app =
-            App::new(objects, authorizer, tokens, reqwest_client(), None, cluster_files, CancellationToken::new());
+        let app = App::new(
+            objects,
+            authorizer,
+            tokens,
+            reqwest_client(),
+            reqwest_client(),
+            None,
+            cluster_files,
+            CancellationToken::new(),
+        );
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
         Server { app: Arc::new(app), user, seconds, dir: Arc::new(dir) }
     }

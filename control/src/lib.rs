@@ -15,11 +15,14 @@ pub mod controllers;
 mod custom_kinds;
 pub mod disruption;
 pub mod driver;
+mod forward;
 mod handlers;
 #[cfg(test)]
 mod harness;
+mod leading;
 mod metrics;
 pub mod objects;
+pub mod peers;
 pub mod pki;
 mod private_file;
 mod quota;

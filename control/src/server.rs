@@ -29,7 +29,9 @@ use crate::audit::{Audit, Entry};
 use crate::authentication::{self, User};
 use crate::authorizer::Authorizer;
 use crate::cluster_files::ClusterFiles;
+use crate::forward;
 use crate::handlers::{App, Call};
+use crate::peers::{self, MEMBERS};
 use crate::request::{self, Target};
 use crate::respond;
 use crate::tokens::Tokens;
@@ -62,6 +64,8 @@ pub struct ServerConfig {
     pub tokens: Arc<Tokens>,
     /// The identity shown to hosts when they are asked for a log or a stream.
     pub host_tls: rustls::ClientConfig,
+    /// The identity shown to other members when a request is passed on to them.
+    pub member_tls: rustls::ClientConfig,
     /// Where writes are noted; nowhere if absent.
     pub audit_log: Option<PathBuf>,
     /// What a snapshot of the cluster takes along beside the objects.
@@ -72,14 +76,25 @@ pub struct ServerConfig {
 
 /// Serves until `shutdown`, then lets requests end.
 pub async fn serve(config: ServerConfig) -> io::Result<()> {
-    let ServerConfig { listener, mut tls, objects, authorizer, tokens, host_tls, audit_log, cluster_files, shutdown } =
-        config;
+    let ServerConfig {
+        listener,
+        mut tls,
+        objects,
+        authorizer,
+        tokens,
+        host_tls,
+        member_tls,
+        audit_log,
+        cluster_files,
+        shutdown,
+    } = config;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let hosts = reqwest::Client::builder().tls_backend_preconfigured(host_tls).connect_timeout(Duration::from_secs(5));
     let hosts = hosts.build().map_err(io::Error::other)?;
+    let members = peers::client(member_tls).map_err(io::Error::other)?;
     let (audit, writer) = match &audit_log {
         None => (None, None),
         Some(path) => {
@@ -88,7 +103,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
             (Some(audit), Some(writer))
         }
     };
-    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, audit, cluster_files, shutdown.clone()));
+    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, members, audit, cluster_files, shutdown.clone()));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -159,16 +174,25 @@ async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
 
 /// Answers one request on a connection of a user, who may show a token or speak for somebody else.
 pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body>) -> Response {
+    let is_member = connected.is_in(MEMBERS);
+    if is_member && let Some((member, call)) = peers::call(request.method(), request.uri()) {
+        return peers::answer(&app, member, call, request);
+    }
     let (mut head, body) = request.into_parts();
+    let connected = match is_member {
+        true => forward::client(&mut head.headers).unwrap_or(connected),
+        false => connected,
+    };
     let id = request_id(&head.headers);
     let span = tracing::info_span!("api", request_id = %id);
-    let identified = identify(&app, connected, &head.headers);
+    let identified = identify(&app, connected.clone(), &head.headers);
     let mut response = match identified {
         Err(refused) => respond::failure(&refused),
         Ok((user, impersonator)) => {
             let call = Call {
                 app,
                 user,
+                connected,
                 impersonator,
                 method: head.method,
                 path: head.uri.path().to_owned(),
@@ -178,7 +202,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 created: OnceLock::new(),
                 audited: parking_lot::Mutex::default(),
             };
-            let context = Context { id: &id, uri: &head.uri, peer: head.extensions.get().copied() };
+            let context = Context { id: &id, uri: &head.uri, peer: head.extensions.get().copied(), is_member };
             Box::pin(answer(&call, context, body)).instrument(span).await
         }
     };
@@ -204,9 +228,11 @@ struct Context<'a> {
     id: &'a str,
     uri: &'a Uri,
     peer: Option<SocketAddr>,
+    /// Whether it was passed on by another member.
+    is_member: bool,
 }
 
-async fn answer(call: &Call, context: Context<'_>, body: Body) -> Response {
+async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
     let (started, received) = (Instant::now(), call.app.objects.clock().now());
     let (target, labels) = call.target();
     // A stream does more than reading, also where it begins with a GET.
@@ -214,6 +240,16 @@ async fn answer(call: &Call, context: Context<'_>, body: Body) -> Response {
     let is_write = is_stream
         || matches!(target, Target::Objects(_) | Target::Virtual { .. })
             && !matches!(labels.verb, "get" | "list" | "watch" | "other");
+    if !call.app.objects.store().is_leader() && forward::concerns_leader(&target, is_write) {
+        if context.is_member {
+            return forward::refuse();
+        }
+        match Box::pin(forward::forward(call, context.uri, body)).await {
+            Ok(forward::Answer::There(response)) => return response,
+            Ok(forward::Answer::Here(bytes)) => body = Body::from(bytes),
+            Err(status) => return respond::failure(&status),
+        }
+    }
     let is_quiet = QUIET.contains(&labels.resource.as_str());
     let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(&target, body)).await;
     let response = answered.unwrap_or_else(|_| {

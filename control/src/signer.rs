@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -19,31 +18,18 @@ use tokio_util::sync::CancellationToken;
 use crate::Objects;
 use crate::authorizer::signing::CLIENT_SIGNER;
 use crate::authorizer::{NODE_PREFIX, NODES};
+use crate::leading::while_leading;
 use crate::objects::{ObjectWrite, decode_record};
 use crate::pki::{Pki, Signable};
 
 const HOST_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 /// What certificates last at most, and unless the request says less.
 const DURATION: SignedDuration = SignedDuration::from_hours(24 * 365);
-/// How long to wait before the store is asked again for a watch.
-const RECOVERY_DELAY: Duration = Duration::from_millis(100);
 const CLIENT_USAGES: &[&str] = &["client auth", "digital signature", "key encipherment"];
 
-/// Signs what is approved until `shutdown`.
+/// Signs what is approved until `shutdown`, whenever this member leads.
 pub async fn run(objects: Objects, pki: Arc<Pki>, shutdown: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            ended = follow(&objects, &pki) => match ended {
-                WatchError::Closed => return,
-                WatchError::TooSlow => tracing::warn!("the signer fell behind; it reads all requests again"),
-            },
-        }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(RECOVERY_DELAY) => {}
-        }
-    }
+    while_leading("the signer", objects.store(), &shutdown, || follow(&objects, &pki)).await;
 }
 
 async fn follow(objects: &Objects, pki: &Pki) -> WatchError {

@@ -173,8 +173,11 @@ impl Batcher {
         proposed.map_err(|error| failure(RaftError::Fatal(error)))?;
         // Consensus drops those who wait when it ends.
         let answer = answer.await.map_err(|_| self.end())?;
-        let answer = answer.map_err(|error| failure(RaftError::APIError(error)))?;
-        self.doubtful_term = None;
+        let answer = answer.map_err(|error| failure(RaftError::APIError(error)));
+        if !matches!(answer, Err(WriteError::LeaderChanged)) {
+            self.doubtful_term = None;
+        }
+        let answer = answer?;
         self.durable_revision = self.cache.snapshot().revision();
         Ok(answer.data.0)
     }
@@ -195,6 +198,7 @@ fn failure(error: RaftError<Group, ClientWriteError<Group>>) -> WriteError {
         RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
             WriteError::NotLeader { leader: forward.leader_id }
         }
+        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => WriteError::LeaderChanged,
         RaftError::Fatal(Fatal::StorageError(error)) => WriteError::DiskFailed(error.to_string()),
         RaftError::APIError(_) | RaftError::Fatal(_) => WriteError::Stopped,
     }

@@ -62,12 +62,15 @@ pub enum WriteError {
         /// The limit.
         limit: usize,
     },
-    /// Another member leads. Whether the write happened is not known: it may have been on its way when this member ceased to lead.
+    /// Another member leads. Nothing was written.
     #[error("this member does not lead{}", .leader.map(|id| format!(", member {id} does")).unwrap_or_default())]
     NotLeader {
         /// The leader, if known.
         leader: Option<u64>,
     },
+    /// This member ceased to lead meanwhile. Whether the write happened is not known.
+    #[error("this member ceased to lead while it wrote, and whether the write happened is not known")]
+    LeaderChanged,
     /// The disk failed: what it holds is not known, so nothing is written any more until the process starts again. Reads go on. Whether
     /// this write happened is known after that start.
     #[error("the store's disk failed, and nothing is written any more until this member is started again: {0}")]

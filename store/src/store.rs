@@ -163,7 +163,12 @@ impl Store {
             let (answer, outcome) = oneshot::channel();
             self.shared.requests.send(Request { writes: part, answer }).await.map_err(|_| WriteError::Stopped)?;
             let outcome = tokio::time::timeout(QUORUM_TIMEOUT, outcome).await.map_err(|_| self.no_quorum())?;
-            outcomes.extend(outcome.map_err(|_| WriteError::Stopped)??);
+            match outcome.map_err(|_| WriteError::Stopped)? {
+                Ok(written) => outcomes.extend(written),
+                // The parts before it were written.
+                Err(WriteError::NotLeader { .. }) if !outcomes.is_empty() => return Err(WriteError::LeaderChanged),
+                Err(error) => return Err(error),
+            }
         }
         Ok(outcomes)
     }
@@ -193,6 +198,24 @@ impl Store {
             Ok(Err(_)) => Err(ReadError::Stopped),
             Err(_) => Err(ReadError::NoQuorum(format!("nobody has led for {} s", QUORUM_TIMEOUT.as_secs()))),
         }
+    }
+
+    /// Does this member lead?
+    pub fn is_leader(&self) -> bool {
+        matches!(*self.shared.roles.borrow(), Role::Leads { .. })
+    }
+
+    /// Waits until this member leads; gives `false` when the store has stopped.
+    pub async fn wait_to_lead(&self) -> bool {
+        let mut roles = self.shared.roles.clone();
+        roles.wait_for(|role| matches!(role, Role::Leads { .. })).await.is_ok()
+    }
+
+    /// Waits until the leadership that this member has is over.
+    pub async fn wait_to_follow(&self) {
+        let mut roles = self.shared.roles.clone();
+        let term = *roles.borrow_and_update();
+        let _ = roles.wait_for(|role| *role != term).await;
     }
 
     fn member(&self, id: u64) -> Option<Member> {

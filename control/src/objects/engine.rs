@@ -157,5 +157,8 @@ pub(crate) fn read_failed(error: ReadError) -> Status {
 }
 
 fn write_failed(error: WriteError) -> Status {
-    status::service_unavailable(format!("the store did not take the write: {error}"))
+    match error {
+        WriteError::NoQuorum { .. } | WriteError::LeaderChanged => status::timeout(error),
+        _ => status::service_unavailable(format!("the store did not take the write: {error}")),
+    }
 }

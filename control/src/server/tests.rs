@@ -18,6 +18,7 @@ mod identity;
 mod limits;
 mod listing;
 mod logs;
+mod members;
 mod patching;
 mod policies;
 mod protobuf;

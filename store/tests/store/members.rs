@@ -121,11 +121,13 @@ fn of_member(network: &Network, name: &str) -> Options {
 /// A group whose founder is `a`, of members with these names.
 async fn group(names: &[&str]) -> (Network, Vec<Store>) {
     let network = Network::default();
-    let founder = Store::open(of_member(&network, names[0]), Arc::new(SeededDisk::new(1))).await.unwrap();
+    let founder = Store::open(of_member(&network, names[0]), Arc::new(SeededDisk::new(1)))
+        .await
+        .expect("the founder's store opens");
     network.0.lock().stores.insert(names[0].to_owned(), founder.clone());
     let mut stores = vec![founder];
     for name in &names[1..] {
-        let member = stores[0].add_member(name, name).await.unwrap();
+        let member = stores[0].add_member(name, name).await.expect("a member is added");
         stores.push(join(&network, member).await);
         until(|| voters(&stores[0]) == stores.len()).await;
     }
@@ -135,7 +137,7 @@ async fn group(names: &[&str]) -> (Network, Vec<Store>) {
 async fn join(network: &Network, member: Member) -> Store {
     let name = member.name.clone();
     let options = Options { member, is_founder: false, ..of_member(network, &name) };
-    let store = Store::open(options, Arc::new(SeededDisk::new(2))).await.unwrap();
+    let store = Store::open(options, Arc::new(SeededDisk::new(2))).await.expect("the member's store opens");
     network.0.lock().stores.insert(name, store.clone());
     store
 }

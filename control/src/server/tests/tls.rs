@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authorizer::Rbac;
 use crate::harness::{Server, cluster_files, pod};
+use crate::peers::MEMBERS;
 use crate::pki::{Identity, Pki};
 use crate::server::{ServerConfig, serve};
 
@@ -45,6 +46,7 @@ async fn listen(dir: &TempDir, pki: &Pki) -> Listening {
         authorizer: Arc::new(Rbac::default()),
         tokens: Arc::clone(&server.app.tokens),
         host_tls: pki.client_config(&pki.issue_admin().unwrap()).unwrap(),
+        member_tls: pki.client_config(&pki.issue_client("coracle:member:a", MEMBERS).unwrap()).unwrap(),
         audit_log: Some(dir.path().join("audit.log")),
         cluster_files: cluster_files(dir.path()),
         shutdown: shutdown.clone(),

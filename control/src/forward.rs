@@ -1,0 +1,133 @@
+//! What only the leader may do, passed on to it: every write, as admission and quotas are decided in one place, and reads of what lives
+//! in its memory.
+//!
+//! A member vouches for whom it speaks for, with the headers that Kubernetes' front proxies use.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use coracle_api::kinds::LEASE;
+use coracle_api::status::{self, Status};
+use coracle_store::Member;
+use futures::StreamExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use tokio::time::{Instant, sleep};
+
+use crate::EPHEMERAL;
+use crate::authentication::User;
+use crate::handlers::Call;
+use crate::objects::read_failed;
+use crate::peers::chain;
+use crate::request::{Address, Target};
+
+const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
+const REMOTE_GROUP: HeaderName = HeaderName::from_static("x-remote-group");
+/// In an answer: nothing was done, as the leader is another.
+const NOT_LEADER: HeaderName = HeaderName::from_static("coracle-not-leader");
+/// Headers that concern a connection, not what is asked.
+const OF_CONNECTIONS: [HeaderName; 5] =
+    [header::CONNECTION, header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE];
+/// How long to look for a leader that answers.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Whom a member speaks for. Headers of others are never looked at.
+pub(crate) fn client(headers: &mut HeaderMap) -> Option<User> {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+    let name = headers.remove(REMOTE_USER).as_ref().and_then(text)?;
+    let groups = headers.get_all(REMOTE_GROUP).iter().filter_map(text).collect();
+    headers.remove(REMOTE_GROUP);
+    Some(User { name, groups, ..User::default() })
+}
+
+/// Must the leader answer this?
+pub(crate) fn concerns_leader(target: &Target, is_write: bool) -> bool {
+    match target {
+        Target::Objects(address) if address.is_stream() => false,
+        Target::Objects(address) => is_write || is_ephemeral(address),
+        _ => is_write,
+    }
+}
+
+fn is_ephemeral(address: &Address) -> bool {
+    let prefix = match &address.name {
+        Some(name) => address.kind.key(address.namespace(), name),
+        None => address.kind.prefix(address.namespace()),
+    };
+    *address.kind == LEASE && EPHEMERAL.meets(&prefix)
+}
+
+/// Where a request is to be answered.
+pub(crate) enum Answer {
+    /// Here: this member leads.
+    Here(Bytes),
+    /// By the leader, so.
+    There(Response),
+}
+
+/// Passes a request on to the leader, unless that is this member by now.
+pub(crate) async fn forward(call: &Call, uri: &Uri, body: Body) -> Result<Answer, Status> {
+    let body = call.read(body).await?;
+    let store = call.app.objects.store();
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let Some(leader) = store.leader().await.map_err(read_failed)? else { return Ok(Answer::Here(body)) };
+        match send(call, &leader, uri, body.clone()).await {
+            Ok(answer) if !answer.headers().contains_key(NOT_LEADER) => return Ok(Answer::There(relay(call, answer))),
+            // Nothing was sent, or nothing was done.
+            Ok(_) => {}
+            Err(error) if error.is_connect() => tracing::debug!(error = chain(&error), %leader, "the leader is away"),
+            Err(error) => {
+                let message =
+                    format!("{leader} was lost as it answered, and whether it did what was asked is not known");
+                tracing::warn!(error = chain(&error), %leader, "the leader was lost");
+                return Err(status::timeout(message));
+            }
+        }
+        if Instant::now() + RETRY_INTERVAL > deadline {
+            return Err(status::service_unavailable(format!("{leader} leads and does not answer: try again")));
+        }
+        sleep(RETRY_INTERVAL).await;
+    }
+}
+
+async fn send(call: &Call, leader: &Member, uri: &Uri, body: Bytes) -> reqwest::Result<reqwest::Response> {
+    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let mut headers = call.headers.clone();
+    for name in OF_CONNECTIONS {
+        headers.remove(name);
+    }
+    for name in [REMOTE_USER, REMOTE_GROUP] {
+        headers.remove(name);
+    }
+    if let Ok(name) = HeaderValue::from_str(&call.connected.name) {
+        headers.insert(REMOTE_USER, name);
+    }
+    for group in call.connected.groups.iter().filter_map(|group| HeaderValue::from_str(group).ok()) {
+        headers.append(REMOTE_GROUP, group);
+    }
+    let url = format!("https://{}{path}", leader.address);
+    call.app.members.request(call.method.clone(), url).headers(headers).body(body).send().await
+}
+
+fn relay(call: &Call, answer: reqwest::Response) -> Response {
+    let (code, headers) = (answer.status(), answer.headers().clone());
+    let mut response =
+        Response::new(Body::from_stream(answer.bytes_stream().take_until(call.app.shutdown.clone().cancelled_owned())));
+    *response.status_mut() = code;
+    *response.headers_mut() = headers;
+    for name in OF_CONNECTIONS {
+        response.headers_mut().remove(name);
+    }
+    response
+}
+
+/// The answer to a member that took this one for the leader.
+pub(crate) fn refuse() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(NOT_LEADER, HeaderValue::from_static("true"));
+    response
+}

@@ -1,0 +1,36 @@
+//! Work that one member at a time does: the one that leads.
+
+use std::time::Duration;
+
+use coracle_store::{Store, WatchError};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait before the store is asked again for a watch.
+const RECOVERY_DELAY: Duration = Duration::from_millis(100);
+
+/// Does `work` whenever this member leads, anew after each time that its watch ended, until `shutdown` or the end of the store. `who`
+/// does it, in a log.
+pub(crate) async fn while_leading<Work: Future<Output = WatchError>>(
+    who: &str,
+    store: &Store,
+    shutdown: &CancellationToken,
+    work: impl Fn() -> Work,
+) {
+    let turns = async {
+        while store.wait_to_lead().await {
+            tokio::select! {
+                ended = work() => match ended {
+                    WatchError::Closed => return,
+                    WatchError::TooSlow => tracing::warn!("{who} fell behind, and reads everything again"),
+                },
+                () = store.wait_to_follow() => tracing::info!("{who} stops: another member leads"),
+            }
+            sleep(RECOVERY_DELAY).await;
+        }
+    };
+    tokio::select! {
+        () = turns => {}
+        () = shutdown.cancelled() => {}
+    }
+}

@@ -1,0 +1,181 @@
+//! Several members over the real transport: any of them takes a request, one of them decides it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_store::testing::SeededDisk;
+use coracle_store::{Member, Options, Store};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::authorizer::Rbac;
+use crate::harness::cluster_files;
+use crate::peers::{HttpPeers, MEMBERS};
+use crate::pki::Pki;
+use crate::sealing::Sealer;
+use crate::server::{ServerConfig, serve};
+use crate::tokens::Tokens;
+use crate::{EPHEMERAL, Objects, SystemClock};
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One member, listening.
+struct Running {
+    store: Store,
+    base: String,
+    shutdown: CancellationToken,
+}
+
+struct Cluster {
+    dir: TempDir,
+    pki: Pki,
+    members: Vec<Running>,
+}
+
+impl Cluster {
+    async fn of(names: &[&str]) -> Cluster {
+        let dir = TempDir::new().unwrap();
+        let pki = Pki::open_or_create(&dir.path().join("pki"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap();
+        let mut cluster = Cluster { dir, pki, members: Vec::new() };
+        for name in names {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let member = match cluster.members.first() {
+                None => Member { id: 1, name: (*name).to_owned(), address },
+                Some(founder) => founder.store.add_member(name, &address).await.unwrap(),
+            };
+            let running = cluster.start(member, listener).await;
+            cluster.members.push(running);
+            let voters =
+                |cluster: &Cluster| cluster.members[0].store.members().iter().filter(|member| member.is_voter).count();
+            while voters(&cluster) < cluster.members.len() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        cluster
+    }
+
+    async fn start(&self, member: Member, listener: TcpListener) -> Running {
+        let (name, base) = (member.name.clone(), format!("https://{}", member.address));
+        let tls = || {
+            let identity = self.pki.issue_client(&format!("coracle:member:{name}"), MEMBERS).unwrap();
+            self.pki.client_config(&identity).unwrap()
+        };
+        let options = Options {
+            is_founder: member.id == 1,
+            member,
+            peers: Arc::new(HttpPeers::new(&tls()).unwrap()),
+            ephemeral: EPHEMERAL,
+            ..Options::new("/store")
+        };
+        let store = Store::open(options, Arc::new(SeededDisk::new(1))).await.unwrap();
+        let keys = self.dir.path().join("pki");
+        let sealer = Sealer::open(&keys, &store.snapshot()).unwrap();
+        let identity = self.pki.issue_server(&["127.0.0.1".to_owned()]).unwrap();
+        let shutdown = CancellationToken::new();
+        let config = ServerConfig {
+            listener,
+            tls: self.pki.server_config(&identity).unwrap(),
+            objects: Objects::new(store.clone(), Arc::new(SystemClock), sealer),
+            authorizer: Arc::new(Rbac::default()),
+            tokens: Arc::new(Tokens::open_or_create(&keys).unwrap()),
+            host_tls: tls(),
+            member_tls: tls(),
+            audit_log: None,
+            cluster_files: cluster_files(self.dir.path()),
+            shutdown: shutdown.clone(),
+        };
+        tokio::spawn(serve(config));
+        Running { store, base, shutdown }
+    }
+
+    fn admin(&self) -> reqwest::Client {
+        let tls = self.pki.client_config(&self.pki.issue_admin().unwrap()).unwrap();
+        reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
+    }
+
+    /// The code and the body of a request to one member.
+    async fn ask(&self, member: usize, line: &str, body: Value) -> (u16, Value) {
+        let (method, path) = line.split_once(' ').unwrap();
+        let url = format!("{}{path}", self.members[member].base);
+        let request = self.admin().request(method.parse().unwrap(), url).json(&body);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+}
+
+fn config_map(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": { "a": "b" } })
+}
+
+#[tokio::test]
+async fn any_member_takes_a_request_and_the_leader_decides_it() {
+    let cluster = Cluster::of(&["a", "b", "c"]).await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
+    assert_eq!(cluster.ask(1, "POST /api/v1/namespaces", namespace).await.0, 201);
+    let mut namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "kube-node-lease" } });
+    namespace["metadata"]["labels"] = json!({ "a": "b" });
+    assert_eq!(cluster.ask(2, "POST /api/v1/namespaces", namespace).await.0, 201);
+    let (code, made) = cluster.ask(1, &format!("POST {CONFIG_MAPS}"), config_map("one")).await;
+    assert_eq!((code, &made["metadata"]["managedFields"][0]["operation"]), (201, &json!("Update")));
+    let revision = made["metadata"]["resourceVersion"].as_str().unwrap();
+    let (_, list) = cluster.ask(2, &format!("GET {CONFIG_MAPS}"), Value::Null).await;
+    assert_eq!(list["items"][0], made);
+    // A watch on a third member begins where the first one's answer ends.
+    let url = format!("{}{CONFIG_MAPS}?watch=true&resourceVersion={revision}", cluster.members[2].base);
+    let mut watch = cluster.admin().get(url).send().await.unwrap();
+    assert_eq!(cluster.ask(0, &format!("POST {CONFIG_MAPS}"), config_map("two")).await.0, 201);
+    let event: Value = serde_json::from_slice(&watch.chunk().await.unwrap().unwrap()).unwrap();
+    assert_eq!(event["object"]["metadata"]["name"], "two");
+    let (code, again) = cluster.ask(1, &format!("POST {CONFIG_MAPS}"), config_map("one")).await;
+    assert_eq!((code, &again["reason"]), (409, &json!("AlreadyExists")));
+    // A node's lease lives in the leader's memory only, and is seen through all.
+    let lease =
+        json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": "h1" }, "spec": {} });
+    assert_eq!(cluster.ask(1, &format!("POST {LEASES}"), lease).await.0, 201);
+    assert_eq!(cluster.ask(2, &format!("GET {LEASES}/h1"), Value::Null).await.0, 200);
+    assert!(cluster.members[2].store.snapshot().range("leases", None).next().is_none());
+}
+
+#[tokio::test]
+async fn nobody_but_a_member_speaks_for_others() {
+    let cluster = Cluster::of(&["a"]).await;
+    let identity = cluster.pki.issue_client("someone", "nobody").unwrap();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(cluster.pki.client_config(&identity).unwrap());
+    let (client, base) = (client.build().unwrap(), &cluster.members[0].base);
+    let request = client.get(format!("{base}/api/v1/nodes"));
+    let request = request.header("x-remote-user", "admin").header("x-remote-group", "system:masters");
+    assert_eq!(request.send().await.unwrap().status(), 403);
+    let call = client.post(format!("{base}/coracle/members/1/read-index")).send().await.unwrap();
+    assert_eq!(call.status(), 403);
+}
+
+#[tokio::test]
+async fn writes_go_on_when_the_leader_is_gone() {
+    let cluster = Cluster::of(&["a", "b", "c"]).await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
+    assert_eq!(cluster.ask(0, "POST /api/v1/namespaces", namespace).await.0, 201);
+    assert_eq!(cluster.ask(0, &format!("POST {CONFIG_MAPS}"), config_map("before")).await.0, 201);
+    let gone = &cluster.members[0];
+    gone.shutdown.cancel();
+    gone.store.shutdown().await.unwrap();
+    let write = async {
+        loop {
+            let (code, answer) = cluster.ask(1, &format!("POST {CONFIG_MAPS}"), config_map("after")).await;
+            // Whoever was told that it is not known asks again, and may find it done.
+            if matches!(code, 201 | 409) {
+                return answer;
+            }
+            assert!(matches!(code, 503 | 504), "{code} {answer}");
+        }
+    };
+    tokio::time::timeout(PATIENCE, write).await.expect("another member leads");
+    let (_, list) = cluster.ask(2, &format!("GET {CONFIG_MAPS}"), Value::Null).await;
+    let names: Vec<&str> =
+        list["items"].as_array().unwrap().iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
+    assert_eq!(names, ["after", "before"]);
+}
