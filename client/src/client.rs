@@ -235,6 +235,16 @@ impl Client {
             .map_err(|error| Error::Answer { request: format!("{method} {path}"), reason: error.to_string() })
     }
 
+    /// Reads what is at a path that is no kind's.
+    pub async fn fetch<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.send(Method::GET, path, &[], None, JSON).await
+    }
+
+    /// Removes what is at a path that is no kind's, and reads the answer.
+    pub async fn remove<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.send(Method::DELETE, path, &[], None, JSON).await
+    }
+
     /// Sends something to a path that is no kind's, and reads the answer.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Error> {
         let bytes = serde_json::to_vec(body).expect("requests hold nothing that JSON cannot");

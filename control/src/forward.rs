@@ -42,9 +42,12 @@ pub(crate) fn client(headers: &mut HeaderMap) -> Option<User> {
     Some(User { name, groups, ..User::default() })
 }
 
-/// Must the leader answer this?
-pub(crate) fn concerns_leader(target: &Target, is_write: bool) -> bool {
+/// Must the leader answer this, where there is one?
+pub(crate) fn concerns_leader(call: &Call, target: &Target, is_write: bool) -> bool {
     match target {
+        // Who is behind is known to the leader only; who belongs to the group is known to all.
+        Target::Members(None) => call.app.objects.store().status().leader.is_some(),
+        Target::Members(Some(_)) => true,
         Target::Objects(address) if address.is_stream() => false,
         Target::Objects(address) => is_write || is_ephemeral(address),
         _ => is_write,

@@ -49,6 +49,7 @@ mod host;
 mod key_rotation;
 mod list;
 mod log;
+mod members;
 mod openapi;
 mod patch;
 mod selection;
@@ -78,13 +79,18 @@ pub(crate) struct App {
     pub(crate) shutdown: CancellationToken,
 }
 
+/// How the server itself asks others.
+pub(crate) struct Clients {
+    pub(crate) hosts: reqwest::Client,
+    pub(crate) members: reqwest::Client,
+}
+
 impl App {
     pub(crate) fn new(
         objects: Objects,
         authorizer: Arc<dyn Authorizer>,
         tokens: Arc<Tokens>,
-        hosts: reqwest::Client,
-        members: reqwest::Client,
+        clients: Clients,
         audit: Option<Audit>,
         cluster_files: ClusterFiles,
         shutdown: CancellationToken,
@@ -93,8 +99,8 @@ impl App {
             objects,
             authorizer,
             tokens,
-            hosts,
-            members,
+            hosts: clients.hosts,
+            members: clients.members,
             metrics: Metrics::new(),
             snapshots: Snapshots::default(),
             frames: watch::Frames::default(),
@@ -186,6 +192,10 @@ impl Call {
                 Labels { verb, resource }
             }
             Target::Virtual { found, .. } => Labels { verb: "create", resource: found.names().2.to_owned() },
+            Target::Members(name) => {
+                let verb = if name.is_none() { "list" } else { "delete" };
+                Labels { verb, resource: "members".to_owned() }
+            }
             Target::NodeProxy { .. } => Labels { verb: "get", resource: "nodes/proxy".to_owned() },
             _ => Labels { verb: "path", resource: String::new() },
         };
@@ -246,6 +256,7 @@ impl Call {
         self.app.authorize(&Attributes { user: &self.user, verb: &verb, subject: Subject::Path(&self.path) }, None)?;
         match target {
             Target::Unknown => return Err(status::unknown_resource()),
+            Target::Members(name) => return members::members(self, name.as_deref()).await,
             _ if verb != "get" => return Err(status::method_not_allowed()),
             _ => {}
         }
@@ -264,9 +275,11 @@ impl Call {
             Target::OpenApi { group, version } => {
                 openapi::group(group, version, &self.headers, &self.app.custom_kinds())
             }
-            Target::Unknown | Target::Virtual { .. } | Target::NodeProxy { .. } | Target::Objects(_) => {
-                Err(status::unknown_resource())
-            }
+            Target::Members(_)
+            | Target::Unknown
+            | Target::Virtual { .. }
+            | Target::NodeProxy { .. }
+            | Target::Objects(_) => Err(status::unknown_resource()),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::authorizer::{MASTERS, NODES, Rbac};
 use crate::cluster_files::ClusterFiles;
 use crate::controllers::bootstrap;
 use crate::driver::{self, world::World};
-use crate::handlers::App;
+use crate::handlers::{App, Clients};
 use crate::objects::{ObjectWrite, Objects};
 use crate::sealing::Sealer;
 use crate::server::handle;
@@ -73,16 +73,8 @@ impl Server {
         let tokens = Arc::new(Tokens::open_or_create(&dir.path().join("pki")).unwrap());
         let authorizer = Arc::new(Rbac::default());
         let cluster_files = cluster_files(dir.path());
-        let app = App::new(
-            objects,
-            authorizer,
-            tokens,
-            reqwest_client(),
-            reqwest_client(),
-            None,
-            cluster_files,
-            CancellationToken::new(),
-        );
+        let clients = Clients { hosts: reqwest_client(), members: reqwest_client() };
+        let app = App::new(objects, authorizer, tokens, clients, None, cluster_files, CancellationToken::new());
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
         Server { app: Arc::new(app), user, seconds, dir: Arc::new(dir) }
     }

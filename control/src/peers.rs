@@ -23,7 +23,7 @@ use crate::respond;
 /// The group of certificates that members show each other.
 pub const MEMBERS: &str = "coracle:members";
 
-const PATH: &str = "/coracle/members/";
+const PATH: &str = "/coracle/consensus/";
 /// The longest message: a proposal and what surrounds it.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);

@@ -26,6 +26,8 @@ pub(crate) enum Target {
     Health,
     /// `/metrics`
     Metrics,
+    /// The control plane's members, or one of them.
+    Members(Option<String>),
     /// `/api`
     CoreVersions,
     /// `/apis`
@@ -171,6 +173,8 @@ pub(crate) fn parse_path(path: &str, custom_kinds: &Index) -> Target {
         ["version"] => Target::Version,
         ["healthz" | "livez" | "readyz", ..] => Target::Health,
         ["metrics"] => Target::Metrics,
+        ["coracle", "members"] => Target::Members(None),
+        ["coracle", "members", name] => Target::Members(Some((*name).to_owned())),
         ["api"] => Target::CoreVersions,
         ["apis"] => Target::Groups,
         ["apis", group] => Target::Group((*group).to_owned()),

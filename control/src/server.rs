@@ -30,7 +30,7 @@ use crate::authentication::{self, User};
 use crate::authorizer::Authorizer;
 use crate::cluster_files::ClusterFiles;
 use crate::forward;
-use crate::handlers::{App, Call};
+use crate::handlers::{App, Call, Clients};
 use crate::peers::{self, MEMBERS};
 use crate::request::{self, Target};
 use crate::respond;
@@ -94,7 +94,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let hosts = reqwest::Client::builder().tls_backend_preconfigured(host_tls).connect_timeout(Duration::from_secs(5));
     let hosts = hosts.build().map_err(io::Error::other)?;
-    let members = peers::client(member_tls).map_err(io::Error::other)?;
+    let clients = Clients { hosts, members: peers::client(member_tls).map_err(io::Error::other)? };
     let (audit, writer) = match &audit_log {
         None => (None, None),
         Some(path) => {
@@ -103,7 +103,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
             (Some(audit), Some(writer))
         }
     };
-    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, members, audit, cluster_files, shutdown.clone()));
+    let app = Arc::new(App::new(objects, authorizer, tokens, clients, audit, cluster_files, shutdown.clone()));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -238,9 +238,9 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
     // A stream does more than reading, also where it begins with a GET.
     let is_stream = matches!(&target, Target::Objects(address) if address.is_stream());
     let is_write = is_stream
-        || matches!(target, Target::Objects(_) | Target::Virtual { .. })
+        || matches!(target, Target::Objects(_) | Target::Virtual { .. } | Target::Members(Some(_)))
             && !matches!(labels.verb, "get" | "list" | "watch" | "other");
-    if !call.app.objects.store().is_leader() && forward::concerns_leader(&target, is_write) {
+    if !call.app.objects.store().is_leader() && forward::concerns_leader(call, &target, is_write) {
         if context.is_member {
             return forward::refuse();
         }

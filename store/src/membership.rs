@@ -7,7 +7,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::Precondition;
-use openraft::{ChangeMembers, Instant as _};
+use openraft::{ChangeMembers, Instant as _, ServerState};
 
 use crate::error::MembershipError;
 use crate::peers::Member;
@@ -133,10 +133,21 @@ async fn settled(raft: &Raft) -> Arc<StoredMembership> {
     raft.metrics().borrow_watched().membership_config.clone()
 }
 
-/// As long as this member leads: lets the learners vote that have caught up.
-pub(crate) async fn promote(raft: Raft) {
+/// Whenever this member leads: lets the others know where it is reached, and the learners vote that have caught up.
+pub(crate) async fn keep(raft: Raft, own: Member) {
     let mut metrics = raft.metrics();
     loop {
+        let is_moved = {
+            let metrics = metrics.borrow_watched();
+            let known = metrics.membership_config.membership().get_node(&own.id);
+            metrics.state == ServerState::Leader && known.is_some_and(|known| *known != own)
+        };
+        if is_moved {
+            let nodes = BTreeMap::from([(own.id, own.clone())]);
+            if let Err(error) = raft.change_membership(ChangeMembers::SetNodes(nodes), true).await {
+                tracing::debug!(%error, "where this member is reached is not known to the others yet");
+            }
+        }
         let caught_up: BTreeSet<u64> = {
             let metrics = metrics.borrow_and_update();
             let last = metrics.last_log_index.unwrap_or_default();

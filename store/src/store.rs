@@ -105,7 +105,7 @@ impl Store {
         let (raft, is_alone) = start(&options, log.clone(), machine).await?;
         let (role, mut roles) = watch::channel(Role::Follows { leader: None });
         tokio::spawn(role::follow(raft.clone(), cache.clone(), role));
-        tokio::spawn(membership::promote(raft.clone()));
+        tokio::spawn(membership::keep(raft.clone(), options.member.clone()));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let batcher = Batcher {
             raft: raft.clone(),

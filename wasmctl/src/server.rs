@@ -5,12 +5,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use coracle_control::peers::{HttpPeers, MEMBERS};
 use coracle_control::pki::{Identity, Pki, PkiError};
 use coracle_control::sealing::Sealer;
 use coracle_control::tokens::Tokens;
 use coracle_control::{ClusterFiles, Objects, SystemClock, authorizer, driver, server, signer};
 use coracle_registry::{BlobStore, Credentials, ServerOptions, StoreLimits};
-use coracle_store::{OpenError, Options as StoreOptions, RealDisk, Store};
+use coracle_store::{Member, OpenError, Options as StoreOptions, RealDisk, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +22,9 @@ use crate::failure::{Failure, Result, chain};
 
 /// The user that may push to the registry.
 pub(crate) const REGISTRY_USER: &str = "admin";
+
+/// The number of the member that a cluster begins with.
+const FOUNDER: u64 = 1;
 
 /// Where a server listens.
 pub(crate) struct Options {
@@ -48,12 +52,16 @@ impl Server {
         let (api_addr, registry_addr) = (api.local_addr()?, registry.local_addr()?);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
 
-        let store = open_store(data_dir).await?;
-        let snapshot = store.read().await.map_err(|error| Failure::new(chain(&error)))?;
+        let member = Member { id: FOUNDER, name: format!("{}-1", identity.name), address: api_addr.to_string() };
+        let identity_of_member = issued(pki.issue_client(&format!("coracle:member:{}", member.name), MEMBERS))?;
+        let member_tls = pki.client_config(&identity_of_member).map_err(|error| Failure::new(chain(&error)))?;
+        let store = open_store(data_dir, member, &member_tls).await?;
+        // The other members may not be there so far.
+        let snapshot = store.snapshot();
         let sealer = Sealer::open(&data_dir.join("pki"), &snapshot).map_err(|error| Failure::new(chain(&error)))?;
         let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
         let server = Server { pki, store, api_addr, registry_addr, shutdown, tasks };
-        server.serve_api(data_dir, identity, api, &objects)?;
+        server.serve_api(data_dir, identity, api, &objects, member_tls)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
         server.tasks.spawn(driver::run(objects, server.pki.ca_pem().to_owned(), server.shutdown.clone()));
         server.serve_registry(data_dir, identity, registry)?;
@@ -89,6 +97,7 @@ impl Server {
         identity: &data_dir::Identity,
         listener: TcpListener,
         objects: &Objects,
+        member_tls: rustls::ClientConfig,
     ) -> Result<()> {
         let failed = |error: PkiError| Failure::new(chain(&error));
         let tokens = Tokens::open_or_create(&data_dir.join("pki")).map_err(|error| Failure::new(chain(&error)))?;
@@ -114,6 +123,7 @@ impl Server {
             authorizer: Arc::new(authorizer::Rbac::default()),
             tokens: Arc::new(tokens),
             host_tls: self.pki.client_config(&api_identity).map_err(failed)?,
+            member_tls,
             audit_log: Some(data_dir.join("audit.log")),
             cluster_files: ClusterFiles {
                 cluster: identity.name.clone(),
@@ -150,9 +160,13 @@ pub(crate) fn issued(issued: std::result::Result<Identity, PkiError>) -> Result<
     issued.map_err(|error| Failure::new(chain(&error)))
 }
 
-async fn open_store(data_dir: &DataDir) -> Result<Store> {
-    let options =
-        StoreOptions { ephemeral: coracle_control::EPHEMERAL, ..StoreOptions::new(data_dir.join("store")) };
+async fn open_store(data_dir: &DataDir, member: Member, tls: &rustls::ClientConfig) -> Result<Store> {
+    let options = StoreOptions {
+        member,
+        peers: Arc::new(HttpPeers::new(tls)?),
+        ephemeral: coracle_control::EPHEMERAL,
+        ..StoreOptions::new(data_dir.join("store"))
+    };
     Store::open(options, Arc::new(RealDisk)).await.map_err(|error| {
         let failure = Failure::new(chain(&error));
         match error {

@@ -12,6 +12,7 @@ mod exec;
 mod get;
 mod inspect;
 mod logs;
+mod member;
 mod node;
 mod port_forward;
 mod pull;
@@ -60,6 +61,7 @@ enum Verb {
     Inspect(inspect::Args),
     Run(run::Args),
     Status(status::Args),
+    Member(member::Args),
     Node(node::Args),
     Secrets(secrets::Args),
     Snapshot(snapshot::Args),
@@ -88,6 +90,7 @@ impl Cli {
             Verb::Pull(args) => block_on(pull::run(args, global)),
             Verb::Inspect(args) => block_on(inspect::run(args, global)),
             Verb::Secrets(args) => block_on(secrets::run(args, global)),
+            Verb::Member(args) => block_on(member::run(args, global)),
             Verb::Node(args) => block_on(node::run(args, global)),
             Verb::Snapshot(args) => block_on(snapshot::run(args, global)),
             Verb::Status(args) => block_on(status::run(args, global)),

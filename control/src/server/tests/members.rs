@@ -142,6 +142,27 @@ async fn any_member_takes_a_request_and_the_leader_decides_it() {
 }
 
 #[tokio::test]
+async fn members_are_listed_and_removed_through_any_of_them() {
+    let cluster = Cluster::of(&["a", "b", "c"]).await;
+    let (_, list) = cluster.ask(2, "GET /coracle/members", Value::Null).await;
+    let shown = |list: &Value| {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|member| format!("{} {}", member["name"], member["role"])).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(shown(&list), r#""a" "leader", "b" "voter", "c" "voter""#);
+    assert!(list["items"][1]["lag"].is_u64() && list["items"][1]["silenceMs"].is_u64(), "{list}");
+    assert_eq!(cluster.ask(1, "DELETE /coracle/members/c", Value::Null).await.0, 200);
+    let (code, gone) = cluster.ask(1, "DELETE /coracle/members/c", Value::Null).await;
+    assert_eq!((code, &gone["message"]), (404, &json!("there is no member c")));
+    let (code, refused) = cluster.ask(0, "POST /apis/coracle.dev/v1/secretkeyrotations", json!({})).await;
+    assert_eq!((code, &refused["reason"]), (400, &json!("BadRequest")));
+    let identity = cluster.pki.issue_client("someone", "nobody").unwrap();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(cluster.pki.client_config(&identity).unwrap());
+    let list = client.build().unwrap().get(format!("{}/coracle/members", cluster.members[0].base));
+    assert_eq!(list.send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
 async fn nobody_but_a_member_speaks_for_others() {
     let cluster = Cluster::of(&["a"]).await;
     let identity = cluster.pki.issue_client("someone", "nobody").unwrap();
@@ -150,7 +171,7 @@ async fn nobody_but_a_member_speaks_for_others() {
     let request = client.get(format!("{base}/api/v1/nodes"));
     let request = request.header("x-remote-user", "admin").header("x-remote-group", "system:masters");
     assert_eq!(request.send().await.unwrap().status(), 403);
-    let call = client.post(format!("{base}/coracle/members/1/read-index")).send().await.unwrap();
+    let call = client.post(format!("{base}/coracle/consensus/1/read-index")).send().await.unwrap();
     assert_eq!(call.status(), 403);
 }
 
