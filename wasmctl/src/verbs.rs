@@ -20,6 +20,7 @@ mod run;
 mod secrets;
 mod snapshot;
 mod status;
+mod token;
 mod up;
 mod version;
 
@@ -61,6 +62,7 @@ enum Verb {
     Run(run::Args),
     Status(status::Args),
     Node(node::Args),
+    Token(token::Args),
     Secrets(secrets::Args),
     Snapshot(snapshot::Args),
     Version(version::Args),
@@ -89,6 +91,7 @@ impl Cli {
             Verb::Inspect(args) => block_on(inspect::run(args, global)),
             Verb::Secrets(args) => block_on(secrets::run(args, global)),
             Verb::Node(args) => block_on(node::run(args, global)),
+            Verb::Token(args) => block_on(token::run(args, global)),
             Verb::Snapshot(args) => block_on(snapshot::run(args, global)),
             Verb::Status(args) => block_on(status::run(args, global)),
             Verb::Version(args) => block_on(version::run(args, global)),
