@@ -18,6 +18,7 @@ pub mod driver;
 mod handlers;
 #[cfg(test)]
 mod harness;
+pub mod joining;
 mod metrics;
 pub mod objects;
 pub mod pki;

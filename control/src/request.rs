@@ -26,6 +26,8 @@ pub(crate) enum Target {
     Health,
     /// `/metrics`
     Metrics,
+    /// `/join`
+    Join,
     /// `/api`
     CoreVersions,
     /// `/apis`
@@ -171,6 +173,7 @@ pub(crate) fn parse_path(path: &str, custom_kinds: &Index) -> Target {
         ["version"] => Target::Version,
         ["healthz" | "livez" | "readyz", ..] => Target::Health,
         ["metrics"] => Target::Metrics,
+        ["join"] => Target::Join,
         ["api"] => Target::CoreVersions,
         ["apis"] => Target::Groups,
         ["apis", group] => Target::Group((*group).to_owned()),

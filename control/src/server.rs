@@ -3,7 +3,7 @@
 //! Deliberately absent: plain HTTP.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ use crate::authentication::{self, User};
 use crate::authorizer::Authorizer;
 use crate::cluster_files::ClusterFiles;
 use crate::handlers::{App, Call};
+use crate::joining::Joining;
 use crate::request::{self, Target};
 use crate::respond;
 use crate::tokens::Tokens;
@@ -66,14 +67,26 @@ pub struct ServerConfig {
     pub audit_log: Option<PathBuf>,
     /// What a snapshot of the cluster takes along beside the objects.
     pub cluster_files: ClusterFiles,
+    /// What machines are told and given that join.
+    pub joining: Joining,
     /// Ends the server.
     pub shutdown: CancellationToken,
 }
 
 /// Serves until `shutdown`, then lets requests end.
 pub async fn serve(config: ServerConfig) -> io::Result<()> {
-    let ServerConfig { listener, mut tls, objects, authorizer, tokens, host_tls, audit_log, cluster_files, shutdown } =
-        config;
+    let ServerConfig {
+        listener,
+        mut tls,
+        objects,
+        authorizer,
+        tokens,
+        host_tls,
+        audit_log,
+        cluster_files,
+        joining,
+        shutdown,
+    } = config;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -88,7 +101,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
             (Some(audit), Some(writer))
         }
     };
-    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, audit, cluster_files, shutdown.clone()));
+    let app = Arc::new(App::new(objects, authorizer, tokens, hosts, audit, cluster_files, joining, shutdown.clone()));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -174,11 +187,12 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 path: head.uri.path().to_owned(),
                 query: request::query(&head.uri),
                 headers: head.headers,
+                peer: head.extensions.get().copied(),
                 upgrade: head.extensions.remove(),
                 created: OnceLock::new(),
                 audited: parking_lot::Mutex::default(),
             };
-            let context = Context { id: &id, uri: &head.uri, peer: head.extensions.get().copied() };
+            let context = Context { id: &id, uri: &head.uri };
             Box::pin(answer(&call, context, body)).instrument(span).await
         }
     };
@@ -203,7 +217,6 @@ fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Op
 struct Context<'a> {
     id: &'a str,
     uri: &'a Uri,
-    peer: Option<SocketAddr>,
 }
 
 async fn answer(call: &Call, context: Context<'_>, body: Body) -> Response {
@@ -212,7 +225,7 @@ async fn answer(call: &Call, context: Context<'_>, body: Body) -> Response {
     // A stream does more than reading, also where it begins with a GET.
     let is_stream = matches!(&target, Target::Objects(address) if address.is_stream());
     let is_write = is_stream
-        || matches!(target, Target::Objects(_) | Target::Virtual { .. })
+        || matches!(target, Target::Objects(_) | Target::Virtual { .. } | Target::Join)
             && !matches!(labels.verb, "get" | "list" | "watch" | "other");
     let is_quiet = QUIET.contains(&labels.resource.as_str());
     let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(&target, body)).await;
@@ -248,7 +261,7 @@ fn note(call: &Call, context: &Context<'_>, target: &Target, verb: &str, code: u
         verb,
         user: call.impersonator.as_ref().unwrap_or(&call.user),
         impersonated: call.impersonator.as_ref().map(|_| &call.user),
-        source: context.peer.map(|peer| peer.ip().to_string()),
+        source: call.peer.map(|peer| peer.ip().to_string()),
         agent: call.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
         object: call.object_reference(target),
         violations: std::mem::take(&mut call.audited.lock()),
