@@ -9,6 +9,7 @@ pub mod continue_token;
 pub mod custom;
 pub mod decode;
 pub mod encode;
+pub mod join;
 pub mod json_path;
 pub mod kind;
 pub mod kinds;

@@ -204,6 +204,11 @@ pub fn unauthorized() -> Status {
     failure(401, "Unauthorized", "Unauthorized", None)
 }
 
+/// 401 for credentials that are none; `because` says why.
+pub fn unauthorized_because(because: impl Into<String>) -> Status {
+    failure(401, "Unauthorized", because, None)
+}
+
 /// 403: `because` says who may not do what; `name` is empty where no single object is meant.
 pub fn forbidden(kind: &Kind, name: &str, because: &str) -> Status {
     let resource = kind.resource();

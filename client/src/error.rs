@@ -128,7 +128,7 @@ impl Error {
 }
 
 /// The innermost error's text, and whether it is a refused connection.
-fn innermost(error: &(dyn StdError + 'static)) -> (String, bool) {
+pub(crate) fn innermost(error: &(dyn StdError + 'static)) -> (String, bool) {
     let mut current = error;
     let mut is_refused = false;
     loop {

@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod error;
 mod informer;
+pub mod join;
 mod kubeconfig;
 mod lines;
 mod logs;

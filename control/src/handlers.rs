@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: deciding anything about objects, which is `objects`' business.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use coracle_api::custom::CustomKind;
 use coracle_api::decode::{self, ContentType};
 use coracle_api::kind::{Kind, Subresource};
-use coracle_api::kinds::NAMESPACE;
+use coracle_api::kinds::{NAMESPACE, NODE};
 use coracle_api::selector::FieldSelector;
 use coracle_api::status::{self, Status};
 use coracle_store::Record;
@@ -27,6 +28,7 @@ use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
 use crate::cluster_files::ClusterFiles;
 use crate::custom_kinds::{Index, present};
+use crate::joining::{Failures, Joining};
 use crate::metrics::Metrics;
 use crate::objects::{Author, FieldValidation, WriteOptions, Written};
 use crate::request::{self, Address, Query, Target, Virtual};
@@ -46,6 +48,7 @@ mod eviction;
 mod get;
 mod health;
 mod host;
+mod join;
 mod key_rotation;
 mod list;
 mod log;
@@ -76,6 +79,8 @@ pub(crate) struct App {
     /// Held by the eviction whose turn it is to spend from a disruption budget.
     pub(crate) evicting: tokio::sync::Mutex<()>,
     pub(crate) cluster_files: Arc<ClusterFiles>,
+    pub(crate) joining: Joining,
+    pub(crate) failed_joins: Failures,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -86,6 +91,7 @@ pub(crate) struct Clients {
 }
 
 impl App {
+    #[expect(clippy::too_many_arguments, reason = "what a server is made of, each once")]
     pub(crate) fn new(
         objects: Objects,
         authorizer: Arc<dyn Authorizer>,
@@ -93,6 +99,7 @@ impl App {
         clients: Clients,
         audit: Option<Audit>,
         cluster_files: ClusterFiles,
+        joining: Joining,
         shutdown: CancellationToken,
     ) -> App {
         App {
@@ -107,6 +114,8 @@ impl App {
             audit,
             evicting: tokio::sync::Mutex::default(),
             cluster_files: Arc::new(cluster_files),
+            joining,
+            failed_joins: Failures::default(),
             shutdown,
         }
     }
@@ -159,6 +168,8 @@ pub(crate) struct Call {
     pub(crate) path: String,
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
+    /// Where the request came from.
+    pub(crate) peer: Option<SocketAddr>,
     /// The connection itself, where the request asks for another protocol on it.
     pub(crate) upgrade: Option<OnUpgrade>,
     /// The name of the object that the request made, for the audit log.
@@ -196,6 +207,7 @@ impl Call {
                 let verb = if name.is_none() { "list" } else { "delete" };
                 Labels { verb, resource: "members".to_owned() }
             }
+            Target::Join => Labels { verb: "create", resource: "joins".to_owned() },
             Target::NodeProxy { .. } => Labels { verb: "get", resource: "nodes/proxy".to_owned() },
             _ => Labels { verb: "path", resource: String::new() },
         };
@@ -230,6 +242,13 @@ impl Call {
                 let (group, version, resource, _) = found.names();
                 made(group, version, resource, namespace.as_deref())
             }
+            Target::Join => {
+                let mut reference = made(NODE.group, NODE.version, NODE.plural, None);
+                if let Some(name) = self.created.get() {
+                    reference["name"] = name.as_str().into();
+                }
+                reference
+            }
             _ => Value::Null,
         }
     }
@@ -243,6 +262,7 @@ impl Call {
             }
             Target::NodeProxy { .. } if self.method != Method::GET => Err(status::method_not_allowed()),
             Target::NodeProxy { node, path } => Box::pin(host::proxy(self, node, path)).await,
+            Target::Join => Box::pin(join::join(self, body)).await,
             other => Box::pin(self.path(other)).await,
         };
         result.unwrap_or_else(|status| respond::failure(&status))
@@ -276,6 +296,7 @@ impl Call {
                 openapi::group(group, version, &self.headers, &self.app.custom_kinds())
             }
             Target::Members(_)
+            | Target::Join
             | Target::Unknown
             | Target::Virtual { .. }
             | Target::NodeProxy { .. }
@@ -376,9 +397,13 @@ impl Call {
 
     /// The body, as far as it's short enough.
     pub(crate) async fn read(&self, body: Body) -> Result<Bytes, Status> {
-        match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        self.read_at_most(body, BODY_BYTES_MAX).await
+    }
+
+    async fn read_at_most(&self, body: Body, bytes_max: usize) -> Result<Bytes, Status> {
+        match Limited::new(body, bytes_max).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(status::too_large(BODY_BYTES_MAX)),
+            Err(error) if error.is::<LengthLimitError>() => Err(status::too_large(bytes_max)),
             Err(error) => Err(status::bad_request(format!("the body could not be read: {error}"))),
         }
     }

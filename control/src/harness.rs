@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use coracle_api::join::Registry;
 use coracle_store::{Disk, Options, RealDisk, Store, WatchRequest};
 use http::Request;
 use http_body_util::BodyExt;
@@ -21,7 +22,9 @@ use crate::cluster_files::ClusterFiles;
 use crate::controllers::bootstrap;
 use crate::driver::{self, world::World};
 use crate::handlers::{App, Clients};
+use crate::joining::Joining;
 use crate::objects::{ObjectWrite, Objects};
+use crate::pki::Pki;
 use crate::sealing::Sealer;
 use crate::server::handle;
 use crate::tokens::Tokens;
@@ -74,7 +77,8 @@ impl Server {
         let authorizer = Arc::new(Rbac::default());
         let cluster_files = cluster_files(dir.path());
         let clients = Clients { hosts: reqwest_client(), members: reqwest_client() };
-        let app = App::new(objects, authorizer, tokens, clients, None, cluster_files, CancellationToken::new());
+        let (joining, shutdown) = (joining(dir.path()), CancellationToken::new());
+        let app = App::new(objects, authorizer, tokens, clients, None, cluster_files, joining, shutdown);
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
         Server { app: Arc::new(app), user, seconds, dir: Arc::new(dir) }
     }
@@ -131,7 +135,12 @@ impl Server {
 
     /// Moves the clock on by a second.
     pub(crate) fn tick(&self) {
-        self.seconds.fetch_add(1, Ordering::Relaxed);
+        self.wait(1);
+    }
+
+    /// Moves the clock on.
+    pub(crate) fn wait(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
     }
 
     pub(crate) fn as_node(&self, node: &str) -> Server {
@@ -187,6 +196,17 @@ impl Server {
 pub(crate) fn cluster_files(dir: &Path) -> ClusterFiles {
     let files = &["pki/service-account.key", "pki/secret-keys.json"];
     ClusterFiles { cluster: "calm-otter".to_owned(), dir: dir.to_owned(), files, folders: &["registry"] }
+}
+
+/// What machines get that join a server whose CA is in this folder.
+pub(crate) fn joining(dir: &Path) -> Joining {
+    let registry = Registry {
+        address: "10.0.0.1:5000".to_owned(),
+        user: "admin".to_owned(),
+        password: "registry-password".to_owned(),
+    };
+    let pki = Pki::open_or_create(&dir.join("pki"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap();
+    Joining { pki: Arc::new(pki), servers: vec!["10.0.0.1:6443".to_owned()], registry }
 }
 
 fn reqwest_client() -> reqwest::Client {

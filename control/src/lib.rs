@@ -19,6 +19,7 @@ mod forward;
 mod handlers;
 #[cfg(test)]
 mod harness;
+pub mod joining;
 mod leading;
 mod metrics;
 pub mod objects;

@@ -162,11 +162,7 @@ impl Pki {
 
     /// A host's certificate: it proves the host's name to the API server, and its addresses to those who fetch logs.
     pub fn issue_host(&self, node: &str, names: &[String]) -> Result<Identity, PkiError> {
-        let mut params = CertificateParams::new(names.to_vec())?;
-        let user = format!("{}{node}", crate::authorizer::NODE_PREFIX);
-        params.distinguished_name = distinguished_name(&user, Some(crate::authorizer::NODES));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
-        self.issue(params)
+        self.issue(host_params(node, names)?)
     }
 
     /// A client's certificate for the key and subject of a request, nothing else of which is taken over.
@@ -176,12 +172,29 @@ impl Pki {
         lifetime: SignedDuration,
         now: Timestamp,
     ) -> Result<String, PkiError> {
-        let mut request = signable.0;
         let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name = request.params.distinguished_name;
+        params.distinguished_name = signable.0.params.distinguished_name.clone();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        set_common(&mut params);
         date(&mut params, now, SIGNING_GRACE, lifetime);
+        self.sign(signable, params)
+    }
+
+    /// A host's certificate, as [`Pki::issue_host`] makes them, for the key of a request, nothing else of which is taken over.
+    pub(crate) fn sign_host(
+        &self,
+        signable: Signable,
+        node: &str,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<String, PkiError> {
+        let mut params = host_params(node, names)?;
+        date(&mut params, now, SIGNING_GRACE, CERTIFICATE_LIFETIME);
+        self.sign(signable, params)
+    }
+
+    fn sign(&self, signable: Signable, mut params: CertificateParams) -> Result<String, PkiError> {
+        let mut request = signable.0;
+        set_common(&mut params);
         request.params = params;
         Ok(request.signed_by(&self.issuer)?.pem())
     }
@@ -194,14 +207,16 @@ impl Pki {
         Ok(Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
-    /// A server's TLS: clients may show a certificate of this CA, and one of another CA is refused.
+    /// A server's TLS: clients may show a certificate of this CA, and one of another CA is refused. The server shows the CA's
+    /// certificate as well, so that a machine that joins can tell by the hash in its token whose server this is.
     pub fn server_config(&self, identity: &Identity) -> Result<ServerConfig, PkiError> {
         let provider = provider();
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), Arc::clone(&provider))
             .allow_unauthenticated()
             .build()
             .map_err(|error| PkiError::Identity(error.to_string()))?;
-        let (certificates, key) = identity.parse()?;
+        let (mut certificates, key) = identity.parse()?;
+        certificates.push(self.ca()?);
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)
@@ -221,10 +236,12 @@ impl Pki {
 
     fn roots(&self) -> Result<RootCertStore, PkiError> {
         let mut roots = RootCertStore::empty();
-        let certificate = CertificateDer::from_pem_slice(self.ca_pem.as_bytes())
-            .map_err(|error| PkiError::Identity(error.to_string()))?;
-        roots.add(certificate)?;
+        roots.add(self.ca()?)?;
         Ok(roots)
+    }
+
+    fn ca(&self) -> Result<CertificateDer<'static>, PkiError> {
+        CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).map_err(|error| PkiError::Identity(error.to_string()))
     }
 }
 
@@ -258,6 +275,14 @@ fn create(dir: &Path, certificate_path: &Path, key_path: &Path, now: Timestamp) 
     let certificate = params.self_signed(&key)?;
     write_private(key_path, &key.serialize_pem())?;
     write_private(certificate_path, &certificate.pem())
+}
+
+fn host_params(node: &str, names: &[String]) -> Result<CertificateParams, PkiError> {
+    let mut params = CertificateParams::new(names.to_vec())?;
+    let user = format!("{}{node}", crate::authorizer::NODE_PREFIX);
+    params.distinguished_name = distinguished_name(&user, Some(crate::authorizer::NODES));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
 }
 
 /// What all certificates but the CA's have in common.

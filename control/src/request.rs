@@ -28,6 +28,8 @@ pub(crate) enum Target {
     Metrics,
     /// The control plane's members, or one of them.
     Members(Option<String>),
+    /// `/join`
+    Join,
     /// `/api`
     CoreVersions,
     /// `/apis`
@@ -175,6 +177,7 @@ pub(crate) fn parse_path(path: &str, custom_kinds: &Index) -> Target {
         ["metrics"] => Target::Metrics,
         ["coracle", "members"] => Target::Members(None),
         ["coracle", "members", name] => Target::Members(Some((*name).to_owned())),
+        ["join"] => Target::Join,
         ["api"] => Target::CoreVersions,
         ["apis"] => Target::Groups,
         ["apis", group] => Target::Group((*group).to_owned()),

@@ -3,7 +3,7 @@
 //! Deliberately absent: plain HTTP.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -31,6 +31,7 @@ use crate::authorizer::Authorizer;
 use crate::cluster_files::ClusterFiles;
 use crate::forward;
 use crate::handlers::{App, Call, Clients};
+use crate::joining::Joining;
 use crate::peers::{self, MEMBERS};
 use crate::request::{self, Target};
 use crate::respond;
@@ -70,6 +71,8 @@ pub struct ServerConfig {
     pub audit_log: Option<PathBuf>,
     /// What a snapshot of the cluster takes along beside the objects.
     pub cluster_files: ClusterFiles,
+    /// What machines are told and given that join.
+    pub joining: Joining,
     /// Ends the server.
     pub shutdown: CancellationToken,
 }
@@ -86,6 +89,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
         member_tls,
         audit_log,
         cluster_files,
+        joining,
         shutdown,
     } = config;
     listener.set_nonblocking(true)?;
@@ -103,7 +107,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
             (Some(audit), Some(writer))
         }
     };
-    let app = Arc::new(App::new(objects, authorizer, tokens, clients, audit, cluster_files, shutdown.clone()));
+    let app = Arc::new(App::new(objects, authorizer, tokens, clients, audit, cluster_files, joining, shutdown.clone()));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -198,11 +202,12 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 path: head.uri.path().to_owned(),
                 query: request::query(&head.uri),
                 headers: head.headers,
+                peer: head.extensions.get().copied(),
                 upgrade: head.extensions.remove(),
                 created: OnceLock::new(),
                 audited: parking_lot::Mutex::default(),
             };
-            let context = Context { id: &id, uri: &head.uri, peer: head.extensions.get().copied(), is_member };
+            let context = Context { id: &id, uri: &head.uri, is_member };
             Box::pin(answer(&call, context, body)).instrument(span).await
         }
     };
@@ -227,7 +232,6 @@ fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Op
 struct Context<'a> {
     id: &'a str,
     uri: &'a Uri,
-    peer: Option<SocketAddr>,
     /// Whether it was passed on by another member.
     is_member: bool,
 }
@@ -238,7 +242,7 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
     // A stream does more than reading, also where it begins with a GET.
     let is_stream = matches!(&target, Target::Objects(address) if address.is_stream());
     let is_write = is_stream
-        || matches!(target, Target::Objects(_) | Target::Virtual { .. } | Target::Members(Some(_)))
+        || matches!(target, Target::Objects(_) | Target::Virtual { .. } | Target::Members(Some(_)) | Target::Join)
             && !matches!(labels.verb, "get" | "list" | "watch" | "other");
     if !call.app.objects.store().is_leader() && forward::concerns_leader(call, &target, is_write) {
         if context.is_member {
@@ -284,7 +288,7 @@ fn note(call: &Call, context: &Context<'_>, target: &Target, verb: &str, code: u
         verb,
         user: call.impersonator.as_ref().unwrap_or(&call.user),
         impersonated: call.impersonator.as_ref().map(|_| &call.user),
-        source: context.peer.map(|peer| peer.ip().to_string()),
+        source: call.peer.map(|peer| peer.ip().to_string()),
         agent: call.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
         object: call.object_reference(target),
         violations: std::mem::take(&mut call.audited.lock()),

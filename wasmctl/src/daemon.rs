@@ -1,6 +1,6 @@
 //! What the verbs that keep running share: their runtime, their sockets, and how they end.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -55,5 +55,61 @@ pub(crate) fn address_failure(flag: &str, addr: SocketAddr, error: &std::io::Err
             failure.hint(format!("another program listens there (`ss -ltnp` names it): stop it, or choose another port with {flag}; port 0 takes any"))
         }
         _ => failure.hint(format!("choose another address with {flag}")),
+    }
+}
+
+/// The address of this machine that others use.
+#[derive(Clone, Debug)]
+pub(crate) struct Advertised {
+    /// As it was given: a name or an address.
+    pub(crate) name: String,
+    /// What it stands for.
+    pub(crate) ip: IpAddr,
+}
+
+impl Advertised {
+    /// Looks a name up, once.
+    pub(crate) fn look_up(name: &str) -> Result<Advertised> {
+        let failure = |reason: String| {
+            Failure::usage(format!("--advertise {name}: {reason}"))
+                .hint("give an address of this machine, or a name that stands for one, without a port")
+        };
+        let ip = match name.parse() {
+            Ok(ip) => Some(ip),
+            Err(_) => {
+                let found = (name, 0).to_socket_addrs().map_err(|error| failure(error.to_string()))?;
+                found.map(|found| found.ip()).next()
+            }
+        };
+        match ip {
+            Some(ip) if !ip.is_unspecified() => Ok(Advertised { name: name.to_owned(), ip }),
+            _ => Err(failure("it is no address that others could use".to_owned())),
+        }
+    }
+
+    /// Host and port, as others write them.
+    pub(crate) fn with_port(&self, port: u16) -> String {
+        match self.name.parse::<Ipv6Addr>() {
+            Ok(ip) => format!("[{ip}]:{port}"),
+            Err(_) => format!("{}:{port}", self.name),
+        }
+    }
+}
+
+/// Where to listen so that an address can be used: everywhere, if others are to use it.
+pub(crate) fn listening(ip: IpAddr) -> IpAddr {
+    match ip {
+        ip if ip.is_loopback() => ip,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// How this machine itself reaches what listens here.
+pub(crate) fn from_here(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        _ => addr,
     }
 }

@@ -4,12 +4,13 @@
 
 mod routes;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use coracle_api::join::Registry;
 use coracle_api::kinds;
 use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
@@ -17,12 +18,12 @@ use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
 use coracle_net::addresses::Cidr;
 use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running};
-use coracle_registry::{PullOptions, Puller};
+use coracle_registry::{CLUSTER_REGISTRY, Credentials, PullOptions, Puller};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::daemon::{self, STOP_GRACE, address_failure};
+use crate::daemon::{self, STOP_GRACE, address_failure, listening};
 use crate::failure::{Failure, Result, chain};
 
 /// How long a host may take to report itself ready.
@@ -43,8 +44,10 @@ pub(crate) struct Options {
     pub(crate) api_url: String,
     /// Who the host is, for the API server and for those who ask the host.
     pub(crate) identity: ServerIdentity,
-    /// Host and port of the cluster's registry.
-    pub(crate) registry: String,
+    /// Where other machines reach the host.
+    pub(crate) address: IpAddr,
+    /// The cluster's registry.
+    pub(crate) registry: Registry,
     pub(crate) ingress_addr: SocketAddr,
 }
 
@@ -60,24 +63,28 @@ pub(crate) struct Host {
 impl Host {
     /// Starts everything; see [`Host::ready`] for what it takes to get pods.
     pub(crate) fn start(options: Options) -> Result<Host> {
-        let Options { node_name, data_dir, api_url, identity, registry, ingress_addr } = options;
+        let Options { node_name, data_dir, api_url, identity, address, registry, ingress_addr } = options;
         let client = Client::new(client_config(api_url, &identity))?;
         let runtime = WasmRuntime::open(coracle_host::wasm::Options::new(&data_dir));
         let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;
-        let puller =
-            Puller::new(PullOptions { cluster_registry: Some(format!("http://{registry}")), ..PullOptions::default() });
+        let credentials = Credentials { user: registry.user, password: registry.password };
+        let puller = Puller::new(PullOptions {
+            cluster_registry: Some(format!("http://{}", registry.address)),
+            credentials: [(CLUSTER_REGISTRY.to_owned(), credentials)].into(),
+            ..PullOptions::default()
+        });
         let handlers = Arc::new(PodHandlers::default());
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let host = agent::run(HostOptions {
             node_name: node_name.clone(),
-            internal_ip: "127.0.0.1".to_owned(),
+            internal_ip: address.to_string(),
             data_dir,
             client: client.clone(),
             runtime: Arc::new(runtime),
             images: Arc::new(puller),
-            listener: TcpListener::bind("127.0.0.1:0")?,
+            listener: TcpListener::bind((listening(address), 0))?,
             identity,
             pod_cidr: Cidr::new(POD_NETWORK, POD_NETWORK_PREFIX).map_err(|error| Failure::new(error.to_string()))?,
             pods_max: PODS_MAX,

@@ -39,11 +39,13 @@ pub(crate) async fn push(name: &str, bytes: Vec<u8>, inspection: &Inspection, gl
 /// Pulls a component; gives its bytes and the digest that the reference means now.
 pub(crate) async fn pull(reference: &str, global: &Global) -> Result<(Vec<u8>, String)> {
     let parsed = Reference::parse(reference).map_err(|error| Failure::usage(format!("{reference}: {error}")))?;
-    let cluster_registry = match global.config() {
-        Ok(config) => cluster_file::find(&config).ok().map(|endpoints| format!("http://{}", endpoints.registry)),
-        Err(_) => None,
-    };
-    let puller = Puller::new(PullOptions { cluster_registry, ..PullOptions::default() });
+    let mut options = PullOptions::default();
+    if let Some(endpoints) = global.config().ok().and_then(|config| cluster_file::find(&config).ok()) {
+        let credentials = Credentials { user: endpoints.registry_user, password: endpoints.registry_password };
+        options.cluster_registry = Some(format!("http://{}", endpoints.registry));
+        options.credentials.insert(CLUSTER_REGISTRY.to_owned(), credentials);
+    }
+    let puller = Puller::new(options);
     let dir = tempfile::tempdir()?;
     let pulled = puller
         .pull_component(&parsed, &dir.path().join("component.wasm"))

@@ -8,6 +8,7 @@ mod daemon;
 mod data_dir;
 mod demo;
 mod drain;
+mod duration;
 mod failure;
 mod files;
 mod host;

@@ -5,6 +5,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use coracle_api::join::Registry;
+use coracle_control::joining::Joining;
 use coracle_control::peers::{HttpPeers, MEMBERS};
 use coracle_control::pki::{Identity, Pki, PkiError};
 use coracle_control::sealing::Sealer;
@@ -16,20 +18,39 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::now;
-use crate::daemon::{self, bind};
+use crate::daemon::{self, Advertised, bind, listening};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
 
 /// The user that may push to the registry.
-pub(crate) const REGISTRY_USER: &str = "admin";
+const REGISTRY_USER: &str = "admin";
 
 /// The number of the member that a cluster begins with.
 const FOUNDER: u64 = 1;
 
-/// Where a server listens.
+/// Where a server listens, and how other machines reach it, if they may.
 pub(crate) struct Options {
     pub(crate) api_addr: SocketAddr,
     pub(crate) registry_addr: SocketAddr,
+    pub(crate) advertised: Option<Advertised>,
+}
+
+impl Options {
+    /// Refuses to advertise what only this machine could reach.
+    fn check(&self) -> Result<()> {
+        let Some(advertised) = self.advertised.as_ref().filter(|advertised| !advertised.ip.is_loopback()) else {
+            return Ok(());
+        };
+        for (flag, addr) in [("--api-addr", self.api_addr), ("--registry-addr", self.registry_addr)] {
+            if addr.ip().is_loopback() {
+                let (name, port) = (&advertised.name, addr.port());
+                let message = format!("--advertise {name}: other machines cannot reach {flag} {addr} there");
+                let everywhere = SocketAddr::new(listening(advertised.ip), port);
+                return Err(Failure::usage(message).hint(format!("leave {flag} out, or listen on {everywhere}")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A running server.
@@ -38,6 +59,7 @@ pub(crate) struct Server {
     store: Store,
     api_addr: SocketAddr,
     registry_addr: SocketAddr,
+    advertised: Option<Advertised>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -45,6 +67,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts everything; the API answers when this returns.
     pub(crate) async fn start(data_dir: &DataDir, identity: &data_dir::Identity, options: &Options) -> Result<Server> {
+        options.check()?;
         let pki = Pki::open_or_create(&data_dir.join("pki"), now()).map_err(|error| Failure::new(chain(&error)))?;
         let pki = Arc::new(pki);
         let api = bind("--api-addr", options.api_addr)?;
@@ -52,7 +75,11 @@ impl Server {
         let (api_addr, registry_addr) = (api.local_addr()?, registry.local_addr()?);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
 
-        let member = Member { id: FOUNDER, name: format!("{}-1", identity.name), address: api_addr.to_string() };
+        let member = Member {
+            id: FOUNDER,
+            name: format!("{}-1", identity.name),
+            address: reached_at(options.advertised.as_ref(), api_addr),
+        };
         let identity_of_member = issued(pki.issue_client(&format!("coracle:member:{}", member.name), MEMBERS))?;
         let member_tls = pki.client_config(&identity_of_member).map_err(|error| Failure::new(chain(&error)))?;
         let store = open_store(data_dir, member, &member_tls).await?;
@@ -60,7 +87,8 @@ impl Server {
         let snapshot = store.snapshot();
         let sealer = Sealer::open(&data_dir.join("pki"), &snapshot).map_err(|error| Failure::new(chain(&error)))?;
         let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
-        let server = Server { pki, store, api_addr, registry_addr, shutdown, tasks };
+        let advertised = options.advertised.clone();
+        let server = Server { pki, store, api_addr, registry_addr, advertised, shutdown, tasks };
         server.serve_api(data_dir, identity, api, &objects, member_tls)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
         server.tasks.spawn(driver::run(objects, server.pki.ca_pem().to_owned(), server.shutdown.clone()));
@@ -73,14 +101,25 @@ impl Server {
         &self.pki
     }
 
-    /// Where the API listens.
-    pub(crate) fn api_addr(&self) -> SocketAddr {
-        self.api_addr
+    /// How this machine reaches the API.
+    pub(crate) fn api_from_here(&self) -> SocketAddr {
+        daemon::from_here(self.api_addr)
     }
 
-    /// Where the registry listens.
-    pub(crate) fn registry_addr(&self) -> SocketAddr {
-        self.registry_addr
+    /// How this machine reaches the registry.
+    pub(crate) fn registry_from_here(&self) -> SocketAddr {
+        daemon::from_here(self.registry_addr)
+    }
+
+    /// Host and port of the API, for everybody.
+    pub(crate) fn api(&self) -> String {
+        reached_at(self.advertised.as_ref(), self.api_addr)
+    }
+
+    /// The registry, for everybody.
+    pub(crate) fn registry(&self, identity: &data_dir::Identity) -> Registry {
+        let address = reached_at(self.advertised.as_ref(), self.registry_addr);
+        Registry { address, user: REGISTRY_USER.to_owned(), password: identity.registry_password.clone() }
     }
 
     /// Stops the API, and then the store.
@@ -109,9 +148,11 @@ impl Server {
             "kubernetes.default.svc".to_owned(),
             "kubernetes.default.svc.cluster.local".to_owned(),
         ];
-        if !self.api_addr.ip().is_unspecified() {
-            names.push(self.api_addr.ip().to_string());
+        names.push(self.api_from_here().ip().to_string());
+        if let Some(advertised) = &self.advertised {
+            names.extend([advertised.name.clone(), advertised.ip.to_string()]);
         }
+        names.sort();
         names.dedup();
         let server_identity = issued(self.pki.issue_server(&names))?;
         // Hosts answer the API server's requests for logs only.
@@ -131,6 +172,7 @@ impl Server {
                 files: data_dir::IDENTITY_FILES,
                 folders: data_dir::ARTIFACT_FOLDERS,
             },
+            joining: Joining { pki: self.pki.clone(), servers: vec![self.api()], registry: self.registry(identity) },
             shutdown: self.shutdown.clone(),
         };
         self.tasks.spawn(async move {
@@ -152,6 +194,14 @@ impl Server {
             }
         });
         Ok(())
+    }
+}
+
+/// Host and port of what listens at `addr`, for everybody.
+fn reached_at(advertised: Option<&Advertised>, addr: SocketAddr) -> String {
+    match advertised {
+        Some(advertised) => advertised.with_port(addr.port()),
+        None => daemon::from_here(addr).to_string(),
     }
 }
 

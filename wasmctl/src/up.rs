@@ -2,11 +2,12 @@
 //!
 //! The parts meet as they would on many machines: the host, the ingress's routes and the demo are clients of the API server.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use coracle_api::join::Registry;
 use coracle_client::Kubeconfig;
 use coracle_host::server::ServerIdentity;
 
@@ -17,7 +18,7 @@ use crate::demo;
 use crate::failure::Result;
 use crate::host::{self, Host, machine};
 use crate::progress::seconds;
-use crate::server::{self, REGISTRY_USER, Server, issued};
+use crate::server::{self, Server, issued};
 
 /// What `wasmctl up` was asked for.
 pub(crate) struct Options {
@@ -53,8 +54,9 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
             return Ok(());
         }
     }
-    println!("  control plane   https://{:<22} 1 member, leader", cluster.server.api_addr());
-    println!("  registry        http://{:<23} {}", cluster.server.registry_addr(), coracle_registry::CLUSTER_REGISTRY);
+    println!("  control plane   https://{:<22} 1 member, leader", cluster.server.api());
+    let registry = cluster.server.registry(&identity);
+    println!("  registry        http://{:<23} {}", registry.address, coracle_registry::CLUSTER_REGISTRY);
     println!("  ingress         http://{}", cluster.host.ingress_addr());
     println!("  host            {node:<30} {}", machine());
     println!("ready in {}", seconds(started.elapsed()));
@@ -87,18 +89,23 @@ impl Cluster {
         node: &str,
     ) -> Result<Cluster> {
         let server = Server::start(data_dir, identity, &options.server).await?;
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned(), node.to_owned()];
+        let address = options.server.advertised.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |advertised| advertised.ip);
+        let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned(), node.to_owned()];
+        if !address.is_loopback() {
+            names.push(address.to_string());
+        }
         let certificate = issued(server.pki().issue_host(node, &names))?;
         let host = Host::start(host::Options {
             node_name: node.to_owned(),
             data_dir: data_dir.join("host"),
-            api_url: format!("https://{}", server.api_addr()),
+            api_url: format!("https://{}", server.api_from_here()),
             identity: ServerIdentity {
                 certificate_pem: certificate.certificate_pem.into_bytes(),
                 key_pem: certificate.key_pem.into_bytes(),
                 ca_pem: server.pki().ca_pem().as_bytes().to_vec(),
             },
-            registry: server.registry_addr().to_string(),
+            address,
+            registry: Registry { address: server.registry_from_here().to_string(), ..server.registry(identity) },
             ingress_addr: options.ingress_addr,
         })?;
         let cluster = Cluster { host, server };
@@ -108,7 +115,7 @@ impl Cluster {
 
     /// What other programs read: the kubeconfig and the addresses.
     fn write_files(&self, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<()> {
-        let (api, registry) = (self.server.api_addr(), self.server.registry_addr());
+        let (api, registry) = (self.server.api(), self.server.registry(identity));
         let ingress = self.host.ingress_addr();
         let admin = issued(self.server.pki().issue_admin())?;
         let mut kubeconfig = Kubeconfig::single(
@@ -119,15 +126,15 @@ impl Cluster {
             admin.key_pem.as_bytes(),
         );
         let endpoints = Endpoints {
-            registry: registry.to_string(),
-            registry_user: REGISTRY_USER.to_owned(),
-            registry_password: identity.registry_password.clone(),
+            registry: registry.address.clone(),
+            registry_user: registry.user,
+            registry_password: registry.password,
             ingress: ingress.to_string(),
         };
         cluster_file::add(&mut kubeconfig, &endpoints);
         data_dir.write("kubeconfig", kubeconfig.to_yaml().as_bytes())?;
         let list = serde_json::json!({
-            "api": api.to_string(), "ingress": ingress.to_string(), "registry": registry.to_string(),
+            "api": api, "ingress": ingress.to_string(), "registry": registry.address,
         });
         data_dir.write("addresses.json", format!("{list:#}\n").as_bytes())
     }

@@ -21,6 +21,7 @@ mod run;
 mod secrets;
 mod snapshot;
 mod status;
+mod token;
 mod up;
 mod version;
 
@@ -63,6 +64,7 @@ enum Verb {
     Status(status::Args),
     Member(member::Args),
     Node(node::Args),
+    Token(token::Args),
     Secrets(secrets::Args),
     Snapshot(snapshot::Args),
     Version(version::Args),
@@ -92,6 +94,7 @@ impl Cli {
             Verb::Secrets(args) => block_on(secrets::run(args, global)),
             Verb::Member(args) => block_on(member::run(args, global)),
             Verb::Node(args) => block_on(node::run(args, global)),
+            Verb::Token(args) => block_on(token::run(args, global)),
             Verb::Snapshot(args) => block_on(snapshot::run(args, global)),
             Verb::Status(args) => block_on(status::run(args, global)),
             Verb::Version(args) => block_on(version::run(args, global)),

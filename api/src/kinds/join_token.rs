@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::join::Role;
 use crate::kind::{Column, Kind, NameRule};
 use crate::kinds::{cells, check};
 use crate::object;
@@ -37,8 +38,6 @@ const COLUMNS: &[Column] = &[
     cells::AGE,
 ];
 
-const ROLES: &[&str] = &["host", "server"];
-
 /// When the token is no longer taken.
 pub fn expiration(token: &Value) -> Option<Timestamp> {
     cells::timestamp_at(token, &["spec", "expirationTimestamp"])
@@ -64,7 +63,7 @@ fn default(_: &mut Value) {}
 
 fn validate(object: &Value, errors: &mut Vec<FieldError>) {
     let text = |field| object::str_at(object, &["spec", field]).unwrap_or_default();
-    check::one_of(errors, "spec.role", text("role"), ROLES);
+    check::one_of(errors, "spec.role", text("role"), &Role::ALL.map(Role::as_str));
     if expiration(object).is_none() {
         errors.push(FieldError::required("spec.expirationTimestamp", ""));
     }

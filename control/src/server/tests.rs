@@ -15,6 +15,7 @@ mod errors;
 mod evictions;
 mod goldens;
 mod identity;
+mod join;
 mod limits;
 mod listing;
 mod logs;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use clap::Subcommand;
 use coracle_api::{kinds, object};
 use coracle_client::{Client, PatchKind, WriteOptions};
-use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::get;
 use crate::context::Global;
 use crate::drain::{Drain, Permissions};
+use crate::duration::duration;
 use crate::failure::{Failure, Result};
 use crate::output::Format;
 
@@ -147,34 +147,10 @@ fn node_name(word: &str) -> std::result::Result<String, &'static str> {
     }
 }
 
-/// Seconds, or a duration with units.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let duration: SignedDuration =
-        text.parse().map_err(|_| "give seconds, or for example 90s, 5m or 1h30m".to_owned())?;
-    duration.try_into().map_err(|_| "a duration is not negative".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use expect_test::expect;
-
-    #[test]
-    fn durations_are_seconds_or_have_units() {
-        let read = ["90", "5m", "1h30m", "0", "-5s", "soon"].map(|text| format!("{text} {:?}\n", duration(text)));
-        expect![[r#"
-            90 Ok(90s)
-            5m Ok(300s)
-            1h30m Ok(5400s)
-            0 Ok(0ns)
-            -5s Err("a duration is not negative")
-            soon Err("give seconds, or for example 90s, 5m or 1h30m")
-        "#]]
-        .assert_eq(&read.concat());
-    }
 
     #[test]
     fn names_are_taken_as_they_are_printed() {

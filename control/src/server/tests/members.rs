@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::authorizer::Rbac;
-use crate::harness::cluster_files;
+use crate::harness::{cluster_files, joining};
 use crate::peers::{HttpPeers, MEMBERS};
 use crate::pki::Pki;
 use crate::sealing::Sealer;
@@ -87,6 +87,7 @@ impl Cluster {
             member_tls: tls(),
             audit_log: None,
             cluster_files: cluster_files(self.dir.path()),
+            joining: joining(self.dir.path()),
             shutdown: shutdown.clone(),
         };
         tokio::spawn(serve(config));

@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::authorizer::Rbac;
-use crate::harness::{Server, cluster_files, pod};
+use crate::harness::{Server, cluster_files, joining, pod};
 use crate::peers::MEMBERS;
 use crate::pki::{Identity, Pki};
 use crate::server::{ServerConfig, serve};
@@ -49,6 +49,7 @@ async fn listen(dir: &TempDir, pki: &Pki) -> Listening {
         member_tls: pki.client_config(&pki.issue_client("coracle:member:a", MEMBERS).unwrap()).unwrap(),
         audit_log: Some(dir.path().join("audit.log")),
         cluster_files: cluster_files(dir.path()),
+        joining: joining(dir.path()),
         shutdown: shutdown.clone(),
     };
     Listening { base, server, shutdown, task: tokio::spawn(serve(config)) }

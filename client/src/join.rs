@@ -1,0 +1,262 @@
+//! Joining a cluster with a token: trusts a server only if it shows the CA whose hash the token has, and says nothing before that.
+//!
+//! Deliberately absent: keeping what comes of it, and making keys.
+
+use std::error::Error as StdError;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use coracle_api::join::{Answer, Request, Role, Token, TokenError, hash};
+use coracle_api::status::Status;
+use http::uri::Authority;
+use jiff::Timestamp;
+use rustls::CertificateError;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::client::status_error;
+use crate::config::ConfigError;
+use crate::error::{Error, innermost};
+
+mod pinned_ca;
+
+use pinned_ca::{ForeignCa, PinnedCa};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A token, and a server that takes it: `TOKEN@HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// The token.
+    pub token: Token,
+    /// Host and port of an API server.
+    pub server: String,
+}
+
+/// A text that is no invitation.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvitationError {
+    /// There is no `@`.
+    #[error("it should be TOKEN@HOST:PORT: the token, and the address of a server")]
+    NoServer,
+    /// What stands behind it is no address.
+    #[error("`{0}` is no address of a server: it should be HOST:PORT")]
+    Server(String),
+    /// What stands before it is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl FromStr for Invitation {
+    type Err = InvitationError;
+
+    fn from_str(text: &str) -> Result<Invitation, InvitationError> {
+        let (token, server) = text.split_once('@').ok_or(InvitationError::NoServer)?;
+        let token = token.parse()?;
+        let authority = server.parse::<Authority>().ok();
+        match authority.filter(|authority| authority.port_u16().is_some() && !authority.host().is_empty()) {
+            Some(_) => Ok(Invitation { token, server: server.to_owned() }),
+            None => Err(InvitationError::Server(server.to_owned())),
+        }
+    }
+}
+
+/// The machine that wants to join.
+#[derive(Clone)]
+pub struct Applicant {
+    /// What it wants to become.
+    pub role: Role,
+    /// The name it wants.
+    pub name: String,
+    /// Where other machines reach it.
+    pub address: IpAddr,
+    /// A certificate signing request for its key, PEM.
+    pub signing_request: String,
+    /// What time it has.
+    pub time: Timestamp,
+}
+
+/// Why a machine did not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The token is for machines of another kind.
+    #[error("the token is for a {token}, and this machine is to be a {wanted}")]
+    Role {
+        /// What it is for.
+        token: Role,
+        /// What was asked for.
+        wanted: Role,
+    },
+    /// Nobody answers there.
+    #[error("cannot reach a server at {server}: {reason}")]
+    Unreachable {
+        /// Host and port.
+        server: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The server is another cluster's.
+    #[error(
+        "the server at {server} belongs to another cluster than the token: it does not show the CA that the token names"
+    )]
+    ForeignCa {
+        /// Host and port.
+        server: String,
+    },
+    /// The server's certificate isn't good now, going by this machine's clock.
+    #[error("the certificate of the server at {server} is not valid at the time that this machine has: {reason}")]
+    Clock {
+        /// Host and port.
+        server: String,
+        /// Which time, and which would be good.
+        reason: String,
+    },
+    /// The server's certificate is for other names.
+    #[error("the server at {server} is not known by that address: {reason}")]
+    Address {
+        /// Host and port.
+        server: String,
+        /// By which it is.
+        reason: String,
+    },
+    /// The server refused, and said why.
+    #[error("{}", .0.message)]
+    Refused(Box<Status>),
+    /// The token was sent, and what came of it is not known.
+    #[error("the connection to {server} broke after the token was sent: {reason}")]
+    Broken {
+        /// Host and port.
+        server: String,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+impl JoinError {
+    /// What to do about it, where the message doesn't say.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            JoinError::Role { wanted: Role::Host, .. } => "make another with `wasmctl token create --role host`",
+            JoinError::Role { wanted: Role::Server, .. } => "make another with `wasmctl token create --role server`",
+            JoinError::Unreachable { .. } => {
+                "check the address behind the @, and that the server was started with --advertise if it is on another machine"
+            }
+            JoinError::ForeignCa { .. } => {
+                "it was told nothing; check the address behind the @, or make a token on that cluster"
+            }
+            JoinError::Clock { .. } => "set the clock, and try again",
+            JoinError::Address { .. } => "start the server with --advertise and this address, or use one that it knows",
+            JoinError::Broken { .. } => {
+                "the token may be used up: try again, and make another if it is not known any more"
+            }
+            JoinError::Refused(_) => return None,
+        })
+    }
+
+    fn of_transport(server: &str, error: &reqwest::Error) -> JoinError {
+        let server = server.to_owned();
+        let (reason, _) = innermost(error);
+        match certificate_error(error) {
+            Some(CertificateError::Other(cause)) if cause.0.is::<ForeignCa>() => JoinError::ForeignCa { server },
+            Some(
+                cause @ (CertificateError::Expired
+                | CertificateError::NotValidYet
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYetContext { .. }),
+            ) => JoinError::Clock { server, reason: cause.to_string() },
+            Some(cause @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
+                JoinError::Address { server, reason: cause.to_string() }
+            }
+            _ if error.is_connect() => JoinError::Unreachable { server, reason },
+            _ => JoinError::Broken { server, reason },
+        }
+    }
+}
+
+/// What was wrong with the server's certificate, where that was it.
+fn certificate_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a CertificateError> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(cause)) = tls {
+            return Some(cause);
+        }
+        current = error.source();
+    }
+    None
+}
+
+/// Shows the token to the server, and gives what the server answers. The token is used up if this succeeds.
+pub async fn join(invitation: &Invitation, applicant: Applicant) -> Result<Answer, JoinError> {
+    let Invitation { token, server } = invitation;
+    let Applicant { role, name, address, signing_request, time } = applicant;
+    if token.role != role {
+        return Err(JoinError::Role { token: token.role, wanted: role });
+    }
+    let failed = |error: reqwest::Error| JoinError::of_transport(server, &error);
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(pinned_ca::client_config(PinnedCa::new(token.ca_hash.clone())))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(REQUEST_TIMEOUT)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(failed)?;
+    let (id, secret) = (token.id.clone(), token.secret.clone());
+    let request = Request { role, id, secret, name, address, signing_request, time };
+    let response = http.post(format!("https://{server}/join")).json(&request).send().await.map_err(failed)?;
+    let code = response.status().as_u16();
+    let body = response.bytes().await.map_err(failed)?;
+    if let Error::Status(status) = status_error(code, &body)
+        && code >= 400
+    {
+        return Err(JoinError::Refused(status));
+    }
+    let broken = |reason: String| JoinError::Broken { server: server.clone(), reason };
+    let answer: Answer = serde_json::from_slice(&body).map_err(|error| broken(format!("its answer: {error}")))?;
+    match ca_hash(answer.ca.as_bytes()) {
+        Ok(found) if found == token.ca_hash => Ok(answer),
+        _ => Err(JoinError::ForeignCa { server: server.clone() }),
+    }
+}
+
+/// The hash by which tokens know a CA: of the first certificate in this PEM.
+pub fn ca_hash(ca_pem: &[u8]) -> Result<String, ConfigError> {
+    let certificate = CertificateDer::from_pem_slice(ca_pem)
+        .map_err(|error| ConfigError::Identity { what: "the cluster's CA certificate", reason: error.to_string() })?;
+    Ok(hash(&certificate))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn an_invitation_is_a_token_and_an_address() {
+        let token = format!("host.a1.{}.{}", "0a".repeat(16), "f1".repeat(32));
+        let read =
+            ["@10.0.0.1:6443", "@server.example:6443", "@[fd00::1]:6443", "", "@", "@10.0.0.1", "@:6443", "@a/b:1"]
+                .map(|server| match format!("{token}{server}").parse::<Invitation>() {
+                    Ok(invitation) => format!("{server} {}\n", invitation.server),
+                    Err(error) => format!("{server} error: {error}\n"),
+                });
+        expect![[r#"
+            @10.0.0.1:6443 10.0.0.1:6443
+            @server.example:6443 server.example:6443
+            @[fd00::1]:6443 [fd00::1]:6443
+             error: it should be TOKEN@HOST:PORT: the token, and the address of a server
+            @ error: `` is no address of a server: it should be HOST:PORT
+            @10.0.0.1 error: `10.0.0.1` is no address of a server: it should be HOST:PORT
+            @:6443 error: `:6443` is no address of a server: it should be HOST:PORT
+            @a/b:1 error: `a/b:1` is no address of a server: it should be HOST:PORT
+        "#]]
+        .assert_eq(&read.concat());
+        expect!["this is no join token: it should have four parts, ROLE.ID.SECRET.HASH"]
+            .assert_eq(&"secret@10.0.0.1:6443".parse::<Invitation>().unwrap_err().to_string());
+    }
+}

@@ -1,0 +1,171 @@
+//! `POST /join`: a machine that shows a token becomes a host, and gets its certificate.
+//!
+//! All that can be refused is refused first; then the token is used up, by deleting it as it was looked at; only then is anything
+//! given. So a token is never good twice, and no refusal costs it. Deliberately absent: servers, which cannot join so far.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use coracle_api::join::{Answer, Request, Role, hash};
+use coracle_api::kinds::{JOIN_TOKEN, NODE, join_token};
+use coracle_api::status::{self, Status};
+use coracle_api::{object, validation};
+use coracle_store::Record;
+use http::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+
+use super::Call;
+use crate::objects::{DeleteOptions, decode_record};
+use crate::pki::Signable;
+use crate::respond;
+
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How far apart the clocks may be: a certificate begins so much before it is signed.
+const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_mins(5);
+const RETRY_SECONDS: u32 = 60;
+
+pub(super) async fn join(call: &Call, body: Body) -> Result<Response, Status> {
+    if call.method != Method::POST {
+        return Err(status::method_not_allowed());
+    }
+    let source = call.peer.map_or(IpAddr::from(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let now = call.app.objects.clock().now();
+    if !call.app.failed_joins.allow(source, now) {
+        let message = format!("too many attempts to join from {source} failed; try again in a minute");
+        return Err(status::too_many_requests(message, RETRY_SECONDS));
+    }
+    let joined = admit(call, body, source, now).await;
+    if let Err(refused) = &joined
+        && refused.code < 500
+    {
+        call.app.failed_joins.note(source, now);
+        tracing::warn!(%source, reason = refused.message, "a machine is refused that wants to join");
+    }
+    joined
+}
+
+async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Result<Response, Status> {
+    let body = call.read_at_most(body, BODY_BYTES_MAX).await?;
+    let request: Request = serde_json::from_slice(&body)
+        .map_err(|error| status::bad_request(format!("this is no request to join: {error}")))?;
+    let token = find_token(call, &request, now).await?;
+    check_clock(request.time, now)?;
+    check_name(&request.name)?;
+    check_address(request.address, source)?;
+    let signable = Signable::from_pem(&request.signing_request)
+        .map_err(|_| status::bad_request("the certificate signing request cannot be read"))?;
+    refuse_living(call, &request.name)?;
+    redeem(call, &token).await?;
+
+    let joining = &call.app.joining;
+    let names = [request.address.to_string(), request.name.clone()];
+    let certificate = joining.pki.sign_host(signable, &request.name, &names, now).map_err(status::internal)?;
+    let _ = call.created.set(request.name.clone());
+    tracing::info!(node = request.name, token = request.id, address = %request.address, "a host joined");
+    let answer = Answer {
+        ca: joining.pki.ca_pem().to_owned(),
+        certificate,
+        servers: joining.servers.clone(),
+        registry: joining.registry.clone(),
+    };
+    let answer = serde_json::to_value(answer).expect("invariant: an answer is plain data");
+    Ok(respond::value(StatusCode::OK, &answer))
+}
+
+/// The token that is shown, if it is good for what is asked.
+async fn find_token(call: &Call, request: &Request, now: Timestamp) -> Result<Arc<Record>, Status> {
+    let found = call.app.objects.get(&JOIN_TOKEN, None, &request.id).await;
+    let record = found.map_err(|refused| if refused.code == 404 { unknown() } else { refused })?;
+    let token = decode_record(&record);
+    let text = |field: &str| object::str_at(&token, &["spec", field]).unwrap_or_default();
+    // Hashes are compared, so how long it takes says nothing about the secret.
+    if text("secretHash") != hash(request.secret.as_bytes()) {
+        return Err(status::unauthorized_because("the token's secret is wrong"));
+    }
+    if object::is_deleting(&token) {
+        return Err(unknown());
+    }
+    if let Some(expiration) = join_token::expiration(&token).filter(|expiration| *expiration <= now) {
+        let message = format!("the token expired at {expiration}; make a new one with `wasmctl token create`");
+        return Err(status::unauthorized_because(message));
+    }
+    if text("role") != request.role.as_str() {
+        let (role, wanted) = (text("role"), request.role);
+        let message = format!(
+            "the token is for a {role}, not for a {wanted}; make another with `wasmctl token create --role {wanted}`"
+        );
+        return Err(status::unauthorized_because(message));
+    }
+    match request.role {
+        Role::Host => Ok(record),
+        Role::Server => Err(status::bad_request("servers cannot join so far, only hosts can")),
+    }
+}
+
+fn unknown() -> Status {
+    status::unauthorized_because(
+        "the token is not known: it was used, was deleted or has expired; make a new one with `wasmctl token create`",
+    )
+}
+
+fn check_clock(theirs: Timestamp, ours: Timestamp) -> Result<(), Status> {
+    let ahead = theirs.duration_since(ours);
+    if ahead.abs() <= CLOCK_SKEW_MAX {
+        return Ok(());
+    }
+    let (apart, direction) =
+        (SignedDuration::from_secs(ahead.as_secs().abs()), if ahead.is_negative() { "behind" } else { "ahead of" });
+    let message =
+        format!("the clock of the machine that joins is {apart:#} {direction} the server's; set it, and try again");
+    Err(status::bad_request(message))
+}
+
+/// The name becomes one of the certificate's: it must not be one by which clients know the API server, or an address.
+fn check_name(name: &str) -> Result<(), Status> {
+    let refused = |because: &str| Err(status::bad_request(format!("{name:?} cannot be a host's name: {because}")));
+    if let Some(error) = validation::dns1123_subdomain(name).first() {
+        return refused(error);
+    }
+    let first = name.split('.').next().unwrap_or_default();
+    if matches!(first, "localhost" | "kubernetes") || name.ends_with(".localhost") {
+        return refused("the API server is known by it");
+    }
+    if name.parse::<IpAddr>().is_ok() {
+        return refused("it is an address");
+    }
+    Ok(())
+}
+
+fn check_address(address: IpAddr, source: IpAddr) -> Result<(), Status> {
+    let elsewhere =
+        address.to_canonical().is_loopback() && !source.to_canonical().is_loopback() && !source.is_unspecified();
+    if elsewhere || address.is_unspecified() || address.is_multicast() {
+        let message = format!("other machines cannot reach {address}: name an address that they can with --advertise");
+        return Err(status::bad_request(message));
+    }
+    Ok(())
+}
+
+/// A name whose host is alive is taken; that of a lost one can be had again.
+fn refuse_living(call: &Call, name: &str) -> Result<(), Status> {
+    let snapshot = call.app.objects.store().snapshot();
+    let Some(record) = snapshot.get(&NODE.key(None, name)) else { return Ok(()) };
+    let node = decode_record(&record);
+    let conditions = object::list_at(&node, &["status", "conditions"]);
+    if !conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True") {
+        return Ok(());
+    }
+    let cause = "a host of this name is alive; choose another name with --name, or stop that host first";
+    Err(status::conflict_because(&NODE, name, cause))
+}
+
+/// Uses the token up, unless somebody else was faster.
+async fn redeem(call: &Call, token: &Record) -> Result<(), Status> {
+    let object = decode_record(token);
+    let uid = Some(object::uid(&object).to_owned());
+    let options = DeleteOptions { uid, revision: Some(token.revision), ..DeleteOptions::default() };
+    let deleted = call.app.objects.delete(&JOIN_TOKEN, None, object::name(&object), &options).await;
+    deleted.map(drop).map_err(|refused| if matches!(refused.code, 404 | 409) { unknown() } else { refused })
+}
