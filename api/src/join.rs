@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: keys, connections, and what a certificate holds. Certificates are opaque text here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -119,24 +120,40 @@ pub struct Request {
     pub name: String,
     /// Where other machines reach it.
     pub address: IpAddr,
-    /// A certificate signing request for its key, PEM. Only the key is looked at.
+    /// The port of its API, where it is to be a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// A certificate signing request for its key, PEM. Only the key is looked at, and only a host's: servers hold the CA.
     pub signing_request: String,
     /// What time it has.
     pub time: Timestamp,
 }
 
-/// The answer: what a host needs.
+/// The answer: what the machine needs.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// The cluster's CA certificate, PEM.
     pub ca: String,
-    /// The machine's own certificate, PEM.
+    /// A host's own certificate, PEM; empty for a server.
     pub certificate: String,
     /// Host and port of the API servers.
     pub servers: Vec<String>,
     /// The cluster's registry.
     pub registry: Registry,
+    /// What makes a server a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub membership: Option<Membership>,
+}
+
+/// What a member of the control plane has that a host has not. Whoever has it holds the cluster.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Membership {
+    /// Its number in the group.
+    pub member: u64,
+    /// The files that make the cluster itself, by their paths in the data directory.
+    pub files: BTreeMap<String, String>,
 }
 
 /// The cluster's registry, as hosts reach it.

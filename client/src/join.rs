@@ -72,6 +72,8 @@ pub struct Applicant {
     pub name: String,
     /// Where other machines reach it.
     pub address: IpAddr,
+    /// The port of its API, where it is to be a server.
+    pub port: Option<u16>,
     /// A certificate signing request for its key, PEM.
     pub signing_request: String,
     /// What time it has.
@@ -192,7 +194,7 @@ fn certificate_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Cert
 /// Shows the token to the server, and gives what the server answers. The token is used up if this succeeds.
 pub async fn join(invitation: &Invitation, applicant: Applicant) -> Result<Answer, JoinError> {
     let Invitation { token, server } = invitation;
-    let Applicant { role, name, address, signing_request, time } = applicant;
+    let Applicant { role, name, address, port, signing_request, time } = applicant;
     if token.role != role {
         return Err(JoinError::Role { token: token.role, wanted: role });
     }
@@ -206,7 +208,7 @@ pub async fn join(invitation: &Invitation, applicant: Applicant) -> Result<Answe
         .build()
         .map_err(failed)?;
     let (id, secret) = (token.id.clone(), token.secret.clone());
-    let request = Request { role, id, secret, name, address, signing_request, time };
+    let request = Request { role, id, secret, name, address, port, signing_request, time };
     let response = http.post(format!("https://{server}/join")).json(&request).send().await.map_err(failed)?;
     let code = response.status().as_u16();
     let body = response.bytes().await.map_err(failed)?;

@@ -1,9 +1,10 @@
-//! The files beside the store that a snapshot of a cluster takes along.
+//! The files beside the store that a snapshot of a cluster takes along, and that a new member gets.
 //!
 //! Deliberately absent: which files those are; whoever lays out the data directory says so.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// Which files make a cluster itself, and where they are.
@@ -28,6 +29,16 @@ impl ClusterFiles {
             Ok((*path, File::open(&full).map_err(named)?))
         };
         self.files.iter().map(open).collect()
+    }
+
+    /// What the files hold, by name: all of them are text.
+    pub(crate) fn read(&self) -> io::Result<BTreeMap<String, String>> {
+        let read = |(name, mut file): (&str, File)| {
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            Ok((name.to_owned(), text))
+        };
+        self.open()?.into_iter().map(read).collect()
     }
 
     /// Gives each file of the folders to `take`, with its path. One that is removed meanwhile is left out.

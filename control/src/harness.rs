@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use coracle_api::join::Registry;
-use coracle_store::{Disk, Options, RealDisk, Store, WatchRequest};
+use coracle_store::{Disk, Member, Options, RealDisk, Store, WatchRequest};
 use http::Request;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
@@ -62,7 +62,8 @@ impl Server {
 
     /// A server whose store is on this disk; `dir` is kept for it.
     pub(crate) async fn on_disk(disk: Arc<dyn Disk>, options: Options, dir: TempDir) -> Server {
-        let store = Store::open(Options { ephemeral: EPHEMERAL, ..options }, disk).await.unwrap();
+        let member = Member { id: 1, name: "calm-otter-1".to_owned(), address: "10.0.0.1:6443".to_owned() };
+        let store = Store::open(Options { ephemeral: EPHEMERAL, member, ..options }, disk).await.unwrap();
         let count = AtomicU64::new(1);
         let uids = move || format!("uid-{}", count.fetch_add(1, Ordering::Relaxed));
         let seconds = Arc::new(AtomicU64::new(0));
@@ -206,7 +207,7 @@ pub(crate) fn joining(dir: &Path) -> Joining {
         password: "registry-password".to_owned(),
     };
     let pki = Pki::open_or_create(&dir.join("pki"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap();
-    Joining { pki: Arc::new(pki), servers: vec!["10.0.0.1:6443".to_owned()], registry }
+    Joining { pki: Arc::new(pki), registry }
 }
 
 fn reqwest_client() -> reqwest::Client {

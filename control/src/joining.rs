@@ -15,8 +15,6 @@ use crate::pki::Pki;
 pub struct Joining {
     /// Signs their certificates.
     pub pki: Arc<Pki>,
-    /// Host and port of the API servers, as other machines reach them.
-    pub servers: Vec<String>,
     /// The cluster's registry, as other machines reach it.
     pub registry: Registry,
 }

@@ -14,7 +14,8 @@ use tokio::sync::Mutex;
 use crate::image::{Image, Offer, Partial, Piece, Resume};
 use crate::link::{decode, encode};
 use crate::log::Log;
-use crate::peers::{Call, Messages};
+use crate::membership;
+use crate::peers::{Call, Member, Messages};
 use crate::raft::{Group, LogId, Raft, RaftSnapshot};
 use crate::record::Revision;
 use crate::role::Role;
@@ -40,6 +41,7 @@ impl Store {
             Call::Vote | Call::PreVote => once(vote(self.shared.raft.clone(), call, messages)),
             Call::Install => install(store, messages),
             Call::Lead => once(take_the_lead(self.shared.raft.clone(), messages)),
+            Call::Announce => once(note_move(store, messages)),
             Call::ReadIndex => once(async move { store.read_index().await.map(|index| encode(&index)) }),
         }
     }
@@ -101,6 +103,11 @@ async fn vote(raft: Raft, call: Call, mut messages: Messages) -> io::Result<Byte
 async fn take_the_lead(raft: Raft, mut messages: Messages) -> io::Result<Bytes> {
     let request: TransferLeaderRequest<Group> = next(&mut messages).await?;
     raft.handle_transfer_leader(request).await.map(|answer| encode(&answer)).map_err(failed)
+}
+
+async fn note_move(store: Store, mut messages: Messages) -> io::Result<Bytes> {
+    let member: Member = next(&mut messages).await?;
+    membership::note_move(&store.shared.raft, member).await.map(|()| encode(&())).map_err(failed)
 }
 
 /// Takes over a state: says where to go on, takes pieces until the empty one, installs it.

@@ -1,5 +1,6 @@
 //! One member's line to another, as the consensus library asks for it: encodes what it sends, decodes the answers.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -25,14 +27,20 @@ use crate::peers::{Call, Member, Messages, Peers};
 use crate::raft::{Group, RaftSnapshot, Vote};
 use crate::snapshot::Snapshot;
 
+/// Where the members are reached, as the group knows it now. A line that lasts must follow a member that moves.
+pub(crate) type Directory = Arc<Mutex<BTreeMap<u64, Member>>>;
+
 /// Makes links.
 #[derive(Clone, Debug)]
-pub(crate) struct Links(pub(crate) Arc<dyn Peers>);
+pub(crate) struct Links {
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) directory: Directory,
+}
 
 /// A line to one member.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    peers: Arc<dyn Peers>,
+    links: Links,
     member: Member,
 }
 
@@ -60,19 +68,24 @@ impl RaftNetworkFactory<Group> for Links {
     type Network = Link;
 
     async fn new_client(&mut self, _id: u64, member: &Member) -> Link {
-        Link { peers: self.0.clone(), member: member.clone() }
+        Link { links: self.clone(), member: member.clone() }
     }
 }
 
 impl Link {
-    pub(crate) fn new(peers: Arc<dyn Peers>, member: Member) -> Link {
-        Link { peers, member }
+    pub(crate) fn new(links: Links, member: Member) -> Link {
+        Link { links, member }
+    }
+
+    async fn call(&self, call: Call, messages: BoxStream<'static, Bytes>) -> io::Result<Messages> {
+        let known = self.links.directory.lock().get(&self.member.id).cloned();
+        self.links.peers.call(known.as_ref().unwrap_or(&self.member), call, messages).await
     }
 
     /// One message, one answer.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, call: Call, message: &impl Serialize) -> io::Result<T> {
         let message = encode(message);
-        let mut answers = self.peers.call(&self.member, call, stream::once(async { message }).boxed()).await?;
+        let mut answers = self.call(call, stream::once(async { message }).boxed()).await?;
         next(&mut answers).await
     }
 
@@ -97,7 +110,7 @@ impl Link {
         });
         let offer = encode(&offer);
         let messages = stream::once(async { offer }).chain(pieces).boxed();
-        let mut answers = self.peers.call(&self.member, Call::Install, messages).await?;
+        let mut answers = self.call(Call::Install, messages).await?;
         let _ = resume.send(next(&mut answers).await?);
         next(&mut answers).await
     }
@@ -141,8 +154,7 @@ impl RaftNetworkV2<Group> for Link {
     {
         let messages = requests.map(|request| encode(&request)).boxed();
         Box::pin(async {
-            let answers =
-                self.peers.call(&self.member, Call::Append, messages).await.map_err(|error| unreachable(&error))?;
+            let answers = self.call(Call::Append, messages).await.map_err(|error| unreachable(&error))?;
             let results = answers.map(|answer| {
                 let decoded = answer.and_then(|answer| decode::<StreamAppendResult<Group>>(&answer));
                 decoded.map_err(|error| unreachable(&error))

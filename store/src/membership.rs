@@ -7,15 +7,21 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::Precondition;
-use openraft::{ChangeMembers, Instant as _, ServerState};
+use openraft::{ChangeMembers, Instant as _};
+
+use tokio::sync::watch;
 
 use crate::error::MembershipError;
-use crate::peers::Member;
+use crate::link::{Link, Links};
+use crate::peers::{Call, Member};
 use crate::raft::{Group, Raft, StoredMembership};
+use crate::role::Role;
 use crate::store::Store;
 
 /// Longest wait for a change that is under way.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two attempts to tell the others where this member is reached, and the longest wait for an answer.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
 /// A learner that lacks no more entries may vote.
 const LAG_MAX: u64 = 64;
 
@@ -133,21 +139,68 @@ async fn settled(raft: &Raft) -> Arc<StoredMembership> {
     raft.metrics().borrow_watched().membership_config.clone()
 }
 
-/// Whenever this member leads: lets the others know where it is reached, and the learners vote that have caught up.
-pub(crate) async fn keep(raft: Raft, own: Member) {
-    let mut metrics = raft.metrics();
-    loop {
-        let is_moved = {
-            let metrics = metrics.borrow_watched();
-            let known = metrics.membership_config.membership().get_node(&own.id);
-            metrics.state == ServerState::Leader && known.is_some_and(|known| *known != own)
-        };
-        if is_moved {
-            let nodes = BTreeMap::from([(own.id, own.clone())]);
-            if let Err(error) = raft.change_membership(ChangeMembers::SetNodes(nodes), true).await {
-                tracing::debug!(%error, "where this member is reached is not known to the others yet");
+/// Lets the others know where a member is reached now. For the leader only.
+pub(crate) async fn note_move(raft: &Raft, member: Member) -> Result<(), MembershipError> {
+    let membership = settled(raft).await;
+    match membership.membership().get_node(&member.id) {
+        None => return Err(MembershipError::Unknown(member.name)),
+        Some(known) if *known == member => return Ok(()),
+        Some(_) => {}
+    }
+    let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *membership.log_id() };
+    let nodes = BTreeMap::from([(member.id, member)]);
+    raft.change_membership_if(ChangeMembers::SetNodes(nodes), true, [unchanged]).await.map(drop).map_err(failure)
+}
+
+/// Keeps the membership true: where this member is reached, and, if it leads, who may vote.
+pub(crate) async fn keep(raft: Raft, own: Member, links: Links, mut roles: watch::Receiver<Role>) {
+    tokio::join!(announce(&raft, &own, &links, roles.clone()), async {
+        while roles.wait_for(|role| matches!(role, Role::Leads { .. })).await.is_ok() {
+            let term = *roles.borrow();
+            tokio::select! {
+                () = promote(&raft) => return,
+                _ = roles.wait_for(|role| *role != term) => {}
             }
         }
+    });
+}
+
+/// Keeps the directory true, and says where this member is reached until whoever leads knows, whenever the group thinks otherwise.
+async fn announce(raft: &Raft, own: &Member, links: &Links, roles: watch::Receiver<Role>) {
+    let mut metrics = raft.server_metrics();
+    loop {
+        let membership = metrics.borrow_and_update().membership_config.clone();
+        *links.directory.lock() = membership.membership().nodes().map(|(id, member)| (*id, member.clone())).collect();
+        if membership.membership().get_node(&own.id).is_none_or(|known| known == own) {
+            if metrics.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        if matches!(*roles.borrow(), Role::Leads { .. }) {
+            if let Err(error) = note_move(raft, own.clone()).await {
+                tracing::debug!(%error, "where this member is reached is not known to the others yet");
+            }
+        } else {
+            for (_, other) in membership.membership().nodes().filter(|(id, _)| **id != own.id) {
+                let link = Link::new(links.clone(), other.clone());
+                let asked = tokio::time::timeout(ANNOUNCE_INTERVAL, link.ask::<()>(Call::Announce, own)).await;
+                if asked.is_ok_and(|answer| answer.is_ok()) {
+                    break;
+                }
+            }
+        }
+        if roles.has_changed().is_err() {
+            return;
+        }
+        tokio::time::sleep(ANNOUNCE_INTERVAL).await;
+    }
+}
+
+/// As long as this member leads: lets the learners vote that have caught up.
+async fn promote(raft: &Raft) {
+    let mut metrics = raft.metrics();
+    loop {
         let caught_up: BTreeSet<u64> = {
             let metrics = metrics.borrow_and_update();
             let last = metrics.last_log_index.unwrap_or_default();

@@ -42,17 +42,20 @@ pub enum Call {
     Lead,
     /// How far must I be to know all that has been acknowledged?
     ReadIndex,
+    /// This is where I am reached now.
+    Announce,
 }
 
 impl Call {
     /// Every call, with the name it has on the wire.
-    pub const ALL: [(Call, &'static str); 6] = [
+    pub const ALL: [(Call, &'static str); 7] = [
         (Call::Append, "append"),
         (Call::Vote, "vote"),
         (Call::PreVote, "pre-vote"),
         (Call::Install, "install"),
         (Call::Lead, "lead"),
         (Call::ReadIndex, "read-index"),
+        (Call::Announce, "announce"),
     ];
 }
 

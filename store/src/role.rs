@@ -38,7 +38,7 @@ pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: watch::Sender<R
             tokio::select! {
                 begun = lead(&raft, &cache) => match begun {
                     Ok(()) => drop(roles.send_replace(Role::Leads { term })),
-                    Err(error) => tracing::warn!(error, term, "this member was elected and can't lead"),
+                    Err(error) => tracing::debug!(error, term, "this member does not lead any more"),
                 },
                 changed = metrics.changed() => match changed {
                     Ok(()) => continue,

@@ -20,12 +20,12 @@ use crate::disk::Disk;
 use crate::ephemeral::EphemeralKeys;
 use crate::error::{OpenError, ReadError, ShutdownError, WriteError};
 use crate::fault::{self, Mutation};
-use crate::link::{Link, Links};
+use crate::link::{Directory, Link, Links};
 use crate::log::Log;
 use crate::machine::Machine;
 use crate::membership::{self, MemberStatus};
 use crate::options::Options;
-use crate::peers::{Call, Member, Peers};
+use crate::peers::{Call, Member};
 use crate::raft::Raft;
 use crate::read_barrier::ReadBarrier;
 use crate::record::Revision;
@@ -58,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) intake: Intake,
     cache: Arc<Cache>,
     checkpoint: Checkpoint,
-    peers: Arc<dyn Peers>,
+    links: Links,
     reads: ReadBarrier,
     requests: mpsc::Sender<Request>,
     /// Held as long as the store is open.
@@ -102,10 +102,11 @@ impl Store {
         let cache = Arc::new(Cache::new(snapshot, limits));
         let commits = checkpoint.durable();
         let machine = Machine::new(cache.clone(), checkpoint.clone(), options.ephemeral, applied);
-        let (raft, is_alone) = start(&options, log.clone(), machine).await?;
+        let links = Links { peers: options.peers.clone(), directory: Directory::default() };
+        let (raft, is_alone) = start(&options, links.clone(), log.clone(), machine).await?;
         let (role, mut roles) = watch::channel(Role::Follows { leader: None });
         tokio::spawn(role::follow(raft.clone(), cache.clone(), role));
-        tokio::spawn(membership::keep(raft.clone(), options.member.clone()));
+        tokio::spawn(membership::keep(raft.clone(), options.member.clone(), links.clone(), roles.clone()));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let batcher = Batcher {
             raft: raft.clone(),
@@ -129,7 +130,7 @@ impl Store {
             intake: Intake::default(),
             cache,
             checkpoint,
-            peers: options.peers,
+            links,
             reads: ReadBarrier::default(),
             requests,
             _lock: lock,
@@ -267,7 +268,7 @@ impl Store {
                 Err(error) => Err(ReadError::NoQuorum(error.to_string())),
             };
         };
-        let link = Link::new(self.shared.peers.clone(), leader);
+        let link = Link::new(self.shared.links.clone(), leader);
         let index: ReadIndex =
             link.ask(Call::ReadIndex, &()).await.map_err(|error| ReadError::NoQuorum(error.to_string()))?;
         let applied = raft.wait(Some(QUORUM_TIMEOUT)).applied_index_at_least(Some(index.log_id.index), "a read").await;
@@ -342,7 +343,7 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, OpenError> 
 }
 
 /// Starts consensus; tells whether this member is the only one.
-async fn start(options: &Options, log: Log, machine: Machine) -> Result<(Raft, bool), OpenError> {
+async fn start(options: &Options, links: Links, log: Log, machine: Machine) -> Result<(Raft, bool), OpenError> {
     let config = Config {
         cluster_name: "coracle".to_owned(),
         heartbeat_interval: 100,
@@ -356,7 +357,6 @@ async fn start(options: &Options, log: Log, machine: Machine) -> Result<(Raft, b
     };
     let failed = |error: &dyn std::fmt::Display| OpenError::Consensus(error.to_string());
     let config = Arc::new(config.validate().map_err(|error| failed(&error))?);
-    let links = Links(options.peers.clone());
     let raft = Raft::new(options.member.id, config, links, log, machine).await.map_err(|error| failed(&error))?;
     if !raft.is_initialized().await.map_err(|error| failed(&error))? {
         if options.is_founder {

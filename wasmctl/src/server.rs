@@ -2,10 +2,13 @@
 //!
 //! Deliberately absent: running pods and taking requests for them, which is the part of [`crate::host`].
 
+mod joining;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use coracle_api::join::Registry;
+use coracle_client::Kubeconfig;
 use coracle_control::joining::Joining;
 use coracle_control::peers::{HttpPeers, MEMBERS};
 use coracle_control::pki::{Identity, Pki, PkiError};
@@ -17,16 +20,17 @@ use coracle_store::{Member, OpenError, Options as StoreOptions, RealDisk, Store}
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cluster_file::{self, Endpoints};
 use crate::context::now;
 use crate::daemon::{self, Advertised, bind, listening};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
 
+use joining::MemberIdentity;
+pub(crate) use joining::join;
+
 /// The user that may push to the registry.
 const REGISTRY_USER: &str = "admin";
-
-/// The number of the member that a cluster begins with.
-const FOUNDER: u64 = 1;
 
 /// Where a server listens, and how other machines reach it, if they may.
 pub(crate) struct Options {
@@ -53,10 +57,31 @@ impl Options {
     }
 }
 
+/// What a server listens with.
+pub(crate) struct Sockets {
+    api: TcpListener,
+    registry: TcpListener,
+}
+
+impl Sockets {
+    /// Takes the addresses.
+    pub(crate) fn bind(options: &Options) -> Result<Sockets> {
+        options.check()?;
+        let api = bind("--api-addr", options.api_addr)?;
+        Ok(Sockets { api, registry: bind("--registry-addr", options.registry_addr)? })
+    }
+
+    /// The port of the API.
+    pub(crate) fn api_port(&self) -> Result<u16> {
+        Ok(self.api.local_addr()?.port())
+    }
+}
+
 /// A running server.
 pub(crate) struct Server {
     pki: Arc<Pki>,
     store: Store,
+    member: MemberIdentity,
     api_addr: SocketAddr,
     registry_addr: SocketAddr,
     advertised: Option<Advertised>,
@@ -65,30 +90,30 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts everything; the API answers when this returns.
-    pub(crate) async fn start(data_dir: &DataDir, identity: &data_dir::Identity, options: &Options) -> Result<Server> {
-        options.check()?;
+    /// Starts everything; the API listens when this returns, and answers once the group has a leader.
+    pub(crate) async fn start(
+        data_dir: &DataDir,
+        identity: &data_dir::Identity,
+        options: &Options,
+        sockets: Sockets,
+    ) -> Result<Server> {
         let pki = Pki::open_or_create(&data_dir.join("pki"), now()).map_err(|error| Failure::new(chain(&error)))?;
         let pki = Arc::new(pki);
-        let api = bind("--api-addr", options.api_addr)?;
-        let registry = bind("--registry-addr", options.registry_addr)?;
+        let Sockets { api, registry } = sockets;
         let (api_addr, registry_addr) = (api.local_addr()?, registry.local_addr()?);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
 
-        let member = Member {
-            id: FOUNDER,
-            name: format!("{}-1", identity.name),
-            address: reached_at(options.advertised.as_ref(), api_addr),
-        };
+        let member = MemberIdentity::load(data_dir, &identity.name)?;
+        let address = reached_at(options.advertised.as_ref(), api_addr);
         let identity_of_member = issued(pki.issue_client(&format!("coracle:member:{}", member.name), MEMBERS))?;
         let member_tls = pki.client_config(&identity_of_member).map_err(|error| Failure::new(chain(&error)))?;
-        let store = open_store(data_dir, member, &member_tls).await?;
+        let store = open_store(data_dir, &member, address, &member_tls).await?;
         // The other members may not be there so far.
         let snapshot = store.snapshot();
         let sealer = Sealer::open(&data_dir.join("pki"), &snapshot).map_err(|error| Failure::new(chain(&error)))?;
         let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
         let advertised = options.advertised.clone();
-        let server = Server { pki, store, api_addr, registry_addr, advertised, shutdown, tasks };
+        let server = Server { pki, store, member, api_addr, registry_addr, advertised, shutdown, tasks };
         server.serve_api(data_dir, identity, api, &objects, member_tls)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
         server.tasks.spawn(driver::run(objects, server.pki.ca_pem().to_owned(), server.shutdown.clone()));
@@ -122,8 +147,60 @@ impl Server {
         Registry { address, user: REGISTRY_USER.to_owned(), password: identity.registry_password.clone() }
     }
 
-    /// Stops the API, and then the store.
+    /// The member's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.member.name
+    }
+
+    /// The group and this member's part in it: `3 members, leader`.
+    pub(crate) fn role(&self) -> String {
+        let members = self.store.members();
+        let own = members.iter().find(|member| member.member.name == self.member.name);
+        let role = match own {
+            Some(own) if own.is_leader => "leader",
+            Some(own) if own.is_voter => "voter",
+            _ => "taking over the state",
+        };
+        match members.len() {
+            1 => format!("1 member, {role}"),
+            count => format!("{count} members, {role}"),
+        }
+    }
+
+    /// Whether the group has a leader and this member knows all that was acknowledged; if not, why.
+    pub(crate) async fn ready(&self) -> std::result::Result<(), String> {
+        self.store.read().await.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Writes the administrator's kubeconfig, by way of this member.
+    pub(crate) fn write_kubeconfig(
+        &self,
+        data_dir: &DataDir,
+        identity: &data_dir::Identity,
+        ingress: Option<SocketAddr>,
+    ) -> Result<()> {
+        let admin = issued(self.pki.issue_admin())?;
+        let mut kubeconfig = Kubeconfig::single(
+            &identity.name,
+            &format!("https://{}", self.api()),
+            self.pki.ca_pem().as_bytes(),
+            admin.certificate_pem.as_bytes(),
+            admin.key_pem.as_bytes(),
+        );
+        let registry = self.registry(identity);
+        let endpoints = Endpoints {
+            registry: registry.address,
+            registry_user: registry.user,
+            registry_password: registry.password,
+            ingress: ingress.map(|ingress| ingress.to_string()).unwrap_or_default(),
+        };
+        cluster_file::add(&mut kubeconfig, &endpoints);
+        data_dir.write("kubeconfig", kubeconfig.to_yaml().as_bytes())
+    }
+
+    /// Lets another member lead, stops the API, and then the store.
     pub(crate) async fn stop(self) {
+        self.store.hand_over().await;
         daemon::end(&self.shutdown, &self.tasks).await;
         if let Err(error) = self.store.shutdown().await {
             tracing::warn!(%error, "the store's last checkpoint is missing; the next start replays the log");
@@ -172,7 +249,7 @@ impl Server {
                 files: data_dir::IDENTITY_FILES,
                 folders: data_dir::ARTIFACT_FOLDERS,
             },
-            joining: Joining { pki: self.pki.clone(), servers: vec![self.api()], registry: self.registry(identity) },
+            joining: Joining { pki: self.pki.clone(), registry: self.registry(identity) },
             shutdown: self.shutdown.clone(),
         };
         self.tasks.spawn(async move {
@@ -210,9 +287,15 @@ pub(crate) fn issued(issued: std::result::Result<Identity, PkiError>) -> Result<
     issued.map_err(|error| Failure::new(chain(&error)))
 }
 
-async fn open_store(data_dir: &DataDir, member: Member, tls: &rustls::ClientConfig) -> Result<Store> {
+async fn open_store(
+    data_dir: &DataDir,
+    member: &MemberIdentity,
+    address: String,
+    tls: &rustls::ClientConfig,
+) -> Result<Store> {
     let options = StoreOptions {
-        member,
+        member: Member { id: member.id, name: member.name.clone(), address },
+        is_founder: member.is_founder(),
         peers: Arc::new(HttpPeers::new(tls)?),
         ephemeral: coracle_control::EPHEMERAL,
         ..StoreOptions::new(data_dir.join("store"))

@@ -8,17 +8,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use coracle_api::join::Registry;
-use coracle_client::Kubeconfig;
 use coracle_host::server::ServerIdentity;
 
-use crate::cluster_file::{self, Endpoints};
 use crate::daemon::{self, stop_signal};
 use crate::data_dir::{self, DataDir};
 use crate::demo;
 use crate::failure::Result;
 use crate::host::{self, Host, machine};
 use crate::progress::seconds;
-use crate::server::{self, Server, issued};
+use crate::server::{self, Server, Sockets, issued};
 
 /// What `wasmctl up` was asked for.
 pub(crate) struct Options {
@@ -43,10 +41,9 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
     let mut stop = std::pin::pin!(stop_signal());
     let data_dir = DataDir::open(&options.data_dir)?;
     let (identity, is_new) = data_dir.identity()?;
-    let node = format!("{}-1", identity.name);
     let news = if is_new { "new cluster" } else { "cluster" };
     println!("coracle {}  data {}  {news} \"{}\"", env!("CARGO_PKG_VERSION"), data_dir.path().display(), identity.name);
-    let cluster = Cluster::start(options, &data_dir, &identity, &node).await?;
+    let cluster = Cluster::start(options, &data_dir, &identity).await?;
     tokio::select! {
         ready = cluster.host.ready() => ready?,
         () = &mut stop => {
@@ -54,11 +51,11 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
             return Ok(());
         }
     }
-    println!("  control plane   https://{:<22} 1 member, leader", cluster.server.api());
+    println!("  control plane   https://{:<22} {}", cluster.server.api(), cluster.server.role());
     let registry = cluster.server.registry(&identity);
     println!("  registry        http://{:<23} {}", registry.address, coracle_registry::CLUSTER_REGISTRY);
     println!("  ingress         http://{}", cluster.host.ingress_addr());
-    println!("  host            {node:<30} {}", machine());
+    println!("  host            {:<30} {}", cluster.server.name(), machine());
     println!("ready in {}", seconds(started.elapsed()));
     if options.is_demo {
         tokio::select! {
@@ -82,13 +79,10 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
 }
 
 impl Cluster {
-    async fn start(
-        options: &Options,
-        data_dir: &DataDir,
-        identity: &data_dir::Identity,
-        node: &str,
-    ) -> Result<Cluster> {
-        let server = Server::start(data_dir, identity, &options.server).await?;
+    async fn start(options: &Options, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<Cluster> {
+        let sockets = Sockets::bind(&options.server)?;
+        let server = Server::start(data_dir, identity, &options.server, sockets).await?;
+        let node = server.name();
         let address = options.server.advertised.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |advertised| advertised.ip);
         let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned(), node.to_owned()];
         if !address.is_loopback() {
@@ -115,24 +109,9 @@ impl Cluster {
 
     /// What other programs read: the kubeconfig and the addresses.
     fn write_files(&self, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<()> {
-        let (api, registry) = (self.server.api(), self.server.registry(identity));
         let ingress = self.host.ingress_addr();
-        let admin = issued(self.server.pki().issue_admin())?;
-        let mut kubeconfig = Kubeconfig::single(
-            &identity.name,
-            &format!("https://{api}"),
-            self.server.pki().ca_pem().as_bytes(),
-            admin.certificate_pem.as_bytes(),
-            admin.key_pem.as_bytes(),
-        );
-        let endpoints = Endpoints {
-            registry: registry.address.clone(),
-            registry_user: registry.user,
-            registry_password: registry.password,
-            ingress: ingress.to_string(),
-        };
-        cluster_file::add(&mut kubeconfig, &endpoints);
-        data_dir.write("kubeconfig", kubeconfig.to_yaml().as_bytes())?;
+        self.server.write_kubeconfig(data_dir, identity, Some(ingress))?;
+        let (api, registry) = (self.server.api(), self.server.registry(identity));
         let list = serde_json::json!({
             "api": api, "ingress": ingress.to_string(), "registry": registry.address,
         });

@@ -19,6 +19,7 @@ mod pull;
 mod push;
 mod run;
 mod secrets;
+mod server;
 mod snapshot;
 mod status;
 mod token;
@@ -47,6 +48,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Up(up::Args),
+    Server(server::Args),
     Deploy(deploy::Args),
     Get(get::Args),
     Describe(describe::Args),
@@ -77,6 +79,7 @@ impl Cli {
         let global = &self.global;
         let done = match self.verb {
             Verb::Up(args) => return up::run(args, global),
+            Verb::Server(args) => return server::run(args, global),
             Verb::Run(args) => return run::run(&args, global),
             Verb::Exec(args) => return block_on(exec::run(args, global)),
             Verb::Attach(args) => return block_on(attach::run(args, global)),

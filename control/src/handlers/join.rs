@@ -1,14 +1,14 @@
-//! `POST /join`: a machine that shows a token becomes a host, and gets its certificate.
+//! `POST /join`: a machine that shows a token becomes a host, and gets its certificate, or a server, and gets the cluster's keys.
 //!
 //! All that can be refused is refused first; then the token is used up, by deleting it as it was looked at; only then is anything
-//! given. So a token is never good twice, and no refusal costs it. Deliberately absent: servers, which cannot join so far.
+//! given. So a token is never good twice, and no refusal costs it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use coracle_api::join::{Answer, Request, Role, hash};
+use coracle_api::join::{Answer, Membership, Request, Role, hash};
 use coracle_api::kinds::{JOIN_TOKEN, NODE, join_token};
 use coracle_api::status::{self, Status};
 use coracle_api::{object, validation};
@@ -54,24 +54,53 @@ async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Resul
     check_clock(request.time, now)?;
     check_name(&request.name)?;
     check_address(request.address, source)?;
-    let signable = Signable::from_pem(&request.signing_request)
-        .map_err(|_| status::bad_request("the certificate signing request cannot be read"))?;
-    refuse_living(call, &request.name)?;
-    redeem(call, &token).await?;
-
-    let joining = &call.app.joining;
-    let names = [request.address.to_string(), request.name.clone()];
-    let certificate = joining.pki.sign_host(signable, &request.name, &names, now).map_err(status::internal)?;
-    let _ = call.created.set(request.name.clone());
-    tracing::info!(node = request.name, token = request.id, address = %request.address, "a host joined");
-    let answer = Answer {
-        ca: joining.pki.ca_pem().to_owned(),
-        certificate,
-        servers: joining.servers.clone(),
-        registry: joining.registry.clone(),
+    let answer = match request.role {
+        Role::Host => {
+            let signable = Signable::from_pem(&request.signing_request)
+                .map_err(|_| status::bad_request("the certificate signing request cannot be read"))?;
+            refuse_living(call, &request.name)?;
+            redeem(call, &token).await?;
+            host(call, &request, signable, now)?
+        }
+        Role::Server => {
+            let Some(port) = request.port else {
+                return Err(status::bad_request("a server says at which port its API is"));
+            };
+            refuse_member(call, &request.name)?;
+            redeem(call, &token).await?;
+            server(call, &request, port).await?
+        }
     };
+    let _ = call.created.set(request.name.clone());
+    tracing::info!(name = request.name, token = request.id, role = %request.role, address = %request.address, "a machine joined");
     let answer = serde_json::to_value(answer).expect("invariant: an answer is plain data");
     Ok(respond::value(StatusCode::OK, &answer))
+}
+
+fn host(call: &Call, request: &Request, signable: Signable, now: Timestamp) -> Result<Answer, Status> {
+    let names = [request.address.to_string(), request.name.clone()];
+    let certificate = call.app.joining.pki.sign_host(signable, &request.name, &names, now).map_err(status::internal)?;
+    Ok(answer(call, certificate, None))
+}
+
+/// The new member is known to the others from now on, and taken in as soon as it can be reached.
+async fn server(call: &Call, request: &Request, port: u16) -> Result<Answer, Status> {
+    let files = call.app.cluster_files.read().map_err(status::internal)?;
+    let address = SocketAddr::new(request.address, port).to_string();
+    let added = call.app.objects.store().add_member(&request.name, &address).await;
+    let member = added.map_err(super::members::refused)?.id;
+    Ok(answer(call, String::new(), Some(Membership { member, files })))
+}
+
+fn answer(call: &Call, certificate: String, membership: Option<Membership>) -> Answer {
+    let members = call.app.objects.store().members().into_iter().filter(|member| member.is_voter);
+    Answer {
+        ca: call.app.joining.pki.ca_pem().to_owned(),
+        certificate,
+        servers: members.map(|member| member.member.address).collect(),
+        registry: call.app.joining.registry.clone(),
+        membership,
+    }
 }
 
 /// The token that is shown, if it is good for what is asked.
@@ -98,10 +127,7 @@ async fn find_token(call: &Call, request: &Request, now: Timestamp) -> Result<Ar
         );
         return Err(status::unauthorized_because(message));
     }
-    match request.role {
-        Role::Host => Ok(record),
-        Role::Server => Err(status::bad_request("servers cannot join so far, only hosts can")),
-    }
+    Ok(record)
 }
 
 fn unknown() -> Status {
@@ -159,6 +185,19 @@ fn refuse_living(call: &Call, name: &str) -> Result<(), Status> {
     }
     let cause = "a host of this name is alive; choose another name with --name, or stop that host first";
     Err(status::conflict_because(&NODE, name, cause))
+}
+
+/// The name of a member is taken, whether it is alive or not: one that lost its folder is not who it was.
+fn refuse_member(call: &Call, name: &str) -> Result<(), Status> {
+    let members = call.app.objects.store().members();
+    match members.into_iter().find(|member| member.member.name == name) {
+        None => Ok(()),
+        Some(member) => Err(status::bad_request(format!(
+            "there is {} already: choose another name with --name, or take that one out with `wasmctl member remove {name}` if it is gone \
+             for good",
+            member.member
+        ))),
+    }
 }
 
 /// Uses the token up, unless somebody else was faster.

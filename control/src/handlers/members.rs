@@ -42,7 +42,7 @@ fn shown(member: &MemberStatus) -> Value {
     })
 }
 
-fn refused(error: MembershipError) -> Status {
+pub(super) fn refused(error: MembershipError) -> Status {
     match error {
         MembershipError::Unknown(_) => Status { message: error.to_string(), ..status::unknown_resource() },
         MembershipError::LastVoter(_) | MembershipError::Exists(_) => status::bad_request(error.to_string()),

@@ -27,6 +27,7 @@ struct Network(Arc<Mutex<Wires>>);
 #[derive(Default)]
 struct Wires {
     stores: BTreeMap<String, Store>,
+    disks: BTreeMap<String, SeededDisk>,
     /// From whom, to whom.
     cut: BTreeSet<(String, String)>,
     /// Messages of installed states still to be carried, if the transfer is to break off.
@@ -137,7 +138,9 @@ async fn group(names: &[&str]) -> (Network, Vec<Store>) {
 async fn join(network: &Network, member: Member) -> Store {
     let name = member.name.clone();
     let options = Options { member, is_founder: false, ..of_member(network, &name) };
-    let store = Store::open(options, Arc::new(SeededDisk::new(2))).await.expect("the member's store opens");
+    let disk = SeededDisk::new(2);
+    network.0.lock().disks.insert(name.clone(), disk.clone());
+    let store = Store::open(options, Arc::new(disk)).await.expect("the member's store opens");
     network.0.lock().stores.insert(name, store.clone());
     store
 }
@@ -282,4 +285,24 @@ async fn the_last_voter_stays() {
     let (_, stores) = group(&["a"]).await;
     let refused = stores[0].remove_member("a").await.unwrap_err();
     assert!(matches!(refused, MembershipError::LastVoter(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_member_that_moved_is_found_again() {
+    let (network, stores) = group(&["a", "b", "c"]).await;
+    let moved = Options {
+        member: Member { id: stores[1].status().member.id, name: "b".to_owned(), address: "b2".to_owned() },
+        is_founder: false,
+        ..of_member(&network, "b2")
+    };
+    stores[1].shutdown().await.expect("it stops");
+    network.0.lock().stores.remove("b");
+    // Its folder went with it: the same member, elsewhere.
+    let disk = network.0.lock().disks.get("b").cloned().expect("its disk");
+    let again = Store::open(moved, Arc::new(disk.restart())).await.expect("the store opens");
+    network.0.lock().stores.insert("b2".to_owned(), again.clone());
+    put_one(&stores[0], "pods/a/1").await;
+    until(|| again.snapshot().get("pods/a/1").is_some()).await;
+    let addresses: Vec<String> = stores[0].members().into_iter().map(|member| member.member.address).collect();
+    assert_eq!(addresses, ["a", "b2", "c"]);
 }

@@ -123,7 +123,7 @@ pub(crate) async fn deploy_component(args: &Args, global: &Global, progress: &Pr
     apply_all(&client, &namespace, &manifests, args, progress).await?;
     let endpoints = cluster_file::find(client.config())?;
     let host = args.route.clone().unwrap_or_else(|| format!("{name}.localhost"));
-    Ok(is_handler.then(|| format!("http://{host}:{}/", endpoints.ingress.rsplit(':').next().unwrap_or("80"))))
+    Ok(is_handler.then(|| format!("http://{host}:{}/", ingress_port(&endpoints.ingress))))
 }
 
 async fn push_file(
@@ -284,11 +284,16 @@ async fn deploy_manifests(path: &Path, args: &Args, global: &Global, progress: &
     for manifest in manifests.iter().filter(|manifest| manifest["kind"] == "Ingress") {
         for rule in manifest["spec"]["rules"].as_array().into_iter().flatten() {
             if let (Some(host), Some(ingress)) = (rule["host"].as_str(), &port) {
-                println!("http://{host}:{}/", ingress.rsplit(':').next().unwrap_or("80"));
+                println!("http://{host}:{}/", ingress_port(ingress));
             }
         }
     }
     Ok(())
+}
+
+/// The port of the ingress; a control plane without a host of its own names none, and then it is the one that hosts take.
+fn ingress_port(ingress: &str) -> &str {
+    ingress.rsplit(':').next().filter(|port| !port.is_empty()).unwrap_or("8080")
 }
 
 /// Applies manifests in order, then waits for the Deployments among them.

@@ -118,7 +118,8 @@ async fn create(client: &Client, role: join::Role, ttl: Duration) -> Result<()> 
     client.create(&kinds::JOIN_TOKEN, None, &object, &WriteOptions::default()).await?;
     println!("{token}");
     let server = client.config().server.trim_start_matches("https://");
-    eprintln!("on the machine that joins:   wasmctl {role} --data-dir DIR --join TOKEN@{server}");
+    let advertise = if role == Role::Server { " --advertise ADDRESS" } else { "" };
+    eprintln!("on the machine that joins:   wasmctl {role} --data-dir DIR{advertise} --join TOKEN@{server}");
     Ok(())
 }
 

@@ -10,8 +10,8 @@ use crate::failure::Result;
 use crate::up::{self, Options};
 use crate::{logging, server};
 
-const API_PORT: u16 = 6443;
-const REGISTRY_PORT: u16 = 5000;
+pub(super) const API_PORT: u16 = 6443;
+pub(super) const REGISTRY_PORT: u16 = 5000;
 
 /// Start a cluster on this machine and keep it running until Ctrl-C
 ///
