@@ -37,7 +37,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Refuses to advertise what only this machine could reach.
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let Some(advertised) = self.advertised.as_ref().filter(|advertised| !advertised.ip.is_loopback()) else {
             return Ok(());
         };
@@ -67,7 +67,6 @@ pub(crate) struct Server {
 impl Server {
     /// Starts everything; the API answers when this returns.
     pub(crate) async fn start(data_dir: &DataDir, identity: &data_dir::Identity, options: &Options) -> Result<Server> {
-        options.check()?;
         let pki = Pki::open_or_create(&data_dir.join("pki"), now()).map_err(|error| Failure::new(chain(&error)))?;
         let pki = Arc::new(pki);
         let api = bind("--api-addr", options.api_addr)?;

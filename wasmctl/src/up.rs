@@ -15,8 +15,8 @@ use crate::cluster_file::{self, Endpoints};
 use crate::daemon::{self, stop_signal};
 use crate::data_dir::{self, DataDir};
 use crate::demo;
-use crate::failure::Result;
-use crate::host::{self, Host, machine};
+use crate::failure::{Failure, Result};
+use crate::host::{self, Host, Membership, machine};
 use crate::progress::seconds;
 use crate::server::{self, Server, issued};
 
@@ -36,12 +36,17 @@ struct Cluster {
 
 /// Runs the cluster until Ctrl-C or SIGTERM.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    options.server.check()?;
     daemon::run(up(options, Instant::now()))
 }
 
 async fn up(options: &Options, started: Instant) -> Result<()> {
     let mut stop = std::pin::pin!(stop_signal());
     let data_dir = DataDir::open(&options.data_dir)?;
+    if let Some(membership) = Membership::load(&data_dir)? {
+        let message = format!("{} is the data directory of host {}", data_dir.path().display(), membership.node);
+        return Err(Failure::new(message).hint("start it with `wasmctl host`, or name another folder with --data-dir"));
+    }
     let (identity, is_new) = data_dir.identity()?;
     let node = format!("{}-1", identity.name);
     let news = if is_new { "new cluster" } else { "cluster" };
