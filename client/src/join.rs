@@ -181,12 +181,12 @@ impl JoinError {
 fn certificate_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a CertificateError> {
     let mut current = Some(error);
     while let Some(error) = current {
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(cause)) = tls {
+        if let Some(rustls::Error::InvalidCertificate(cause)) = error.downcast_ref() {
             return Some(cause);
         }
-        current = error.source();
+        // The source of an I/O error is that of the error it wraps.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        current = wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static)).or_else(|| error.source());
     }
     None
 }

@@ -7,6 +7,7 @@ mod checklist;
 mod command_line;
 mod examples;
 mod helm;
+mod hosts;
 mod informers;
 mod kubectl;
 mod kubernetes_api;

@@ -28,7 +28,7 @@ fn a_clean_stop_and_a_second_start_on_the_same_directory() {
     let dir = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::start_in(dir.path());
     let refused = run(&mut up(dir.path())).fails_with(1);
-    assert!(refused.contains("is in use by another `wasmctl up`"), "{refused}");
+    assert!(refused.contains("is in use by another wasmctl (process"), "{refused}");
     let taken = run(up(&dir.path().join("other")).args(["--api-addr", cluster.address("api")]));
     let taken = taken.fails_with(2);
     assert!(taken.contains("--api-addr"), "{taken}");

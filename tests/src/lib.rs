@@ -193,21 +193,7 @@ impl Cluster {
     }
 
     fn start_with(mut up: Command, dir: &Path) -> Cluster {
-        let mut process = up.stdout(Stdio::piped()).spawn().expect("wasmctl starts");
-        let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        // Reads on for as long as the process lives, so that it never waits for its output to be read.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                if line.starts_with("ready in") {
-                    let _ = ready.send(());
-                }
-            }
-        });
-        if is_ready.recv_timeout(PATIENCE).is_err() {
-            let _ = process.kill();
-            panic!("wasmctl up did not become ready");
-        }
+        let process = start_until_ready(&mut up);
         let addresses = std::fs::read(dir.join("addresses.json")).expect("addresses.json is written before ready");
         let addresses = serde_json::from_slice(&addresses).expect("it is JSON");
         Cluster { dir: dir.to_owned(), process, addresses, _own_dir: None }
@@ -309,6 +295,57 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A running `wasmctl host`. Dropping it kills the process.
+pub struct Host {
+    process: Child,
+}
+
+impl Host {
+    /// Starts the host of this directory, and waits until it is ready.
+    pub fn start(dir: &Path, arguments: &[&str]) -> Host {
+        Host { process: start_until_ready(host(dir).args(arguments)) }
+    }
+
+    /// Kills the process as nothing else does, and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The command that starts the host of a directory, on free ports.
+pub fn host(dir: &Path) -> Command {
+    let mut command = Command::new(wasmctl_path());
+    command.args(["host", "--ingress-addr", "127.0.0.1:0", "--data-dir"]).arg(dir).env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// Starts `wasmctl up` or `wasmctl host`, and waits until it says that it is ready.
+fn start_until_ready(command: &mut Command) -> Child {
+    let mut process = command.stdout(Stdio::piped()).spawn().expect("wasmctl starts");
+    let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    // Reads on for as long as the process lives, so that it never waits for its output to be read.
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            if line.starts_with("ready in") {
+                let _ = ready.send(());
+            }
+        }
+    });
+    if is_ready.recv_timeout(PATIENCE).is_err() {
+        let _ = process.kill();
+        panic!("{command:?} did not become ready");
+    }
+    process
 }
 
 /// The command that starts a cluster in `dir`, on free ports.

@@ -69,11 +69,11 @@ impl DataDir {
             let mut owner = String::new();
             let _ = lock.read_to_string(&mut owner);
             return Err(Failure::new(format!(
-                "data directory {} is in use by another `wasmctl up` (process {})",
+                "data directory {} is in use by another wasmctl (process {})",
                 path.display(),
                 owner.trim()
             ))
-            .hint("use that cluster, stop it, or name another folder with --data-dir"));
+            .hint("stop that process, or name another folder with --data-dir"));
         }
         lock.set_len(0)
             .and_then(|()| lock.rewind())

@@ -2,7 +2,12 @@
 //!
 //! Knows the control plane only as its client, wherever it is.
 
+mod joining;
+mod membership;
 mod routes;
+
+pub(crate) use joining::join;
+pub(crate) use membership::Membership;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;

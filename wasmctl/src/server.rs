@@ -41,7 +41,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Refuses to advertise what only this machine could reach.
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let Some(advertised) = self.advertised.as_ref().filter(|advertised| !advertised.ip.is_loopback()) else {
             return Ok(());
         };
@@ -66,7 +66,6 @@ pub(crate) struct Sockets {
 impl Sockets {
     /// Takes the addresses.
     pub(crate) fn bind(options: &Options) -> Result<Sockets> {
-        options.check()?;
         let api = bind("--api-addr", options.api_addr)?;
         Ok(Sockets { api, registry: bind("--registry-addr", options.registry_addr)? })
     }

@@ -13,8 +13,8 @@ use coracle_host::server::ServerIdentity;
 use crate::daemon::{self, stop_signal};
 use crate::data_dir::{self, DataDir};
 use crate::demo;
-use crate::failure::Result;
-use crate::host::{self, Host, machine};
+use crate::failure::{Failure, Result};
+use crate::host::{self, Host, Membership, machine};
 use crate::progress::seconds;
 use crate::server::{self, Server, Sockets, issued};
 
@@ -34,12 +34,17 @@ struct Cluster {
 
 /// Runs the cluster until Ctrl-C or SIGTERM.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    options.server.check()?;
     daemon::run(up(options, Instant::now()))
 }
 
 async fn up(options: &Options, started: Instant) -> Result<()> {
     let mut stop = std::pin::pin!(stop_signal());
     let data_dir = DataDir::open(&options.data_dir)?;
+    if let Some(membership) = Membership::load(&data_dir)? {
+        let message = format!("{} is the data directory of host {}", data_dir.path().display(), membership.node);
+        return Err(Failure::new(message).hint("start it with `wasmctl host`, or name another folder with --data-dir"));
+    }
     let (identity, is_new) = data_dir.identity()?;
     let news = if is_new { "new cluster" } else { "cluster" };
     println!("coracle {}  data {}  {news} \"{}\"", env!("CARGO_PKG_VERSION"), data_dir.path().display(), identity.name);

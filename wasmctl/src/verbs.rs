@@ -10,6 +10,7 @@ mod events;
 pub(crate) use events::last_seen;
 mod exec;
 mod get;
+mod host;
 mod inspect;
 mod logs;
 mod member;
@@ -49,6 +50,7 @@ pub(crate) struct Cli {
 enum Verb {
     Up(up::Args),
     Server(server::Args),
+    Host(host::Args),
     Deploy(deploy::Args),
     Get(get::Args),
     Describe(describe::Args),
@@ -80,6 +82,7 @@ impl Cli {
         let done = match self.verb {
             Verb::Up(args) => return up::run(args, global),
             Verb::Server(args) => return server::run(args, global),
+            Verb::Host(args) => return host::run(args, global),
             Verb::Run(args) => return run::run(&args, global),
             Verb::Exec(args) => return block_on(exec::run(args, global)),
             Verb::Attach(args) => return block_on(attach::run(args, global)),

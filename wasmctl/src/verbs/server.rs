@@ -63,6 +63,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
         registry_addr: args.registry_addr.unwrap_or(SocketAddr::new(ip, REGISTRY_PORT)),
         advertised: Some(advertised.clone()),
     };
+    options.check()?;
     let data_dir = DataDir::open(&args.data_dir.unwrap_or_else(default_data_dir))?;
     let sockets = Sockets::bind(&options)?;
     if let Some(invitation) = &args.join {

@@ -118,7 +118,7 @@ async fn create(client: &Client, role: join::Role, ttl: Duration) -> Result<()> 
     client.create(&kinds::JOIN_TOKEN, None, &object, &WriteOptions::default()).await?;
     println!("{token}");
     let server = client.config().server.trim_start_matches("https://");
-    let advertise = if role == Role::Server { " --advertise ADDRESS" } else { "" };
+    let advertise = if role == join::Role::Server { " --advertise ADDRESS" } else { "" };
     eprintln!("on the machine that joins:   wasmctl {role} --data-dir DIR{advertise} --join TOKEN@{server}");
     Ok(())
 }

@@ -1,0 +1,130 @@
+//! Machines that join a cluster: one process and one data directory each.
+
+use std::path::Path;
+
+use coracle_tests::{Cluster, Host, eventually, guest, host, run, up};
+
+fn token(cluster: &Cluster, arguments: &[&str]) -> String {
+    let token = cluster.wasmctl(&[&["token", "create"], arguments].concat()).ok();
+    format!("{}@{}", token.trim(), cluster.address("api"))
+}
+
+/// What a refused `wasmctl host` says.
+fn refused(dir: &Path, arguments: &[&str]) -> String {
+    run(host(dir).args(arguments)).fails_with(1)
+}
+
+fn ready_nodes(cluster: &Cluster) -> usize {
+    cluster.wasmctl(&["node", "list"]).ok().lines().filter(|line| line.contains("   Ready   ")).count()
+}
+
+/// Runs a pod that prints a line, where its spec says.
+fn run_pod(cluster: &Cluster, name: &str, image: &str, place: &str) {
+    let manifest = format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{restartPolicy: Never, {place}, \
+         containers: [{{name: main, image: '{image}'}}]}}}}"
+    );
+    let file = cluster.dir().join("pod.yaml");
+    std::fs::write(&file, manifest).unwrap();
+    cluster.wasmctl(&["apply", "-f", file.to_str().unwrap()]).ok();
+    let pod = format!("pod/{name}");
+    eventually("the pod has run", || (cluster.object(&pod)["status"]["phase"] == "Succeeded").then_some(()));
+    assert_eq!(cluster.object(&pod)["spec"]["nodeName"], "worker", "{name}");
+    assert!(!cluster.wasmctl(&["logs", name]).ok().is_empty(), "{name}");
+}
+
+#[test]
+fn a_machine_joins_once_runs_pods_and_comes_back_after_kill_9() {
+    let cluster = Cluster::start();
+    let dir = tempfile::tempdir().unwrap();
+    let invitation = token(&cluster, &["--ttl", "1h"]);
+    let listed = cluster.wasmctl(&["token", "list"]).ok();
+    assert!(listed.contains("host   60m") || listed.contains("host   59m"), "{listed}");
+    let mut worker = Host::start(dir.path(), &["--join", &invitation, "--name", "worker"]);
+    eventually("both nodes are ready", || (ready_nodes(&cluster) == 2).then_some(()));
+    assert_eq!(cluster.wasmctl(&["token", "list", "-o", "name"]).ok(), "");
+
+    let image = cluster.wasmctl(&["push", guest("command-prints.wat").to_str().unwrap(), "prints"]).ok();
+    run_pod(&cluster, "by-name", image.trim(), "nodeName: worker");
+    run_pod(&cluster, "by-label", image.trim(), "nodeSelector: {kubernetes.io/hostname: worker}");
+
+    let again = refused(dir.path(), &["--join", &invitation]);
+    assert!(again.contains("is in use by another wasmctl"), "{again}");
+    worker.kill();
+    let again = refused(dir.path(), &["--join", &invitation]);
+    assert!(again.contains("has joined already, as host worker") && again.contains("without --join"), "{again}");
+    eventually("the host is missed", || (ready_nodes(&cluster) == 1).then_some(()));
+    let _worker = Host::start(dir.path(), &[]);
+    eventually("both nodes are ready again", || (ready_nodes(&cluster) == 2).then_some(()));
+    run_pod(&cluster, "after", image.trim(), "nodeName: worker");
+
+    let other = tempfile::tempdir().unwrap();
+    let used = refused(other.path(), &["--join", &invitation, "--name", "other"]);
+    assert!(used.contains("the token is not known: it was used, was deleted or has expired"), "{used}");
+    let fresh = token(&cluster, &[]);
+    let taken = refused(other.path(), &["--join", &fresh, "--name", "worker"]);
+    assert!(taken.contains("a host of this name is alive"), "{taken}");
+    let _other = Host::start(other.path(), &["--join", &fresh, "--name", "other"]);
+    eventually("all nodes are ready", || (ready_nodes(&cluster) == 3).then_some(()));
+}
+
+#[test]
+fn what_is_wrong_with_an_invitation_is_said_and_nothing_is_changed() {
+    let (cluster, foreign) = (Cluster::start(), Cluster::start());
+    let dir = tempfile::tempdir().unwrap();
+    let join = |invitation: &str| {
+        let error = refused(dir.path(), &["--join", invitation, "--name", "worker"]);
+        assert!(!dir.path().join("host.json").exists(), "{error}");
+        error
+    };
+    let good = token(&cluster, &[]);
+    let (text, address) = good.split_once('@').unwrap();
+    let parts: Vec<&str> = text.split('.').collect();
+
+    let no_host = join(&token(&cluster, &["--role", "server"]));
+    assert!(no_host.contains("the token is for a server, and this machine is to be a host"), "{no_host}");
+    let wrong = join(&format!("host.{}.{}.{}@{address}", parts[1], "0".repeat(32), parts[3]));
+    assert!(wrong.contains("the token's secret is wrong"), "{wrong}");
+    let elsewhere = join(&format!("{text}@{}", foreign.address("api")));
+    assert!(elsewhere.contains("belongs to another cluster than the token"), "{elsewhere}");
+    let nobody = join(&format!("{text}@127.0.0.1:1"));
+    assert!(nobody.contains("cannot reach a server at 127.0.0.1:1: Connection refused"), "{nobody}");
+    let short = run(host(dir.path()).args(["--join", &good[..20]])).fails_with(2);
+    assert!(short.contains("TOKEN@HOST:PORT"), "{short}");
+    let none = run(&mut host(dir.path())).fails_with(2);
+    assert!(none.contains("has not joined a cluster so far") && none.contains("wasmctl token create"), "{none}");
+    let late = token(&cluster, &["--ttl", "1"]);
+    eventually("the token has expired", || {
+        (!cluster.wasmctl(&["token", "list", "-o", "name"]).ok().contains(late.split('.').nth(1).unwrap()))
+            .then_some(())
+    });
+    let late = join(&late);
+    assert!(late.contains("has expired"), "{late}");
+    let own = refused(cluster.dir(), &["--join", &good]);
+    assert!(own.contains("is in use by another wasmctl"), "{own}");
+
+    assert_eq!(ready_nodes(&cluster), 1);
+    let _worker = Host::start(dir.path(), &["--join", &good, "--name", "worker"]);
+}
+
+#[test]
+fn a_deleted_token_is_good_for_nothing() {
+    let cluster = Cluster::start();
+    let dir = tempfile::tempdir().unwrap();
+    let invitation = token(&cluster, &[]);
+    let id = invitation.split('.').nth(1).unwrap();
+    assert_eq!(cluster.wasmctl(&["token", "delete", id]).ok(), format!("token {id} deleted\n"));
+    let unknown = cluster.wasmctl(&["token", "delete", id]).fails_with(1);
+    assert!(unknown.contains("wasmctl token list"), "{unknown}");
+    let error = refused(dir.path(), &["--join", &invitation, "--name", "worker"]);
+    assert!(error.contains("the token is not known"), "{error}");
+}
+
+#[test]
+fn what_only_this_machine_could_reach_is_not_advertised() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let error = run(up(&data_dir).args(["--advertise", "192.0.2.1"])).fails_with(2);
+    assert!(error.contains("other machines cannot reach --api-addr 127.0.0.1:0 there"), "{error}");
+    assert!(!data_dir.exists());
+}

@@ -1,0 +1,64 @@
+//! How a machine becomes a host of a cluster: it makes a key that never leaves it, and shows a token.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+
+use coracle_api::join::Role;
+use coracle_client::join::{self, Applicant, Invitation, JoinError};
+use rcgen::{CertificateParams, KeyPair};
+
+use super::Membership;
+use crate::context::now;
+use crate::daemon::Advertised;
+use crate::data_dir::DataDir;
+use crate::failure::{Failure, Result, chain};
+
+/// Joins, and keeps what comes of it. The name is the machine's unless one is given, and the address the one it reaches the server from.
+pub(crate) async fn join(
+    data_dir: &DataDir,
+    invitation: &Invitation,
+    name: Option<String>,
+    advertise: Option<&str>,
+) -> Result<Membership> {
+    let name = name.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase());
+    let address = match advertise {
+        Some(advertise) => Advertised::look_up(advertise)?.ip,
+        None => own_address(&invitation.server)?,
+    };
+    let failed = |error: rcgen::Error| Failure::new(format!("no key can be made: {error}"));
+    let key = KeyPair::generate().map_err(failed)?;
+    // The server decides what the certificate says.
+    let request = CertificateParams::new(Vec::new()).and_then(|params| params.serialize_request(&key));
+    let signing_request = request.and_then(|request| request.pem()).map_err(failed)?;
+    let applicant =
+        Applicant { role: Role::Host, name: name.clone(), address, port: None, signing_request, time: now() };
+    let answer = join::join(invitation, applicant).await.map_err(failure)?;
+    let membership = Membership::new(name, address, answer, key.serialize_pem());
+    membership.save(data_dir)?;
+    Ok(membership)
+}
+
+fn failure(error: JoinError) -> Failure {
+    let failure = Failure::new(format!("this machine did not join: {}", chain(&error)));
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The address from which this machine reaches another: nothing is sent to find out.
+fn own_address(server: &str) -> Result<IpAddr> {
+    let look = || -> std::io::Result<IpAddr> {
+        let server = server.to_socket_addrs()?.next().ok_or(std::io::ErrorKind::NotFound)?;
+        let any: SocketAddr = match server {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(server)?;
+        Ok(socket.local_addr()?.ip())
+    };
+    look().map_err(|error| {
+        Failure::new(format!("this machine did not join: cannot reach a server at {server}: {error}"))
+            .hint("check the address behind the @")
+    })
+}

@@ -1,0 +1,117 @@
+//! What a machine keeps of having joined as a host: one private file, written as a whole, so that it has joined or has not.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+
+use coracle_api::join::Registry;
+use coracle_host::server::ServerIdentity;
+use serde::{Deserialize, Serialize};
+
+use crate::data_dir::DataDir;
+use crate::failure::{Failure, Result};
+
+const FILE: &str = "host.json";
+const VERSION: u32 = 1;
+
+/// Who a host is, and how it reaches its cluster.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Membership {
+    /// Of the file's format.
+    version: u32,
+    /// The node's name.
+    pub(crate) node: String,
+    /// Where other machines reach the host; its certificate is for this address.
+    pub(crate) address: IpAddr,
+    /// Host and port of the API servers.
+    pub(crate) servers: Vec<String>,
+    /// The cluster's registry.
+    pub(crate) registry: Registry,
+    ca_pem: String,
+    certificate_pem: String,
+    key_pem: String,
+}
+
+impl Membership {
+    /// What joining gave, with the key that was made for it.
+    pub(crate) fn new(node: String, address: IpAddr, answer: coracle_api::join::Answer, key_pem: String) -> Membership {
+        Membership {
+            version: VERSION,
+            node,
+            address,
+            servers: answer.servers,
+            registry: answer.registry,
+            ca_pem: answer.ca,
+            certificate_pem: answer.certificate,
+            key_pem,
+        }
+    }
+
+    /// That of a data directory; `None` if it has not joined.
+    pub(crate) fn load(data_dir: &DataDir) -> Result<Option<Membership>> {
+        let path = data_dir.join(FILE);
+        let damaged = |reason: String| {
+            Failure::new(format!("{}: {reason}", path.display()))
+                .hint("restore the file from a backup, or remove it and join again with a new token")
+        };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(damaged(error.to_string())),
+        };
+        let membership: Membership =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(format!("not what was written there: {error}")))?;
+        match membership.version {
+            VERSION => Ok(Some(membership)),
+            version => Err(damaged(format!("version {version} is from another release"))),
+        }
+    }
+
+    /// Writes it.
+    pub(crate) fn save(&self, data_dir: &DataDir) -> Result<()> {
+        data_dir.write(FILE, &serde_json::to_vec_pretty(self).expect("invariant: a membership is plain data"))
+    }
+
+    /// Who the host is.
+    pub(crate) fn identity(&self) -> ServerIdentity {
+        ServerIdentity {
+            certificate_pem: self.certificate_pem.clone().into_bytes(),
+            key_pem: self.key_pem.clone().into_bytes(),
+            ca_pem: self.ca_pem.clone().into_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use coracle_api::join::Answer;
+
+    use super::*;
+
+    #[test]
+    fn it_is_kept_in_private_and_a_damaged_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(folder.path()).unwrap();
+        assert!(Membership::load(&data_dir).unwrap().is_none());
+        let registry =
+            Registry { address: "10.0.0.1:5000".to_owned(), user: "admin".to_owned(), password: "p".to_owned() };
+        let answer = Answer {
+            ca: "ca".to_owned(),
+            certificate: "c".to_owned(),
+            servers: Vec::new(),
+            registry,
+            membership: None,
+        };
+        Membership::new("worker-1".to_owned(), [10, 0, 0, 7].into(), answer, "key".to_owned()).save(&data_dir).unwrap();
+        let again = Membership::load(&data_dir).unwrap().unwrap();
+        assert_eq!((again.node.as_str(), again.identity().key_pem.as_slice()), ("worker-1", b"key".as_slice()));
+        let mode = fs::metadata(data_dir.join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(data_dir.join(FILE), "{}").unwrap();
+        let refused = Membership::load(&data_dir).err().unwrap().to_string();
+        assert!(refused.contains("host.json: not what was written there"), "{refused}");
+    }
+}

@@ -1,0 +1,122 @@
+//! `wasmctl host`: this machine as a worker of a cluster that is elsewhere.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use coracle_client::join::Invitation;
+
+use crate::context::{Global, default_data_dir};
+use crate::daemon::{self, stop_signal};
+use crate::data_dir::DataDir;
+use crate::failure::{Failure, Result};
+use crate::host::{self, Host, Membership, machine};
+use crate::logging;
+use crate::progress::seconds;
+
+/// How long to wait before the cluster is asked again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Run pods on this machine for a cluster that it joins, until Ctrl-C
+///
+/// The first start takes a token of `wasmctl token create`; later ones need none.
+///
+/// Examples:
+///   wasmctl host --join TOKEN@10.0.0.1:6443
+///   wasmctl host --data-dir ./worker --ingress-addr 127.0.0.1:0
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    /// Where everything is kept [default: $XDG_DATA_HOME/coracle]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Join a cluster first: a token, and the address of a server
+    #[arg(long, value_name = "TOKEN@HOST:PORT")]
+    join: Option<Invitation>,
+    /// The node's name [default: the machine's]
+    #[arg(long, value_name = "NAME", requires = "join")]
+    name: Option<String>,
+    /// The address or name under which other machines reach this one [default: the one it reaches the server from]
+    #[arg(long, value_name = "HOST", requires = "join")]
+    advertise: Option<String>,
+    /// Where HTTP requests to your components arrive; port 0 takes any free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    ingress_addr: SocketAddr,
+}
+
+pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
+    logging::start(global.log_json);
+    daemon::run(work(args, Instant::now()))
+}
+
+async fn work(args: Args, started: Instant) -> Result<()> {
+    let mut stop = std::pin::pin!(stop_signal());
+    let data_dir = DataDir::open(&args.data_dir.clone().unwrap_or_else(default_data_dir))?;
+    let membership = membership(&data_dir, args.join.as_ref(), args.name, args.advertise.as_deref()).await?;
+    let (version, path) = (env!("CARGO_PKG_VERSION"), data_dir.path().display());
+    println!("coracle {version}  data {path}  host \"{}\"", membership.node);
+    let server = membership.servers.first().ok_or_else(|| Failure::new("the cluster named none of its servers"))?;
+    let host = Host::start(host::Options {
+        node_name: membership.node.clone(),
+        data_dir: data_dir.join("host"),
+        api_url: format!("https://{server}"),
+        identity: membership.identity(),
+        address: membership.address,
+        registry: membership.registry.clone(),
+        ingress_addr: args.ingress_addr,
+    })?;
+    println!("  control plane   https://{server}");
+    println!("  ingress         http://{}", host.ingress_addr());
+    println!("  host            {:<30} {}", membership.node, machine());
+    tokio::select! {
+        () = until_ready(&host) => println!("ready in {}", seconds(started.elapsed())),
+        () = &mut stop => {
+            host.stop().await;
+            return Ok(());
+        }
+    }
+    println!("Ctrl-C stops the host; its pods go on elsewhere.");
+    stop.await;
+    println!("stopping");
+    host.stop().await;
+    Ok(())
+}
+
+/// What this machine is: a host already, or one by joining now.
+async fn membership(
+    data_dir: &DataDir,
+    invitation: Option<&Invitation>,
+    name: Option<String>,
+    advertise: Option<&str>,
+) -> Result<Membership> {
+    let path = data_dir.path().display();
+    if data_dir.join("cluster.json").exists() {
+        return Err(Failure::new(format!("{path} is the data directory of a cluster"))
+            .hint("start it with `wasmctl up`, or name another folder with --data-dir"));
+    }
+    match (Membership::load(data_dir)?, invitation) {
+        (Some(membership), None) => Ok(membership),
+        (None, Some(invitation)) => host::join(data_dir, invitation, name, advertise).await,
+        (Some(membership), Some(_)) => {
+            let (node, servers) = (membership.node, membership.servers.join(", "));
+            Err(Failure::new(format!("{path} has joined already, as host {node} of the cluster at {servers}"))
+                .hint("start without --join; to join another cluster, name another folder with --data-dir"))
+        }
+        (None, None) => Err(Failure::usage(format!("{path} has not joined a cluster so far"))
+            .hint("make a token with `wasmctl token create`, and start with --join TOKEN@HOST:PORT")),
+    }
+}
+
+/// Waits for the cluster, however long it takes, and says what it waits for.
+async fn until_ready(host: &Host) {
+    let mut told = String::new();
+    while let Err(failure) = host.ready().await {
+        let news = failure.to_string();
+        if news != told {
+            eprint!("waiting for the cluster: {news}");
+            told = news;
+        }
+        tokio::time::sleep(RETRY_DELAY).await;
+    }
+}
