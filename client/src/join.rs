@@ -101,19 +101,19 @@ pub enum JoinError {
     },
     /// The server is another cluster's.
     #[error(
-        "the server at {server} belongs to another cluster than the token: it does not show the CA that the token names"
+        "the server at {server} belongs to another cluster than the token: its certificate is not of the CA that the token names"
     )]
     ForeignCa {
         /// Host and port.
         server: String,
     },
     /// The server's certificate isn't good now, going by this machine's clock.
-    #[error("the certificate of the server at {server} is not valid at the time that this machine has: {reason}")]
+    #[error("by the clock of this machine, the certificate of the server at {server} {is_not_good}")]
     Clock {
         /// Host and port.
         server: String,
-        /// Which time, and which would be good.
-        reason: String,
+        /// How so.
+        is_not_good: &'static str,
     },
     /// The server's certificate is for other names.
     #[error("the server at {server} is not known by that address: {reason}")]
@@ -158,21 +158,31 @@ impl JoinError {
     }
 
     fn of_transport(server: &str, error: &reqwest::Error) -> JoinError {
+        let certificate = certificate_error(error).and_then(|cause| JoinError::of_certificate(server, cause));
+        let (server, (reason, _)) = (server.to_owned(), innermost(error));
+        match certificate {
+            Some(failure) => failure,
+            None if error.is_connect() => JoinError::Unreachable { server, reason },
+            None => JoinError::Broken { server, reason },
+        }
+    }
+
+    /// What is wrong with a server's certificate, where there is something to say about it.
+    fn of_certificate(server: &str, cause: &CertificateError) -> Option<JoinError> {
         let server = server.to_owned();
-        let (reason, _) = innermost(error);
-        match certificate_error(error) {
-            Some(CertificateError::Other(cause)) if cause.0.is::<ForeignCa>() => JoinError::ForeignCa { server },
-            Some(
-                cause @ (CertificateError::Expired
-                | CertificateError::NotValidYet
-                | CertificateError::ExpiredContext { .. }
-                | CertificateError::NotValidYetContext { .. }),
-            ) => JoinError::Clock { server, reason: cause.to_string() },
-            Some(cause @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
-                JoinError::Address { server, reason: cause.to_string() }
+        match cause {
+            CertificateError::Other(cause) if cause.0.is::<ForeignCa>() => Some(JoinError::ForeignCa { server }),
+            CertificateError::BadSignature | CertificateError::UnknownIssuer => Some(JoinError::ForeignCa { server }),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                Some(JoinError::Clock { server, is_not_good: "has expired" })
             }
-            _ if error.is_connect() => JoinError::Unreachable { server, reason },
-            _ => JoinError::Broken { server, reason },
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Some(JoinError::Clock { server, is_not_good: "is not valid yet" })
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Some(JoinError::Address { server, reason: cause.to_string() })
+            }
+            _ => None,
         }
     }
 }
