@@ -4,7 +4,7 @@
 
 mod routes;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
-use coracle_net::addresses::Cidr;
 use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running};
 use coracle_registry::{PullOptions, Puller};
 use futures::StreamExt as _;
@@ -27,9 +26,6 @@ use crate::failure::{Failure, Result, chain};
 
 /// How long a host may take to report itself ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The addresses of this machine's pods: any of 127.0.0.0/8 can be bound without privileges.
-const POD_NETWORK: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 0);
-const POD_NETWORK_PREFIX: u8 = 11;
 /// Pods that one host takes.
 const PODS_MAX: u32 = 100_000;
 
@@ -79,7 +75,6 @@ impl Host {
             images: Arc::new(puller),
             listener: TcpListener::bind("127.0.0.1:0")?,
             identity,
-            pod_cidr: Cidr::new(POD_NETWORK, POD_NETWORK_PREFIX).map_err(|error| Failure::new(error.to_string()))?,
             pods_max: PODS_MAX,
             clock: Arc::new(coracle_host::runtime::SystemClock),
             handlers: handlers.clone(),

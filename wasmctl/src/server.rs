@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use coracle_control::controllers::Settings;
 use coracle_control::peers::{HttpPeers, MEMBERS};
 use coracle_control::pki::{Identity, Pki, PkiError};
 use coracle_control::sealing::Sealer;
@@ -63,7 +64,7 @@ impl Server {
         let server = Server { pki, store, api_addr, registry_addr, shutdown, tasks };
         server.serve_api(data_dir, identity, api, &objects, member_tls)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
-        server.tasks.spawn(driver::run(objects, server.pki.ca_pem().to_owned(), server.shutdown.clone()));
+        server.tasks.spawn(driver::run(objects, Settings::new(server.pki.ca_pem()), server.shutdown.clone()));
         server.serve_registry(data_dir, identity, registry)?;
         Ok(server)
     }

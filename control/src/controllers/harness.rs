@@ -10,7 +10,7 @@ use coracle_api::{encode, kinds, object};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Key, Outcome, Write, reconcile};
+use super::{Key, Outcome, Settings, Write, reconcile};
 use crate::driver::dirty::{Dirty, mark};
 use crate::driver::intern::Interner;
 use crate::driver::timers::Timers;
@@ -33,7 +33,7 @@ impl Cluster {
     /// An empty cluster, at a fixed time.
     pub(crate) fn new() -> Cluster {
         Cluster {
-            world: World::new("PEM".into(), 0),
+            world: World::new(Arc::new(Settings::new("PEM")), 0),
             dirty: Dirty::new(),
             now: "2026-11-21T04:00:00Z".parse().unwrap(),
             timers: Timers::default(),

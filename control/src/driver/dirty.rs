@@ -206,6 +206,10 @@ fn mark_endpoints(world: &World, old: Option<&Object>, new: Option<&Object>, dir
 fn mark_node(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
     let Some(name) = new.or(old).map(|object| object.meta.name.clone()) else { return };
     dirty.insert(Key::Node(name.clone()));
+    let range = |object: Option<&Object>| object.and_then(|object| Some(object.node()?.pod_cidr.clone()));
+    if range(old) != range(new) {
+        dirty.insert(Key::NodeIpam);
+    }
     let (before, after) = (old.and_then(Object::node), new.and_then(Object::node));
     let info = |node: Option<&super::view::Node>| node.map(|node| node.info.clone());
     if info(before) != info(after) && world.has_pending() {

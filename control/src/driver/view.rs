@@ -206,6 +206,8 @@ pub struct Node {
     pub ready_reason: String,
     /// Since when the Ready condition has its status.
     pub ready_since: Option<Timestamp>,
+    /// The range of its pods' addresses, as written; empty until it has one.
+    pub pod_cidr: String,
 }
 
 /// A condition of a Deployment or ReplicaSet.

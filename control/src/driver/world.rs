@@ -14,7 +14,7 @@ use imbl::{HashMap, OrdMap, OrdSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::view::{Object, View};
-use crate::controllers::Key;
+use crate::controllers::{Key, Settings};
 
 /// Objects by storage key.
 pub type Members = OrdMap<Arc<str>, Arc<Object>>;
@@ -70,14 +70,14 @@ pub struct World {
     custom_kinds: OrdMap<Arc<str>, Vec<&'static Kind>>,
     /// The newest revision seen.
     pub revision: Revision,
-    /// The certificate of the cluster's CA, which every namespace gets a copy of.
-    pub ca_pem: Arc<str>,
+    /// What the controllers were told at their start.
+    pub settings: Arc<Settings>,
 }
 
 impl World {
     /// An empty world, as of a revision.
-    pub fn new(ca_pem: Arc<str>, revision: Revision) -> World {
-        World { ca_pem, revision, ..World::default() }
+    pub fn new(settings: Arc<Settings>, revision: Revision) -> World {
+        World { settings, revision, ..World::default() }
     }
 
     /// The object under a storage key.

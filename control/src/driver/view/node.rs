@@ -16,6 +16,8 @@ use crate::driver::intern::Interner;
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct NodeSpec {
+    #[serde(rename = "podCIDR", deserialize_with = "or_default")]
+    pod_cidr: String,
     unschedulable: Option<bool>,
     #[serde(deserialize_with = "or_default")]
     taints: Vec<NodeTaint>,
@@ -67,7 +69,13 @@ pub(super) fn parse(json: &[u8], interner: &mut Interner) -> Result<(Meta, View)
         unschedulable: whole.spec.unschedulable.unwrap_or(false),
         ready: status == "True",
     };
-    let node = Node { info: Arc::new(info), ready: status, ready_reason: reason, ready_since: since };
+    let node = Node {
+        info: Arc::new(info),
+        ready: status,
+        ready_reason: reason,
+        ready_since: since,
+        pod_cidr: whole.spec.pod_cidr,
+    };
     Ok((meta, View::Node(Box::new(node))))
 }
 
