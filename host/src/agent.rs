@@ -132,10 +132,20 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         host_ip: options.internal_ip,
         clock,
     });
-    if let Some(range) = wait_for_range(&mut range, &mut inbox, &shutdown).await {
+    // The requests of other hosts end before the pods that answer them.
+    let pods_shutdown = CancellationToken::new();
+    let server = tokio::spawn({
+        let ended = pods_shutdown.clone();
+        async move {
+            let result = server.await;
+            ended.cancel();
+            result
+        }
+    });
+    if let Some(range) = wait_for_range(&mut range, &mut inbox, &pods_shutdown).await {
         let pods = Pods::new(shared, Addresses::new(range), options.handlers, messages);
         let selector = ListOptions::fields(format!("spec.nodeName={}", options.node_name));
-        Agent { pods, inbox, shutdown }.run(client.informer(&kinds::POD, None, selector)).await;
+        Agent { pods, inbox, shutdown: pods_shutdown }.run(client.informer(&kinds::POD, None, selector)).await;
     }
     // All three end with `shutdown`; a panic in one of them was reported by its hook.
     let _ = tokio::join!(server, registration, lease);

@@ -15,7 +15,7 @@ use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
-use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running};
+use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running, Transport};
 use coracle_registry::{PullOptions, Puller};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +62,7 @@ impl Host {
         let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;
         let puller =
             Puller::new(PullOptions { cluster_registry: Some(format!("http://{registry}")), ..PullOptions::default() });
+        let transport = Transport::new(identity.client_tls().map_err(Failure::new)?);
         let handlers = Arc::new(PodHandlers::default());
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
@@ -87,7 +88,7 @@ impl Host {
             }
         });
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
-        let ingress = start_ingress(ingress_addr, workers, metrics, &routes)?;
+        let ingress = start_ingress(ingress_addr, workers, transport, metrics, &routes)?;
         tasks.spawn(routes::keep(client.clone(), node_name.clone(), handlers, routes, shutdown.clone()));
         Ok(Host { node_name, client, ingress, shutdown, tasks })
     }
@@ -136,6 +137,7 @@ fn client_config(server: String, identity: &ServerIdentity) -> Config {
 fn start_ingress(
     addr: SocketAddr,
     workers: usize,
+    transport: Arc<Transport>,
     metrics: Arc<Metrics>,
     routes: &Arc<ArcSwap<RoutingTable>>,
 ) -> Result<Running> {
@@ -143,6 +145,7 @@ fn start_ingress(
         addr,
         workers,
         routes: routes.clone(),
+        transport,
         metrics,
         seed: rand::random(),
         limits: Limits::default(),
