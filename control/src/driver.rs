@@ -88,6 +88,7 @@ impl Driver {
                 driver.world.put(object, now);
             }
         }
+        driver.world.finish_reading();
         mark_all(&driver.world, &mut driver.dirty);
         Some(driver)
     }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::runtime::Clock;
 use crate::status::seconds;
 
-/// A host is lost when its lease was not renewed for so long.
+/// What the lease says. How long a host may be silent before it counts as lost, the control plane knows.
 pub const LEASE_SECONDS: u64 = 5;
 const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 const LEASE_NAMESPACE: &str = "kube-node-lease";

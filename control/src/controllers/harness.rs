@@ -47,6 +47,7 @@ impl Cluster {
     pub(crate) fn with(objects: impl IntoIterator<Item = Value>) -> Cluster {
         let mut cluster = Cluster::new();
         objects.into_iter().for_each(|object| cluster.create(object));
+        cluster.world.finish_reading();
         cluster.dirty.clear();
         cluster
     }

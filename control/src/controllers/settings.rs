@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use coracle_net::addresses::Cidr;
+use jiff::SignedDuration;
 
 /// The settings of all controllers.
 #[derive(Clone, Debug)]
@@ -14,6 +15,12 @@ pub struct Settings {
     pub cluster_cidr: Cidr,
     /// The leading bits of a node's range.
     pub node_cidr_mask_size: u8,
+    /// How long a node may be silent before it counts as lost.
+    pub node_monitor_grace_period: SignedDuration,
+    /// How long pods that say nothing of it stay on a node that is not ready,
+    pub default_not_ready_toleration: SignedDuration,
+    /// and how long on one that is lost.
+    pub default_unreachable_toleration: SignedDuration,
 }
 
 impl Settings {
@@ -27,6 +34,14 @@ impl Default for Settings {
     fn default() -> Settings {
         // Any address of 127.0.0.0/8 can be bound without privileges: 512 nodes of 4,094 pods each.
         let cluster_cidr = Cidr::new(Ipv4Addr::new(127, 64, 0, 0), 11).expect("invariant: the range is aligned");
-        Settings { ca_pem: "".into(), cluster_cidr, node_cidr_mask_size: 20 }
+        Settings {
+            ca_pem: "".into(),
+            cluster_cidr,
+            node_cidr_mask_size: 20,
+            node_monitor_grace_period: SignedDuration::from_secs(5),
+            default_not_ready_toleration: SignedDuration::from_secs(10),
+            // 10 s after the node's last sign of life.
+            default_unreachable_toleration: SignedDuration::from_secs(5),
+        }
     }
 }

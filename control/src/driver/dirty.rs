@@ -32,7 +32,7 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         View::DisruptionBudget(_) if new.is_some() => {
             dirty.insert(Key::DisruptionBudget(object.key.clone()));
         }
-        View::Lease(_) if &*object.meta.namespace == NODE_LEASES => mark_lease(world, object, dirty),
+        View::Lease if &*object.meta.namespace == NODE_LEASES => mark_lease(world, object, dirty),
         View::Event(_) if old.is_none() && world.events_by_age().nth(1).is_none() => {
             dirty.insert(Key::EventExpiry);
         }
@@ -133,7 +133,7 @@ fn mark_pod(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         dirty.insert(Key::Scheduling);
     }
     if let Some(node) = seat(new)
-        && world.is_lost(&node)
+        && world.drives_out(&node)
     {
         dirty.insert(Key::Node(node));
     }
