@@ -5,7 +5,6 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use coracle_control::controllers::Settings;
 use coracle_control::peers::{HttpPeers, MEMBERS};
 use coracle_control::pki::{Identity, Pki, PkiError};
 use coracle_control::sealing::Sealer;
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context::now;
+use crate::controller_flags::ControllerFlags;
 use crate::daemon::{self, bind};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
@@ -31,6 +31,7 @@ const FOUNDER: u64 = 1;
 pub(crate) struct Options {
     pub(crate) api_addr: SocketAddr,
     pub(crate) registry_addr: SocketAddr,
+    pub(crate) controllers: ControllerFlags,
 }
 
 /// A running server.
@@ -48,6 +49,7 @@ impl Server {
     pub(crate) async fn start(data_dir: &DataDir, identity: &data_dir::Identity, options: &Options) -> Result<Server> {
         let pki = Pki::open_or_create(&data_dir.join("pki"), now()).map_err(|error| Failure::new(chain(&error)))?;
         let pki = Arc::new(pki);
+        let settings = options.controllers.settings(pki.ca_pem())?;
         let api = bind("--api-addr", options.api_addr)?;
         let registry = bind("--registry-addr", options.registry_addr)?;
         let (api_addr, registry_addr) = (api.local_addr()?, registry.local_addr()?);
@@ -64,7 +66,7 @@ impl Server {
         let server = Server { pki, store, api_addr, registry_addr, shutdown, tasks };
         server.serve_api(data_dir, identity, api, &objects, member_tls)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
-        server.tasks.spawn(driver::run(objects, Settings::new(server.pki.ca_pem()), server.shutdown.clone()));
+        server.tasks.spawn(driver::run(objects, settings, server.shutdown.clone()));
         server.serve_registry(data_dir, identity, registry)?;
         Ok(server)
     }

@@ -14,6 +14,7 @@ mod inspect;
 mod logs;
 mod member;
 mod node;
+pub(crate) use node::duration;
 mod port_forward;
 mod pull;
 mod push;

@@ -148,7 +148,7 @@ fn node_name(word: &str) -> std::result::Result<String, &'static str> {
 }
 
 /// Seconds, or a duration with units.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> std::result::Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::context::{Global, default_data_dir};
+use crate::controller_flags::ControllerFlags;
 use crate::failure::Result;
 use crate::up::{self, Options};
 use crate::{logging, server};
@@ -34,13 +35,19 @@ pub(crate) struct Args {
     /// Deploy a component that says hello
     #[arg(long)]
     demo: bool,
+    #[command(flatten)]
+    controllers: ControllerFlags,
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
     logging::start(global.log_json);
     up::run(&Options {
         data_dir: args.data_dir.unwrap_or_else(default_data_dir),
-        server: server::Options { api_addr: args.api_addr, registry_addr: args.registry_addr },
+        server: server::Options {
+            api_addr: args.api_addr,
+            registry_addr: args.registry_addr,
+            controllers: args.controllers,
+        },
         ingress_addr: args.ingress_addr,
         is_demo: args.demo,
     })
