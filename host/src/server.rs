@@ -156,6 +156,8 @@ async fn connection(
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .max_concurrent_streams(STREAMS_MAX)
+        // One connection carries the requests of many clients, who may all leave at once.
+        .max_pending_accept_reset_streams(STREAMS_MAX as usize)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .max_header_list_size(HEADER_BYTES_MAX);

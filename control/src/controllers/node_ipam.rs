@@ -39,7 +39,7 @@ pub fn reconcile(world: &World, now: Timestamp) -> Outcome {
                 let name = &node.meta.name;
                 let message = format!(
                     "Node {name} gets no pods: every /{size} of the cluster's pod addresses, {whole}, is some node's; \
-                    delete Nodes that are gone"
+                    delete Nodes that are gone, or give a larger --cluster-cidr"
                 );
                 let reason = "CIDRNotAvailable";
                 let note = Note { component: COMPONENT, severity: Severity::Warning, reason, message: &message };

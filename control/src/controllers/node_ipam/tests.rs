@@ -48,7 +48,7 @@ fn a_node_waits_for_a_range_until_another_node_is_gone() {
         [json!("127.64.0.0/20"), json!("127.64.16.0/20"), Value::Null]
     );
     expect![[r#"
-        event Warning CIDRNotAvailable: Node c gets no pods: every /20 of the cluster's pod addresses, 127.64.0.0/19, is some node's; delete Nodes that are gone
+        event Warning CIDRNotAvailable: Node c gets no pods: every /20 of the cluster's pod addresses, 127.64.0.0/19, is some node's; delete Nodes that are gone, or give a larger --cluster-cidr
     "#]]
     .assert_eq(&cluster.ask(&Key::NodeIpam));
     cluster.remove("nodes/a");
