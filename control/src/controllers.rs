@@ -23,14 +23,18 @@ pub mod events;
 pub mod garbage_collector;
 pub mod join_token_expiry;
 pub mod namespace;
+pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod replica_set;
 pub mod resource_quota;
 pub mod role_aggregation;
 pub mod scheduling;
+mod settings;
 
 #[cfg(test)]
 pub(crate) mod harness;
+
+pub use settings::Settings;
 
 /// What a controller is asked to look at. The order is the order within a turn.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +61,8 @@ pub enum Key {
     Endpoints(Arc<str>),
     /// A pod disruption budget, by storage key.
     DisruptionBudget(Arc<str>),
+    /// The pod address ranges of all nodes.
+    NodeIpam,
     /// A node, by name.
     Node(Arc<str>),
     /// A resource quota, by storage key.
@@ -121,6 +127,7 @@ pub fn reconcile(world: &World, key: &Key, now: Timestamp) -> Outcome {
         Key::EndpointSlices(key) => endpoint_slice::reconcile(world, key),
         Key::Endpoints(key) => endpoints::reconcile(world, key, now),
         Key::DisruptionBudget(key) => disruption::reconcile(world, key, now),
+        Key::NodeIpam => node_ipam::reconcile(world, now),
         Key::Node(name) => node_lifecycle::reconcile(world, name, now),
         Key::ResourceQuota(key) => resource_quota::reconcile(world, key),
         Key::Garbage(key) => garbage_collector::reconcile(world, key),

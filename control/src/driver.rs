@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::Objects;
-use crate::controllers::{Key, Outcome, Write, reconcile};
+use crate::controllers::{Key, Outcome, Settings, Write, reconcile};
 use crate::leading::while_leading;
 use crate::objects::{WriteOptions, Written};
 
@@ -36,11 +36,12 @@ use world::World;
 const CHANGES_MAX: usize = 4096;
 /// How many writes a turn makes, give or take those of one key; what is left waits for the next turn.
 const WRITES_MAX: usize = 1000;
-/// Runs the controllers until `shutdown`, whenever this member leads. `ca_pem` is the certificate that every namespace gets a copy of.
-pub async fn run(objects: Objects, ca_pem: String, shutdown: CancellationToken) {
-    let ca_pem: Arc<str> = ca_pem.into();
+
+/// Runs the controllers until `shutdown`, whenever this member leads.
+pub async fn run(objects: Objects, settings: Settings, shutdown: CancellationToken) {
+    let settings = Arc::new(settings);
     let work = || async {
-        match Driver::start(objects.clone(), ca_pem.clone()) {
+        match Driver::start(objects.clone(), settings.clone()) {
             Some(mut driver) => driver.work().await,
             None => WatchError::TooSlow,
         }
@@ -62,7 +63,7 @@ struct Driver {
 
 impl Driver {
     /// Reads everything, and starts to watch. `None` when the store forgets faster than it can be read.
-    fn start(objects: Objects, ca_pem: Arc<str>) -> Option<Driver> {
+    fn start(objects: Objects, settings: Arc<Settings>) -> Option<Driver> {
         let snapshot = objects.store().snapshot();
         let request = WatchRequest { prefix: String::new(), tag: None, after: snapshot.revision() };
         let watch = objects.store().watch(request).ok()?;
@@ -70,7 +71,7 @@ impl Driver {
         let mut driver = Driver {
             objects,
             watch,
-            world: World::new(ca_pem, snapshot.revision()),
+            world: World::new(settings, snapshot.revision()),
             interner: Interner::default(),
             kinds,
             dirty: Dirty::new(),
@@ -87,6 +88,7 @@ impl Driver {
                 driver.world.put(object, now);
             }
         }
+        driver.world.finish_reading();
         mark_all(&driver.world, &mut driver.dirty);
         Some(driver)
     }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authentication::User;
 use crate::authorizer::{MASTERS, NODES, Rbac};
 use crate::cluster_files::ClusterFiles;
-use crate::controllers::bootstrap;
+use crate::controllers::{Settings, bootstrap};
 use crate::driver::{self, world::World};
 use crate::handlers::{App, Clients};
 use crate::joining::Joining;
@@ -94,7 +94,7 @@ impl Server {
     /// Sets the controllers to work.
     pub(crate) fn drive(&self) {
         let (objects, shutdown) = (self.app.objects.clone(), self.app.shutdown.clone());
-        tokio::spawn(driver::run(objects, "PEM".to_owned(), shutdown));
+        tokio::spawn(driver::run(objects, Settings::new("PEM"), shutdown));
     }
 
     /// Waits until a GET is answered so: `is_reached` sees the code and the body.

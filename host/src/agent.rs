@@ -18,7 +18,7 @@ use coracle_api::kinds;
 use coracle_client::{Client, InformerEvent, ListOptions};
 use coracle_net::addresses::{Addresses, Cidr};
 use futures::{FutureExt, Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::images::{Images, Source};
@@ -53,9 +53,7 @@ pub struct HostOptions {
     pub listener: TcpListener,
     /// Who the log server is, and whom it answers.
     pub identity: ServerIdentity,
-    /// The addresses of this host's pods.
-    pub pod_cidr: Cidr,
-    /// Most pods.
+    /// Most pods, should the node's range have addresses for so many.
     pub pods_max: u32,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -106,11 +104,10 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         name: options.node_name.clone(),
         internal_ip: options.internal_ip.clone(),
         port,
-        pod_cidr: options.pod_cidr.to_string(),
         pods: options.pods_max,
         machine: Machine::look(&options.data_dir),
     });
-    let (messages, inbox) = mpsc::unbounded_channel();
+    let (messages, mut inbox) = mpsc::unbounded_channel();
     let sources = Sources {
         messages: messages.clone(),
         logs: logs.clone(),
@@ -122,8 +119,9 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
     let server =
         server::serve(options.listener, &options.identity, sources, shutdown.clone()).map_err(HostError::Server)?;
     let (client, clock) = (options.client.clone(), options.clock.clone());
+    let (given, mut range) = watch::channel(None);
     let registration =
-        tokio::spawn(node::keep_registered(client.clone(), facts.clone(), clock.clone(), shutdown.clone()));
+        tokio::spawn(node::keep_registered(client.clone(), facts.clone(), clock.clone(), given, shutdown.clone()));
     let lease = tokio::spawn(node::keep_alive(client.clone(), facts.clone(), clock.clone(), shutdown.clone()));
     let shared = Arc::new(Shared {
         client: client.clone(),
@@ -134,16 +132,44 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         host_ip: options.internal_ip,
         clock,
     });
-    let agent = Agent {
-        pods: Pods::new(shared, Addresses::new(options.pod_cidr), options.handlers, messages),
-        inbox,
-        shutdown,
-    };
-    let selector = ListOptions::fields(format!("spec.nodeName={}", options.node_name));
-    agent.run(client.informer(&kinds::POD, None, selector)).await;
+    // The requests of other hosts end before the pods that answer them.
+    let pods_shutdown = CancellationToken::new();
+    let server = tokio::spawn({
+        let ended = pods_shutdown.clone();
+        async move {
+            let result = server.await;
+            ended.cancel();
+            result
+        }
+    });
+    if let Some(range) = wait_for_range(&mut range, &mut inbox, &pods_shutdown).await {
+        let pods = Pods::new(shared, Addresses::new(range), options.handlers, messages);
+        let selector = ListOptions::fields(format!("spec.nodeName={}", options.node_name));
+        Agent { pods, inbox, shutdown: pods_shutdown }.run(client.informer(&kinds::POD, None, selector)).await;
+    }
     // All three end with `shutdown`; a panic in one of them was reported by its hook.
     let _ = tokio::join!(server, registration, lease);
     Ok(())
+}
+
+/// The node's range of pod addresses, once it has one; until then there are no pods. `None` when the host ends before.
+async fn wait_for_range(
+    range: &mut watch::Receiver<Option<Cidr>>,
+    inbox: &mut mpsc::UnboundedReceiver<Message>,
+    shutdown: &CancellationToken,
+) -> Option<Cidr> {
+    loop {
+        tokio::select! {
+            given = range.wait_for(Option::is_some) => return given.ok().and_then(|given| *given),
+            () = shutdown.cancelled() => return None,
+            Some(message) = inbox.recv() => match message {
+                // Whoever asked may have gone away.
+                Message::Find { reply, .. } => drop(reply.send(None)),
+                Message::Totals { reply } => drop(reply.send(Totals::default())),
+                Message::Started(_) | Message::Note(_) => {}
+            },
+        }
+    }
 }
 
 struct Agent {

@@ -7,18 +7,21 @@ use std::time::Duration;
 
 use coracle_api::{kinds, object};
 use coracle_client::{Client, Error, InformerEvent, ListOptions, PatchKind, WriteOptions};
+use coracle_net::addresses::Cidr;
 use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::runtime::Clock;
 use crate::status::seconds;
 
-/// A host is lost when its lease was not renewed for so long.
+/// What the lease says. How long a host may be silent before it counts as lost, the control plane knows.
 pub const LEASE_SECONDS: u64 = 5;
 const RENEW_INTERVAL: Duration = Duration::from_secs(1);
 const LEASE_NAMESPACE: &str = "kube-node-lease";
+const RUNTIME_LABEL: &str = "coracle.dev/runtime.wasm";
 /// Pods of one host unless said otherwise.
 pub const PODS_DEFAULT: u32 = 100_000;
 
@@ -31,9 +34,7 @@ pub struct NodeFacts {
     pub internal_ip: String,
     /// Where its log server listens.
     pub port: u16,
-    /// The addresses of its pods.
-    pub pod_cidr: String,
-    /// Most pods.
+    /// Most pods, should it have addresses for so many.
     pub pods: u32,
     /// What the machine has.
     pub machine: Machine,
@@ -93,31 +94,44 @@ fn arch() -> &'static str {
     }
 }
 
-/// The Node object, as it is registered.
-pub fn node_object(facts: &NodeFacts) -> Value {
+/// The Node object, as it is registered. A node that was deleted asks for the range that its pods' addresses are of.
+pub fn node_object(facts: &NodeFacts, range: Option<Cidr>, now: Timestamp) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": facts.name,
-            "labels": {
-                "kubernetes.io/hostname": facts.name,
-                "kubernetes.io/os": "linux",
-                "kubernetes.io/arch": arch(),
-                "coracle.dev/runtime.wasm": "true",
-            },
+            "labels": labels(facts),
         },
-        "spec": { "podCIDR": facts.pod_cidr, "podCIDRs": [facts.pod_cidr] },
+        "spec": range.map_or_else(|| json!({}), |range| json!({ "podCIDR": range.to_string(), "podCIDRs": [range.to_string()] })),
+        "status": node_status(facts, range, &Value::Null, now),
     })
 }
 
-/// The Node's status. `before` is the one in the API, whose transition times are kept.
-pub fn node_status(facts: &NodeFacts, before: &Value, now: Timestamp) -> Value {
+fn labels(facts: &NodeFacts) -> Value {
+    json!({
+        "kubernetes.io/hostname": facts.name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": arch(),
+        RUNTIME_LABEL: "true",
+    })
+}
+
+/// The range of the pods' addresses that a controller gave the Node.
+fn range(node: &Value) -> Option<Cidr> {
+    object::str_at(node, &["spec", "podCIDR"])?.parse().ok()
+}
+
+/// The Node's status: ready once it has a range for its pods' addresses. `before` is the one in the API, whose transition
+/// times are kept.
+pub fn node_status(facts: &NodeFacts, range: Option<Cidr>, before: &Value, now: Timestamp) -> Value {
     let machine = &facts.machine;
+    // The first and the last address are no pod's.
+    let pods = range.map_or(facts.pods, |range| facts.pods.min(range.size() - 2));
     let resources = json!({
         "cpu": machine.cpus.to_string(),
         "memory": format!("{}Ki", machine.memory_bytes >> 10),
-        "pods": facts.pods.to_string(),
+        "pods": pods.to_string(),
         "ephemeral-storage": format!("{}Ki", machine.disk_bytes >> 10),
     });
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
@@ -135,6 +149,10 @@ pub fn node_status(facts: &NodeFacts, before: &Value, now: Timestamp) -> Value {
             "lastTransitionTime": since,
         })
     };
+    let ready = match range {
+        Some(_) => condition("Ready", "True", "HostReady", "host is posting ready status"),
+        None => condition("Ready", "False", "HostNotReady", "host waits for its range of pod addresses, spec.podCIDR"),
+    };
     json!({
         "capacity": resources,
         "allocatable": resources,
@@ -142,7 +160,7 @@ pub fn node_status(facts: &NodeFacts, before: &Value, now: Timestamp) -> Value {
             condition("MemoryPressure", "False", "HostHasSufficientMemory", "host has sufficient memory available"),
             condition("DiskPressure", "False", "HostHasNoDiskPressure", "host has no disk pressure"),
             condition("PIDPressure", "False", "HostHasSufficientPID", "host has sufficient PID available"),
-            condition("Ready", "True", "HostReady", "host is posting ready status"),
+            ready,
         ],
         "addresses": [
             { "type": "InternalIP", "address": facts.internal_ip },
@@ -179,22 +197,25 @@ pub fn lease_object(name: &str, now: Timestamp) -> Value {
 }
 
 /// Whether the Node in the API says what it should.
-fn is_registered(facts: &NodeFacts, node: &Value) -> bool {
+fn is_registered(facts: &NodeFacts, range: Option<Cidr>, node: &Value) -> bool {
     let status = &node["status"];
-    let wanted = node_status(facts, &Value::Null, Timestamp::UNIX_EPOCH);
-    let is_ready = object::list_at(status, &["conditions"])
-        .iter()
-        .any(|known| known["type"] == "Ready" && known["status"] == "True");
-    is_ready
+    let wanted = node_status(facts, range, &Value::Null, Timestamp::UNIX_EPOCH);
+    let ready = |status: &Value| {
+        let conditions = object::list_at(status, &["conditions"]).iter();
+        conditions.filter(|known| known["type"] == "Ready").map(|known| known["status"].clone()).next()
+    };
+    ready(status) == ready(&wanted)
         && ["capacity", "addresses", "daemonEndpoints"].iter().all(|field| status[field] == wanted[field])
-        && object::label(node, "coracle.dev/runtime.wasm") == Some("true")
+        && object::label(node, RUNTIME_LABEL) == Some("true")
 }
 
-/// Registers the node and keeps it so, whoever changes or deletes it, until `shutdown`.
+/// Registers the node and keeps it so, whoever changes or deletes it, until `shutdown`; tells `given` the range of its pods'
+/// addresses.
 pub async fn keep_registered(
     client: Client,
     facts: Arc<NodeFacts>,
     clock: Arc<dyn Clock>,
+    given: watch::Sender<Option<Cidr>>,
     shutdown: CancellationToken,
 ) {
     let options = ListOptions::fields(format!("metadata.name={}", facts.name));
@@ -210,7 +231,14 @@ pub async fn keep_registered(
             Some(InformerEvent::Applied(node)) => Some(node),
             Some(InformerEvent::Deleted(_)) => None,
         };
-        while let Err(error) = register(&client, &facts, present.as_ref(), clock.now()).await {
+        // The first one is kept: pods have its addresses.
+        given.send_if_modified(|given| {
+            let is_new = given.is_none();
+            *given = given.or_else(|| range(present.as_ref()?));
+            is_new && given.is_some()
+        });
+        let range = *given.borrow();
+        while let Err(error) = register(&client, &facts, range, present.as_ref(), clock.now()).await {
             tracing::warn!(node = facts.name, %error, "the node could not be registered; trying again");
             tokio::select! {
                 () = tokio::time::sleep(RENEW_INTERVAL) => {}
@@ -224,20 +252,31 @@ pub async fn keep_registered(
     }
 }
 
-async fn register(client: &Client, facts: &NodeFacts, present: Option<&Value>, now: Timestamp) -> Result<(), Error> {
+async fn register(
+    client: &Client,
+    facts: &NodeFacts,
+    range: Option<Cidr>,
+    present: Option<&Value>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let node = match present {
-        Some(node) if object::is_deleting(node) || is_registered(facts, node) => return Ok(()),
+        Some(node) if object::is_deleting(node) || is_registered(facts, range, node) => return Ok(()),
+        Some(node) if object::label(node, RUNTIME_LABEL) == Some("true") => node.clone(),
         Some(node) => {
-            let labels = json!({ "metadata": { "labels": node_object(facts)["metadata"]["labels"] } });
+            let labels = json!({ "metadata": { "labels": labels(facts) } });
             let options = WriteOptions::default();
             client.patch(&kinds::NODE, None, object::name(node), PatchKind::Merge, &labels, &options).await?
         }
-        None => match client.create(&kinds::NODE, None, &node_object(facts), &WriteOptions::default()).await {
-            Err(error) if error.is_already_exists() => client.get(&kinds::NODE, None, &facts.name).await?,
-            created => created?,
-        },
+        None => {
+            let node = node_object(facts, range, now);
+            match client.create(&kinds::NODE, None, &node, &WriteOptions::default()).await {
+                // That comes as an event.
+                Err(error) if error.is_already_exists() => return Ok(()),
+                created => return created.map(drop),
+            }
+        }
     };
-    let patch = json!({ "status": node_status(facts, &node["status"], now) });
+    let patch = json!({ "status": node_status(facts, range, &node["status"], now) });
     let options = WriteOptions { subresource: Some("status"), ..WriteOptions::default() };
     client.patch(&kinds::NODE, None, &facts.name, PatchKind::Merge, &patch, &options).await?;
     Ok(())

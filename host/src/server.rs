@@ -1,10 +1,13 @@
-//! The host's own HTTPS server: logs, streams to containers, health and metrics, for the API server and cluster administrators only.
+//! The host's own HTTPS server: logs, streams to containers, health and metrics for the API server and cluster administrators;
+//! for other hosts, the pods' own answers to the requests that came to them.
 //!
 //! Deliberately absent: anything that changes something. Hosts are told what to do by objects.
 
 mod streams;
 
+use std::convert::Infallible;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +17,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::service::TowerToHyperService;
+use coracle_net::{Limits, answer_peer, is_for_a_pod};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use jiff::Timestamp;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
@@ -26,16 +32,29 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 
 use crate::agent::{FoundContainer, FoundPod, Message, PodHandlers};
 use crate::logs::read::ReadOptions;
 use crate::logs::{LogKey, LogStore};
 use crate::runtime::Clock;
 
+/// How long requests from other hosts may take to end when this one does.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+/// Requests to pods on one connection, and the bytes on their way.
+const STREAMS_MAX: u32 = 4096;
+const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const HEADER_BYTES_MAX: u32 = 256 << 10;
+/// How often a client that says nothing is asked whether it is there.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Members of this group may ask.
+/// Members of this group may ask for everything,
 const MASTERS: &str = "system:masters";
-/// So may these users: the API server's names in a cluster.
+/// those of this one for pods' answers.
+const NODES: &str = "system:nodes";
+/// Like the first are these users: the API server's names in a cluster.
 const API_SERVERS: &[&str] = &["system:apiserver", "kube-apiserver", "kube-apiserver-kubelet-client"];
 
 /// Who the server is, and whom it answers: PEM.
@@ -70,6 +89,7 @@ pub(crate) fn serve(
     let acceptor = TlsAcceptor::from(Arc::new(tls(identity)?));
     listener.set_nonblocking(true).map_err(|error| error.to_string())?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+    let handlers = sources.handlers.clone();
     let router = Router::new()
         .route("/logs/{namespace}/{pod}/{container}", get(read_logs))
         .route("/attach/{namespace}/{pod}/{container}", get(streams::attach))
@@ -78,13 +98,20 @@ pub(crate) fn serve(
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(metrics))
         .with_state(sources);
-    Ok(tokio::spawn(accept(listener, acceptor, router, shutdown)))
+    Ok(tokio::spawn(accept(listener, acceptor, router, handlers, shutdown)))
 }
 
-async fn accept(listener: tokio::net::TcpListener, acceptor: TlsAcceptor, router: Router, shutdown: CancellationToken) {
+async fn accept(
+    listener: tokio::net::TcpListener,
+    acceptor: TlsAcceptor,
+    router: Router,
+    handlers: Arc<PodHandlers>,
+    shutdown: CancellationToken,
+) {
+    let connections = TaskTracker::new();
     loop {
         let socket = tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => socket,
                 Err(error) => {
@@ -94,11 +121,19 @@ async fn accept(listener: tokio::net::TcpListener, acceptor: TlsAcceptor, router
                 }
             },
         };
-        tokio::spawn(connection(socket, acceptor.clone(), router.clone(), shutdown.clone()));
+        connections.spawn(connection(socket, acceptor.clone(), router.clone(), handlers.clone(), shutdown.clone()));
     }
+    connections.close();
+    connections.wait().await;
 }
 
-async fn connection(socket: tokio::net::TcpStream, acceptor: TlsAcceptor, router: Router, shutdown: CancellationToken) {
+async fn connection(
+    socket: tokio::net::TcpStream,
+    acceptor: TlsAcceptor,
+    router: Router,
+    handlers: Arc<PodHandlers>,
+    shutdown: CancellationToken,
+) {
     // Streams are small messages that must not wait for each other.
     let _ = socket.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await {
@@ -110,46 +145,117 @@ async fn connection(socket: tokio::net::TcpStream, acceptor: TlsAcceptor, router
         Err(_) => return,
     };
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    if !certificate.is_some_and(is_allowed) {
-        tracing::warn!("a client of the cluster that is no API server asked the host's server; refused");
+    let Some(client) = certificate.and_then(Client::of) else {
+        tracing::warn!("a client of the cluster that is neither API server nor host asked the host's server; refused");
         return;
-    }
-    let service = TowerToHyperService::new(router);
-    let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    tokio::select! {
-        result = builder.serve_connection_with_upgrades(TokioIo::new(stream), service) => {
-            if let Err(error) = result {
-                tracing::debug!(%error, "a connection to the host's server ended early");
+    };
+    let service = service_fn(move |request| answer(router.clone(), handlers.clone(), client, request));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .max_concurrent_streams(STREAMS_MAX)
+        // One connection carries the requests of many clients, who may all leave at once.
+        .max_pending_accept_reset_streams(STREAMS_MAX as usize)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .max_header_list_size(HEADER_BYTES_MAX);
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = shutdown.cancelled() => match client {
+            Client::Master => Ok(()),
+            // Its requests may be anybody's.
+            Client::Host => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(STOP_GRACE, connection).await.unwrap_or(Ok(()))
             }
-        }
-        () = shutdown.cancelled() => {}
+        },
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection to the host's server ended early");
     }
 }
 
-/// Only the API server and administrators: the CA signs other identities too.
-fn is_allowed(certificate: &CertificateDer<'_>) -> bool {
-    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else { return false };
-    let subject = certificate.subject();
-    let is_master = subject.iter_organization().any(|group| group.as_str() == Ok(MASTERS));
-    is_master || subject.iter_common_name().any(|name| name.as_str().is_ok_and(|name| API_SERVERS.contains(&name)))
+/// Who may ask: the CA signs other identities too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    /// The API server or an administrator.
+    Master,
+    /// Another host.
+    Host,
+}
+
+impl Client {
+    fn of(certificate: &CertificateDer<'_>) -> Option<Client> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        let subject = certificate.subject();
+        let is_in = |wanted| subject.iter_organization().any(|group| group.as_str() == Ok(wanted));
+        let mut names = subject.iter_common_name().filter_map(|name| name.as_str().ok());
+        match () {
+            () if is_in(MASTERS) || names.any(|name| API_SERVERS.contains(&name)) => Some(Client::Master),
+            () if is_in(NODES) => Some(Client::Host),
+            () => None,
+        }
+    }
+}
+
+/// Answers a request to a pod, or one to the host itself.
+async fn answer(
+    router: Router,
+    handlers: Arc<PodHandlers>,
+    client: Client,
+    request: http::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    if is_for_a_pod(&request) {
+        // The ingress that sent it holds clients to its limits.
+        return Ok(answer_peer(handlers.as_ref(), request, &Limits::default()).await.map(Body::new));
+    }
+    match client {
+        Client::Master => router.oneshot(request.map(Body::new)).await,
+        Client::Host => {
+            let message = "only the API server and administrators may ask for more than pods' answers".to_owned();
+            Ok(refuse(StatusCode::FORBIDDEN, message).into_response())
+        }
+    }
+}
+
+impl ServerIdentity {
+    /// The TLS with which the host asks other hosts of the cluster.
+    pub fn client_tls(&self) -> Result<rustls::ClientConfig, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .with_root_certificates(self.roots()?)
+            .with_client_auth_cert(certificates(&self.certificate_pem)?, self.key()?)
+            .map_err(|error| format!("the host's certificate cannot be used: {error}"))
+    }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&self.ca_pem)? {
+            roots.add(certificate).map_err(|error| format!("the cluster's CA certificate cannot be used: {error}"))?;
+        }
+        Ok(roots)
+    }
+
+    fn key(&self) -> Result<PrivateKeyDer<'static>, String> {
+        PrivateKeyDer::from_pem_slice(&self.key_pem).map_err(|error| format!("the host's key cannot be read: {error}"))
+    }
 }
 
 fn tls(identity: &ServerIdentity) -> Result<rustls::ServerConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&identity.ca_pem)? {
-        roots.add(certificate).map_err(|error| format!("the cluster's CA certificate cannot be used: {error}"))?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(identity.roots()?), provider.clone())
         .build()
         .map_err(|error| format!("the cluster's CA cannot verify clients: {error}"))?;
-    let key = PrivateKeyDer::from_pem_slice(&identity.key_pem)
-        .map_err(|error| format!("the host's key cannot be read: {error}"))?;
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates(&identity.certificate_pem)?, key)
+        .with_single_cert(certificates(&identity.certificate_pem)?, identity.key()?)
         .map_err(|error| format!("the host's certificate cannot be used: {error}"))?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(tls)
@@ -259,3 +365,6 @@ impl IntoResponse for Refusal {
 fn refuse(code: StatusCode, message: String) -> Refusal {
     Refusal { code, message }
 }
+
+#[cfg(test)]
+mod tests;

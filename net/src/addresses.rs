@@ -56,10 +56,16 @@ impl Cidr {
         self.offset(address).is_some()
     }
 
-    /// Its lower half (where components live) and its upper half (where containers do).
-    pub fn halves(self) -> (Cidr, Cidr) {
-        let prefix = self.prefix + 1;
-        (Cidr { first: self.first, prefix }, Cidr { first: self.first + self.size() / 2, prefix })
+    /// Whether some address is in both.
+    pub fn overlaps(self, other: Cidr) -> bool {
+        self.offset(Ipv4Addr::from(other.first)).is_some() || other.offset(Ipv4Addr::from(self.first)).is_some()
+    }
+
+    /// The ranges of `prefix` leading bits that it is made of, from the lowest on; none where it is smaller itself.
+    pub fn split(self, prefix: u8) -> impl Iterator<Item = Cidr> {
+        let is_divisible = (self.prefix..=30).contains(&prefix);
+        let count = if is_divisible { 1u32 << (prefix - self.prefix) } else { 0 };
+        (0..count).map(move |index| Cidr { first: self.first + (index << (32 - prefix)), prefix })
     }
 
     fn offset(self, address: Ipv4Addr) -> Option<u32> {

@@ -2,6 +2,7 @@
 //!
 //! A request is routed once, on an immutable table, and answered by its pod's handler on the thread it arrived at.
 
+mod across;
 mod listen;
 mod remote;
 mod request;
@@ -14,11 +15,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub(crate) use request::unavailable;
+
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 use crate::routes::RoutingTable;
+use crate::transport::Transport;
 
 /// What a client may take of the ingress.
 #[derive(Clone, Debug)]
@@ -61,6 +65,8 @@ pub struct IngressOptions {
     pub workers: usize,
     /// The routing table, swapped by its owner.
     pub routes: Arc<ArcSwap<RoutingTable>>,
+    /// The way to the pods of other hosts.
+    pub transport: Arc<Transport>,
     /// Where to count; made for as many workers.
     pub metrics: Arc<Metrics>,
     /// Differs between starts (the time, or random): generated request ids begin with it.
@@ -83,6 +89,7 @@ impl Ingress {
             let shared = worker::Shared {
                 routes: options.routes.clone(),
                 metrics: options.metrics.clone(),
+                transport: options.transport.clone(),
                 limits: options.limits.clone(),
                 seed: options.seed,
             };

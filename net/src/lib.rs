@@ -1,7 +1,7 @@
 //! Routing tables, pod addresses and the ingress: from a connection to the pod that answers.
 //!
-//! Deliberately absent: TLS (plain HTTP only), watching the API (the caller feeds [`RouteBook`]), and any knowledge of how
-//! a pod is run: a pod is a [`Handler`] in this process or an address.
+//! Deliberately absent: TLS towards clients (plain HTTP only), watching the API (the caller feeds [`RouteBook`]), and any knowledge of how
+//! a pod is run: a pod is a [`Handler`] in this process, one on another host, or an address.
 
 pub mod addresses;
 mod handler;
@@ -10,6 +10,7 @@ mod metrics;
 mod route_book;
 mod routes;
 mod stream;
+mod transport;
 pub mod views;
 
 pub use handler::{
@@ -18,5 +19,6 @@ pub use handler::{
 pub use ingress::{Ingress, IngressOptions, Limits, Running};
 pub use metrics::Metrics;
 pub use route_book::RouteBook;
-pub use routes::{Endpoint, RoutingTable, ServiceRoute, Target, build_routes};
+pub use routes::{Endpoint, Peers, RoutingTable, ServiceRoute, Target, build_routes};
 pub use stream::{DirectStream, serve_stream};
+pub use transport::{ConnectError, Peer, PeerPod, SendError, Transport, answer_peer, is_for_a_pod};

@@ -1,4 +1,4 @@
-//! The latest Ingresses, Services and EndpointSlices, and the routing table they make. Pure; told of each change by its owner.
+//! The latest Ingresses, Services, EndpointSlices and Nodes, and the routing table they make. Pure; told of each change by its owner.
 //!
 //! A table is cheap after a change: only the routes of Services that changed are made again, and endpoints that stay keep
 //! their counts of requests in flight.
@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::handler::Handlers;
-use crate::routes::{Resolver, RoutingTable, ServiceRoute, assemble};
-use crate::views::{Backend, IngressView, ObjectName, ServiceView, SliceView};
+use crate::routes::{Peers, Resolver, RoutingTable, ServiceRoute, assemble};
+use crate::transport::Peer;
+use crate::views::{Backend, IngressView, NodeView, ObjectName, ServiceView, SliceView};
 
 /// The routing-relevant state of a cluster.
 #[derive(Default)]
@@ -17,6 +18,7 @@ pub struct RouteBook {
     services: HashMap<ObjectName, ServiceView>,
     slices: BTreeMap<ObjectName, SliceView>,
     slices_of: HashMap<ObjectName, BTreeSet<ObjectName>>,
+    peers: Peers,
     routes: HashMap<Backend, Arc<ServiceRoute>>,
     stale: HashSet<ObjectName>,
     is_changed: bool,
@@ -101,6 +103,31 @@ impl RouteBook {
         views.into_iter().for_each(|view| self.put_slice(view));
     }
 
+    /// Takes over a Node: where its host serves.
+    pub fn put_node(&mut self, view: NodeView) {
+        if self.peers.get(&view.name).is_some_and(|peer| peer.addr == view.addr) {
+            return;
+        }
+        self.peers.insert(view.name.clone(), Peer::new(view.name.clone(), view.addr));
+        self.touch_node(&view.name);
+    }
+
+    /// Forgets a Node.
+    pub fn delete_node(&mut self, name: &str) {
+        if self.peers.remove(name).is_some() {
+            self.touch_node(name);
+        }
+    }
+
+    /// Takes over all Nodes: those not among them are forgotten.
+    pub fn replace_nodes(&mut self, views: impl IntoIterator<Item = NodeView>) {
+        let views: Vec<_> = views.into_iter().collect();
+        let listed: HashSet<_> = views.iter().map(|view| &view.name).collect();
+        let gone: Vec<_> = self.peers.keys().filter(|name| !listed.contains(name)).cloned().collect();
+        gone.iter().for_each(|name| self.delete_node(name));
+        views.into_iter().for_each(|view| self.put_node(view));
+    }
+
     /// Says that [`Handlers::find`] may answer differently now: all routes are made again.
     pub fn handlers_changed(&mut self) {
         self.stale.extend(self.routes.keys().map(|backend| backend.service.clone()));
@@ -114,7 +141,7 @@ impl RouteBook {
 
     /// Builds the table.
     pub fn build(&mut self, handlers: &dyn Handlers, this_node: &str) -> RoutingTable {
-        let resolver = Resolver { handlers, this_node };
+        let resolver = Resolver { handlers, this_node, peers: &self.peers };
         let old = std::mem::take(&mut self.routes);
         let mut routes: HashMap<Backend, Arc<ServiceRoute>> = HashMap::with_capacity(old.len());
         let table = assemble(self.ingresses.values(), |backend| {
@@ -137,6 +164,13 @@ impl RouteBook {
         self.stale.clear();
         self.is_changed = false;
         table
+    }
+
+    /// The routes to the pods of a node are made again.
+    fn touch_node(&mut self, name: &str) {
+        let is_there = |slice: &&SliceView| slice.endpoints.iter().any(|endpoint| &*endpoint.node == name);
+        let services: Vec<_> = self.slices.values().filter(is_there).map(|slice| slice.service.clone()).collect();
+        services.into_iter().for_each(|service| self.touch(service));
     }
 
     fn touch(&mut self, service: ObjectName) {

@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use build::build_routes;
+pub use build::{Peers, build_routes};
 pub(crate) use build::{Resolver, assemble};
 
 use crate::handler::Handler;
+use crate::transport::PeerPod;
 use crate::views::{Backend, PathKind};
 
 /// Where an endpoint's requests go.
@@ -20,6 +21,8 @@ use crate::views::{Backend, PathKind};
 pub enum Target {
     /// To a handler in this process.
     Local(Arc<dyn Handler>),
+    /// To a handler on another host.
+    Peer(PeerPod),
     /// To an address, as plain HTTP/1.1.
     Remote(SocketAddr),
 }
@@ -28,6 +31,7 @@ impl Target {
     fn is_same(&self, other: &Target) -> bool {
         match (self, other) {
             (Target::Local(one), Target::Local(two)) => std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(two)),
+            (Target::Peer(one), Target::Peer(two)) => Arc::ptr_eq(&one.peer, &two.peer) && one.name == two.name,
             (Target::Remote(one), Target::Remote(two)) => one == two,
             _ => false,
         }
@@ -52,6 +56,11 @@ impl Endpoint {
     /// How many requests it is answering.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether its host could be reached when last tried.
+    pub fn is_reachable(&self) -> bool {
+        !matches!(&self.target, Target::Peer(pod) if pod.peer.is_down())
     }
 
     pub(crate) fn begin(&self) {
@@ -91,7 +100,8 @@ impl ServiceRoute {
         &self.endpoints
     }
 
-    /// Chooses the endpoint with fewer requests in flight out of two that `random` picks.
+    /// Chooses the endpoint with fewer requests in flight out of two that `random` picks. One that cannot be reached is chosen
+    /// only where none can.
     pub fn choose(&self, random: u64) -> Option<&Arc<Endpoint>> {
         match &*self.endpoints {
             [] => None,
@@ -100,8 +110,16 @@ impl ServiceRoute {
                 let count = many.len() as u64;
                 let one = (random & 0xffff_ffff) % count;
                 let two = (one + 1 + (random >> 32) % (count - 1)) % count;
-                let (one, two) = (&many[one as usize], &many[two as usize]);
-                Some(if two.in_flight() < one.in_flight() { two } else { one })
+                let (first, second) = (&many[one as usize], &many[two as usize]);
+                Some(match (first.is_reachable(), second.is_reachable()) {
+                    (true, true) if second.in_flight() < first.in_flight() => second,
+                    (true, _) => first,
+                    (false, true) => second,
+                    (false, false) => {
+                        let mut others = many.iter().cycle().skip(one as usize).take(many.len());
+                        others.find(|endpoint| endpoint.is_reachable()).unwrap_or(first)
+                    }
+                })
             }
         }
     }

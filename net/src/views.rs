@@ -1,8 +1,8 @@
-//! What routing needs to know of an Ingress, a Service and an EndpointSlice, read from their Kubernetes JSON.
+//! What routing needs to know of an Ingress, a Service, an EndpointSlice and a Node, read from their Kubernetes JSON.
 //!
 //! Deliberately absent: validation. What cannot be read is left out; the API has refused it long before.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -237,6 +237,26 @@ impl SliceView {
         let ports = items(&object["ports"]).iter().filter_map(port).collect();
         let endpoints = items(&object["endpoints"]).iter().filter_map(EndpointView::from_json).collect();
         Some(SliceView { name, service, ports, endpoints })
+    }
+}
+
+/// A Node: where its host serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeView {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The host's own server.
+    pub addr: SocketAddr,
+}
+
+impl NodeView {
+    /// Reads a `v1` Node; `None` where it does not say where its host serves.
+    pub fn from_json(object: &Value) -> Option<NodeView> {
+        let (name, status) = (object["metadata"]["name"].as_str()?, &object["status"]);
+        let address = items(&status["addresses"]).iter().find(|address| address["type"] == "InternalIP")?;
+        let ip: IpAddr = address["address"].as_str()?.parse().ok()?;
+        let port = port_number(&status["daemonEndpoints"]["kubeletEndpoint"]["Port"])?;
+        Some(NodeView { name: name.into(), addr: SocketAddr::new(ip, port) })
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Toleration {
     pub value: Option<Arc<str>>,
     /// The taint's effect; absent tolerates every effect.
     pub effect: Option<Effect>,
+    /// For how many seconds a `NoExecute` taint is tolerated; absent means for ever. Of no interest to a placement.
+    pub seconds: Option<i64>,
 }
 
 impl Toleration {

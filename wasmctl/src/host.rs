@@ -9,7 +9,7 @@ mod routes;
 pub(crate) use joining::join;
 pub(crate) use membership::Membership;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,7 @@ use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
-use coracle_net::addresses::Cidr;
-use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running};
+use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running, Transport};
 use coracle_registry::{CLUSTER_REGISTRY, Credentials, PullOptions, Puller};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
@@ -33,9 +32,6 @@ use crate::failure::{Failure, Result, chain};
 
 /// How long a host may take to report itself ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The addresses of this machine's pods: any of 127.0.0.0/8 can be bound without privileges.
-const POD_NETWORK: Ipv4Addr = Ipv4Addr::new(127, 64, 0, 0);
-const POD_NETWORK_PREFIX: u8 = 11;
 /// Pods that one host takes.
 const PODS_MAX: u32 = 100_000;
 
@@ -78,6 +74,7 @@ impl Host {
             credentials: [(CLUSTER_REGISTRY.to_owned(), credentials)].into(),
             ..PullOptions::default()
         });
+        let transport = Transport::new(identity.client_tls().map_err(Failure::new)?);
         let handlers = Arc::new(PodHandlers::default());
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
@@ -91,7 +88,6 @@ impl Host {
             images: Arc::new(puller),
             listener: TcpListener::bind((listening(address), 0))?,
             identity,
-            pod_cidr: Cidr::new(POD_NETWORK, POD_NETWORK_PREFIX).map_err(|error| Failure::new(error.to_string()))?,
             pods_max: PODS_MAX,
             clock: Arc::new(coracle_host::runtime::SystemClock),
             handlers: handlers.clone(),
@@ -104,7 +100,7 @@ impl Host {
             }
         });
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
-        let ingress = start_ingress(ingress_addr, workers, metrics, &routes)?;
+        let ingress = start_ingress(ingress_addr, workers, transport, metrics, &routes)?;
         tasks.spawn(routes::keep(client.clone(), node_name.clone(), handlers, routes, shutdown.clone()));
         Ok(Host { node_name, client, ingress, shutdown, tasks })
     }
@@ -153,6 +149,7 @@ fn client_config(server: String, identity: &ServerIdentity) -> Config {
 fn start_ingress(
     addr: SocketAddr,
     workers: usize,
+    transport: Arc<Transport>,
     metrics: Arc<Metrics>,
     routes: &Arc<ArcSwap<RoutingTable>>,
 ) -> Result<Running> {
@@ -160,6 +157,7 @@ fn start_ingress(
         addr,
         workers,
         routes: routes.clone(),
+        transport,
         metrics,
         seed: rand::random(),
         limits: Limits::default(),

@@ -4,6 +4,7 @@
 mod apply;
 mod cluster_file;
 mod context;
+mod controller_flags;
 mod daemon;
 mod data_dir;
 mod demo;

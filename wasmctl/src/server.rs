@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cluster_file::{self, Endpoints};
 use crate::context::now;
+use crate::controller_flags::ControllerFlags;
 use crate::daemon::{self, Advertised, bind, listening};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
@@ -37,6 +38,7 @@ pub(crate) struct Options {
     pub(crate) api_addr: SocketAddr,
     pub(crate) registry_addr: SocketAddr,
     pub(crate) advertised: Option<Advertised>,
+    pub(crate) controllers: ControllerFlags,
 }
 
 impl Options {
@@ -99,6 +101,7 @@ impl Server {
         let pki = Pki::open_or_create(&data_dir.join("pki"), now()).map_err(|error| Failure::new(chain(&error)))?;
         let pki = Arc::new(pki);
         let Sockets { api, registry } = sockets;
+        let settings = options.controllers.settings(pki.ca_pem())?;
         let (api_addr, registry_addr) = (api.local_addr()?, registry.local_addr()?);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
 
@@ -115,7 +118,7 @@ impl Server {
         let server = Server { pki, store, member, api_addr, registry_addr, advertised, shutdown, tasks };
         server.serve_api(data_dir, identity, api, &objects, member_tls)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
-        server.tasks.spawn(driver::run(objects, server.pki.ca_pem().to_owned(), server.shutdown.clone()));
+        server.tasks.spawn(driver::run(objects, settings, server.shutdown.clone()));
         server.serve_registry(data_dir, identity, registry)?;
         Ok(server)
     }

@@ -10,7 +10,7 @@ use coracle_api::{encode, kinds, object};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Key, Outcome, Write, reconcile};
+use super::{Key, Outcome, Settings, Write, reconcile};
 use crate::driver::dirty::{Dirty, mark};
 use crate::driver::intern::Interner;
 use crate::driver::timers::Timers;
@@ -33,7 +33,7 @@ impl Cluster {
     /// An empty cluster, at a fixed time.
     pub(crate) fn new() -> Cluster {
         Cluster {
-            world: World::new("PEM".into(), 0),
+            world: World::new(Arc::new(Settings::new("PEM")), 0),
             dirty: Dirty::new(),
             now: "2026-11-21T04:00:00Z".parse().unwrap(),
             timers: Timers::default(),
@@ -47,6 +47,7 @@ impl Cluster {
     pub(crate) fn with(objects: impl IntoIterator<Item = Value>) -> Cluster {
         let mut cluster = Cluster::new();
         objects.into_iter().for_each(|object| cluster.create(object));
+        cluster.world.finish_reading();
         cluster.dirty.clear();
         cluster
     }

@@ -34,7 +34,7 @@ fn furnish(world: &World, namespace: &str, outcome: &mut Outcome) {
         let object = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
         outcome.write(ObjectWrite::Create { kind: &kinds::SERVICE_ACCOUNT, object });
     }
-    let data = json!({"ca.crt": &*world.ca_pem});
+    let data = json!({"ca.crt": &*world.settings.ca_pem});
     match world.find(&kinds::CONFIG_MAP, namespace, CA_CONFIG_MAP) {
         None => {
             let annotations = json!({"kubernetes.io/description": CA_DESCRIPTION});

@@ -32,7 +32,7 @@ pub fn mark(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         View::DisruptionBudget(_) if new.is_some() => {
             dirty.insert(Key::DisruptionBudget(object.key.clone()));
         }
-        View::Lease(_) if &*object.meta.namespace == NODE_LEASES => mark_lease(world, object, dirty),
+        View::Lease if &*object.meta.namespace == NODE_LEASES => mark_lease(world, object, dirty),
         View::Event(_) if old.is_none() && world.events_by_age().nth(1).is_none() => {
             dirty.insert(Key::EventExpiry);
         }
@@ -133,7 +133,7 @@ fn mark_pod(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &m
         dirty.insert(Key::Scheduling);
     }
     if let Some(node) = seat(new)
-        && world.is_lost(&node)
+        && world.drives_out(&node)
     {
         dirty.insert(Key::Node(node));
     }
@@ -206,6 +206,10 @@ fn mark_endpoints(world: &World, old: Option<&Object>, new: Option<&Object>, dir
 fn mark_node(world: &World, old: Option<&Object>, new: Option<&Object>, dirty: &mut Dirty) {
     let Some(name) = new.or(old).map(|object| object.meta.name.clone()) else { return };
     dirty.insert(Key::Node(name.clone()));
+    let range = |object: Option<&Object>| object.and_then(|object| Some(object.node()?.pod_cidr.clone()));
+    if range(old) != range(new) {
+        dirty.insert(Key::NodeIpam);
+    }
     let (before, after) = (old.and_then(Object::node), new.and_then(Object::node));
     let info = |node: Option<&super::view::Node>| node.map(|node| node.info.clone());
     if info(before) != info(after) && world.has_pending() {

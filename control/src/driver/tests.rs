@@ -48,7 +48,7 @@ impl Cluster {
     }
 
     fn drive(&self) {
-        tokio::spawn(run(self.objects.clone(), "PEM".to_owned(), self.shutdown.clone()));
+        tokio::spawn(run(self.objects.clone(), Settings::new("PEM"), self.shutdown.clone()));
     }
 
     async fn create(&self, kind: &'static Kind, object: Value) {

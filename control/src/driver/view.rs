@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use coracle_api::kind::Kind;
 use coracle_api::selector::LabelSelector;
-use coracle_scheduler::{NodeInfo, Shape};
+use coracle_scheduler::{NodeInfo, Shape, Taint};
 use coracle_store::Revision;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -124,8 +124,8 @@ pub enum View {
     DisruptionBudget(Box<DisruptionBudget>),
     /// An event.
     Event(Box<Event>),
-    /// A lease, with the seconds its holder promises to renew it within.
-    Lease(Option<i64>),
+    /// A lease.
+    Lease,
     /// A definition of a kind by users: the kinds of its versions, once it is established.
     CustomResourceDefinition(Box<[&'static Kind]>),
     /// A join token, with the moment it expires.
@@ -206,6 +206,10 @@ pub struct Node {
     pub ready_reason: String,
     /// Since when the Ready condition has its status.
     pub ready_since: Option<Timestamp>,
+    /// Its taints that make pods leave, and since when it has them.
+    pub no_execute: Vec<(Taint, Option<Timestamp>)>,
+    /// The range of its pods' addresses, as written; empty until it has one.
+    pub pod_cidr: String,
 }
 
 /// A condition of a Deployment or ReplicaSet.

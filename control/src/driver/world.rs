@@ -14,7 +14,7 @@ use imbl::{HashMap, OrdMap, OrdSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::view::{Object, View};
-use crate::controllers::Key;
+use crate::controllers::{Key, Settings};
 
 /// Objects by storage key.
 pub type Members = OrdMap<Arc<str>, Arc<Object>>;
@@ -70,14 +70,21 @@ pub struct World {
     custom_kinds: OrdMap<Arc<str>, Vec<&'static Kind>>,
     /// The newest revision seen.
     pub revision: Revision,
-    /// The certificate of the cluster's CA, which every namespace gets a copy of.
-    pub ca_pem: Arc<str>,
+    /// Whether all that there was at the start is in: what comes from now on is news.
+    is_read: bool,
+    /// What the controllers were told at their start.
+    pub settings: Arc<Settings>,
 }
 
 impl World {
     /// An empty world, as of a revision.
-    pub fn new(ca_pem: Arc<str>, revision: Revision) -> World {
-        World { ca_pem, revision, ..World::default() }
+    pub fn new(settings: Arc<Settings>, revision: Revision) -> World {
+        World { settings, revision, ..World::default() }
+    }
+
+    /// Says that all that there was at the start is in. A lease from before is no sign of life.
+    pub fn finish_reading(&mut self) {
+        self.is_read = true;
     }
 
     /// The object under a storage key.
@@ -193,6 +200,12 @@ impl World {
         node.is_none_or(|node| node.ready == "Unknown")
     }
 
+    /// Whether a node makes pods leave, or is gone.
+    pub fn drives_out(&self, node: &str) -> bool {
+        let node = self.get(&format!("nodes/{node}")).and_then(|object| object.node());
+        node.is_none_or(|node| matches!(&*node.ready, "Unknown" | "False") || !node.no_execute.is_empty())
+    }
+
     /// Whether a pod is ready, as far as its node can be believed.
     pub fn is_ready(&self, object: &Object) -> bool {
         object.pod().is_some_and(|pod| pod.ready && !pod.node.as_ref().is_some_and(|node| self.is_lost(node)))
@@ -232,7 +245,7 @@ impl World {
         if let Some(old) = &old {
             self.unindex(old, Some(&object));
         }
-        self.index(&object, old.as_deref(), now);
+        self.index(&object, now);
         self.objects.insert(object.key.clone(), object.clone());
         self.revision = self.revision.max(object.revision);
         old
@@ -251,7 +264,7 @@ impl World {
         Some(old)
     }
 
-    fn index(&mut self, object: &Arc<Object>, old: Option<&Object>, now: Timestamp) {
+    fn index(&mut self, object: &Arc<Object>, now: Timestamp) {
         let meta = &object.meta;
         self.by_uid.insert(meta.uid.clone(), object.clone());
         for owner in &meta.owners {
@@ -277,10 +290,11 @@ impl World {
             View::Event(event) => {
                 self.events_by_age.insert((event.last_seen, object.key.clone()));
             }
-            View::Node(_) if old.is_none() => {
+            // One that was lost stays so until it is heard of.
+            View::Node(node) if node.ready != "Unknown" => {
                 self.heartbeats.entry(meta.name.clone()).or_insert(now);
             }
-            View::Lease(_) if &*meta.namespace == NODE_LEASES => {
+            View::Lease if &*meta.namespace == NODE_LEASES && self.is_read => {
                 self.heartbeats.insert(meta.name.clone(), now);
             }
             _ => {}

@@ -24,10 +24,26 @@ fn ranges_are_read_or_refused_with_the_reason() {
 }
 
 #[test]
-fn halves_split_the_range() {
-    let (components, containers) = "127.1.0.0/16".parse::<Cidr>().unwrap().halves();
-    assert_eq!(format!("{components} {containers}"), "127.1.0.0/17 127.1.128.0/17");
-    assert!(components.contains([127, 1, 127, 255].into()) && !components.contains([127, 1, 128, 0].into()));
+fn a_range_is_split_into_smaller_ones() {
+    let check = |text: &str, prefix, expected: Expect| {
+        let ranges: Vec<_> = text.parse::<Cidr>().unwrap().split(prefix).map(|range| range.to_string()).collect();
+        expected.assert_eq(&ranges.join(" "));
+    };
+    check("127.1.0.0/16", 17, expect!["127.1.0.0/17 127.1.128.0/17"]);
+    check("127.1.0.0/16", 16, expect!["127.1.0.0/16"]);
+    check("127.1.0.0/16", 15, expect![""]);
+    check("127.1.0.0/29", 31, expect![""]);
+}
+
+#[test]
+fn ranges_overlap_where_one_holds_the_other() {
+    let overlap = |one: &str, two: &str| {
+        let (one, two) = (one.parse::<Cidr>().unwrap(), two.parse().unwrap());
+        assert_eq!(one.overlaps(two), two.overlaps(one));
+        one.overlaps(two)
+    };
+    assert!(overlap("10.0.0.0/16", "10.0.0.0/16") && overlap("10.0.0.0/16", "10.0.255.0/24"));
+    assert!(!overlap("10.0.0.0/24", "10.0.1.0/24"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Requests to endpoints outside this process: plain HTTP/1.1 over pooled connections.
+//! Requests to endpoints that no handler stands for: plain HTTP/1.1 to their address, over pooled connections.
 //!
 //! Deliberately absent: retries. A request may have had its effect; only its sender knows whether to send it again.
 
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, Version, header};
+use http::{Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,20 +17,10 @@ use tokio::time::timeout;
 use crate::handler::{Body, BodyError, RequestBody, text_response};
 use crate::ingress::request::unavailable;
 use crate::routes::Endpoint;
+use crate::transport::remove_hop_by_hop;
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_MAX_PER_ENDPOINT: usize = 64;
-
-/// Headers that concern one connection only.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHORIZATION,
-];
 
 pub(super) struct Remote {
     client: Client<HttpConnector, RequestBody>,
@@ -99,19 +89,6 @@ fn address(request: &mut Request<RequestBody>, addr: SocketAddr) -> Result<(), h
     *request.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(request.headers_mut());
     Ok(())
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }
 
 /// Whether a request failed because its own body went over the cap.

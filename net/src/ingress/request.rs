@@ -14,11 +14,12 @@ use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
+use super::across;
 use super::worker::{Peer, Worker};
 use crate::handler::{Body, BodyError, BoxError, Handler, RequestBody, RequestContext, RequestId, text_response};
 use crate::routes::{Endpoint, Target};
+use crate::transport::REQUEST_ID;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -42,14 +43,13 @@ pub(super) async fn serve(peer: Arc<Peer>, mut request: Request<Incoming>) -> Re
             headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
             let limit = worker.shared.limits.body_bytes_max;
             let request = request.map(|incoming| RequestBody::incoming(incoming, limit));
+            let context = RequestContext { request_id: id.clone(), client_addr: peer.addr, scheme: Scheme::HTTP };
             let endpoint = flight.at(endpoint);
             match &endpoint.target {
-                Target::Local(handler) => {
-                    let context =
-                        RequestContext { request_id: id.clone(), client_addr: peer.addr, scheme: Scheme::HTTP };
-                    Handler::handle(&**handler, request, context).await
-                }
+                Target::Local(handler) => Handler::handle(&**handler, request, context).await,
                 Target::Remote(addr) => worker.remote.send(endpoint, *addr, request).await,
+                // Boxed, so that requests which stay here don't carry its state.
+                Target::Peer(_) => Box::pin(across::send(worker, &mut flight, request, context, random)).await,
             }
         }
     };
@@ -68,6 +68,16 @@ fn choose(worker: &Worker, request: &Request<Incoming>, random: u64) -> Result<A
     if request.body().size_hint().lower() > limit {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, format_args!("{}", BodyError::TooLarge { limit }));
     }
+    find(worker, request, random)
+}
+
+/// The endpoint of a request in the routing table of this moment.
+pub(super) fn find<B>(
+    worker: &Worker,
+    request: &Request<B>,
+    random: u64,
+) -> Result<Arc<Endpoint>, Box<Response<Body>>> {
+    let refuse = |status, text: fmt::Arguments<'_>| Err(Box::new(text_response(status, text)));
     let Some(host) = host(request) else {
         return refuse(StatusCode::BAD_REQUEST, format_args!("a request needs one Host header, of a name"));
     };
@@ -101,16 +111,16 @@ fn host<B>(request: &Request<B>) -> Option<&str> {
 }
 
 /// A 503 that says when to come again.
-pub(super) fn unavailable(text: impl fmt::Display) -> Response<Body> {
+pub(crate) fn unavailable(text: impl fmt::Display) -> Response<Body> {
     let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, text);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
 /// A request being answered; counted as over when dropped.
-struct Flight {
+pub(super) struct Flight {
     worker: Arc<Worker>,
-    endpoint: Option<Arc<Endpoint>>,
+    pub(super) endpoint: Option<Arc<Endpoint>>,
     begun: Instant,
     status: StatusCode,
     /// Made only if somebody reads it.
@@ -137,8 +147,12 @@ impl Flight {
         Flight { worker, endpoint: None, begun: Instant::now(), status, access }
     }
 
-    fn at(&mut self, endpoint: Arc<Endpoint>) -> &Endpoint {
+    /// The request is at this endpoint from now on.
+    pub(super) fn at(&mut self, endpoint: Arc<Endpoint>) -> &Endpoint {
         endpoint.begin();
+        if let Some(before) = &self.endpoint {
+            before.end();
+        }
         self.endpoint.insert(endpoint)
     }
 }

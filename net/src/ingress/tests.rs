@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
-use crate::build_routes;
 use crate::handler::{Body, Handler, Handlers, RequestBody, RequestContext, text_response};
 use crate::routes::tests::{ingress, path, service, slice};
+use crate::routes::{Peers, build_routes};
 use crate::views::{IngressView, ServiceView, SliceView};
 
 /// Answers with what it was asked; `/hold` waits until told, `/drop` tells when it is dropped.
@@ -83,6 +83,13 @@ struct Fixture {
     routes: Arc<ArcSwap<RoutingTable>>,
 }
 
+/// The way to hosts there are none of.
+fn transport() -> Arc<Transport> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Transport::new(tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+}
+
 /// `here` is served by the echo, `empty` has no pod, `gone` has one where nobody listens.
 fn start(workers: usize, limits: Limits) -> Fixture {
     let echo = Arc::new(Echo::default());
@@ -98,12 +105,20 @@ fn start(workers: usize, limits: Limits) -> Fixture {
         &[slice("here", &["here"]), gone].map(|slice| SliceView::from_json(&slice).unwrap()),
         &Pods(echo.clone()),
         "here",
+        &Peers::default(),
     );
     let routes = Arc::new(ArcSwap::from_pointee(table));
     let metrics = Arc::new(Metrics::new(workers));
     let addr = "127.0.0.1:0".parse().unwrap();
-    let options =
-        IngressOptions { addr, workers, routes: routes.clone(), metrics: metrics.clone(), seed: 0xc0ffee, limits };
+    let options = IngressOptions {
+        addr,
+        workers,
+        routes: routes.clone(),
+        metrics: metrics.clone(),
+        transport: transport(),
+        seed: 0xc0ffee,
+        limits,
+    };
     Fixture { running: Ingress::start(options).unwrap(), echo, metrics, routes }
 }
 
@@ -261,6 +276,7 @@ async fn a_remote_pod_gets_the_request_and_its_answer_comes_back() {
     let fixture = start(1, Limits::default());
     let mut pods = slice("here", &["far"]);
     pods["endpoints"][0]["addresses"] = json!(["127.0.0.1"]);
+    pods["endpoints"][0]["nodeName"] = "".into();
     pods["ports"][0]["port"] = remote.running.local_addr().port().into();
     let table = build_routes(
         &[IngressView::from_json(&ingress("i", &[("here", &[path("/", "Prefix", "here")])])).unwrap()],
@@ -268,6 +284,7 @@ async fn a_remote_pod_gets_the_request_and_its_answer_comes_back() {
         &[SliceView::from_json(&pods).unwrap()],
         &Pods(fixture.echo.clone()),
         "here",
+        &Peers::default(),
     );
     fixture.routes.store(Arc::new(table));
     check(
@@ -404,6 +421,7 @@ async fn the_port_of_another_ingress_is_not_shared() {
         addr: fixture.running.local_addr(),
         workers: 1,
         routes: Arc::default(),
+        transport: transport(),
         metrics: Arc::new(Metrics::new(1)),
         seed: 0,
         limits: Limits::default(),

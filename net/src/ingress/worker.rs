@@ -25,6 +25,7 @@ use super::stall::StallGuard;
 use crate::handler::RequestId;
 use crate::metrics::{Metrics, WorkerMetrics};
 use crate::routes::RoutingTable;
+use crate::transport::Transport;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -34,6 +35,7 @@ const STREAMS_MAX: u32 = 256;
 pub(super) struct Shared {
     pub(super) routes: Arc<ArcSwap<RoutingTable>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) transport: Arc<Transport>,
     pub(super) limits: Limits,
     pub(super) seed: u32,
 }

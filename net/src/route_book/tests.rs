@@ -96,7 +96,7 @@ fn a_book_builds_what_build_routes_builds() {
         let step_by_step = book.build(&here, "here");
         let ingress = ingress_view(&ingress("i", &[("h", &[path("/", "Prefix", "web")])]));
         let service = ServiceView::from_json(&service("web")).unwrap();
-        let at_once = crate::build_routes(&[ingress], &[service], &[view], &here, "here");
+        let at_once = crate::build_routes(&[ingress], &[service], &[view], &here, "here", &Peers::default());
         let (one, two) = (endpoints(&step_by_step), endpoints(&at_once));
         assert!(one.len() == two.len() && one.iter().zip(&two).all(|(one, two)| one.is_same(two)));
     }

@@ -6,25 +6,31 @@ use std::sync::Arc;
 
 use super::{Endpoint, Gap, PathRoute, Paths, RoutingTable, ServiceRoute, Target};
 use crate::handler::Handlers;
+use crate::transport::{Peer, PeerPod};
 use crate::views::{Backend, EndpointView, IngressView, ObjectName, PathKind, Readiness, ServiceView, SliceView};
+
+/// The hosts of other nodes, by the node's name.
+pub type Peers = HashMap<Arc<str>, Arc<Peer>>;
 
 /// Builds the table all at once. [`crate::RouteBook`] does the same step by step.
 ///
 /// `this_node` names the node this process is on: pods there are reached in process where a handler is known, and by their
-/// address otherwise (a command that listens itself).
+/// address otherwise (a command that listens itself). Pods of other nodes are reached through those nodes' hosts, and left out
+/// where `peers` has none. What is on no node is reached by its address.
 pub fn build_routes(
     ingresses: &[IngressView],
     services: &[ServiceView],
     slices: &[SliceView],
     handlers: &dyn Handlers,
     this_node: &str,
+    peers: &Peers,
 ) -> RoutingTable {
     let services: HashMap<_, _> = services.iter().map(|service| (&service.name, service)).collect();
     let mut slices_of: BTreeMap<&ObjectName, Vec<&SliceView>> = BTreeMap::new();
     for slice in slices {
         slices_of.entry(&slice.service).or_default().push(slice);
     }
-    let resolver = Resolver { handlers, this_node };
+    let resolver = Resolver { handlers, this_node, peers };
     let mut made: HashMap<Backend, Arc<ServiceRoute>> = HashMap::new();
     assemble(ingresses.iter(), |backend| {
         let route = || {
@@ -39,6 +45,7 @@ pub fn build_routes(
 pub(crate) struct Resolver<'a> {
     pub(crate) handlers: &'a dyn Handlers,
     pub(crate) this_node: &'a str,
+    pub(crate) peers: &'a Peers,
 }
 
 impl Resolver<'_> {
@@ -70,11 +77,12 @@ impl Resolver<'_> {
                     Readiness::NotReady => continue,
                 };
                 // A pod may stand in two slices while it moves from one to the other.
-                if !seen.insert((view.address, *port)) {
+                if !seen.insert((&view.node, view.address, *port)) {
                     continue;
                 }
+                let Some(target) = self.target(view, *port) else { continue };
                 let pod = format!("{}/{}", slice.name.namespace, view.pod_name);
-                let made = Endpoint::new(pod.into(), self.target(view, *port));
+                let made = Endpoint::new(pod.into(), target);
                 let same = known.get(&*made.pod).filter(|endpoint| endpoint.is_same(&made));
                 list.push(same.map_or_else(|| Arc::new(made), |same| Arc::clone(same)));
             }
@@ -82,10 +90,13 @@ impl Resolver<'_> {
         route(Gap::ReadyPod, if ready.is_empty() { draining } else { ready })
     }
 
-    fn target(&self, view: &EndpointView, port: u16) -> Target {
-        let is_here = view.node.is_empty() || *view.node == *self.this_node;
-        let handler = if is_here { self.handlers.find(&view.pod_uid, port) } else { None };
-        handler.map_or_else(|| Target::Remote(SocketAddr::new(view.address, port)), Target::Local)
+    fn target(&self, view: &EndpointView, port: u16) -> Option<Target> {
+        if !view.node.is_empty() && *view.node != *self.this_node {
+            let peer = self.peers.get(&view.node)?.clone();
+            return PeerPod::new(peer, &view.pod_uid, port).map(Target::Peer);
+        }
+        let handler = self.handlers.find(&view.pod_uid, port);
+        Some(handler.map_or_else(|| Target::Remote(SocketAddr::new(view.address, port)), Target::Local))
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::handler::{Body, Handlers, RequestBody, RequestContext, text_response};
+use crate::transport::Peer;
 use crate::views::{IngressView, ServiceView, SliceView};
 
 struct Named;
@@ -73,11 +74,16 @@ fn endpoint(pod: &str, index: usize, node: &str, conditions: Value) -> Value {
     })
 }
 
+/// The host of the node `there`.
+pub(crate) fn peers() -> Peers {
+    Peers::from([("there".into(), Peer::new("there".into(), "10.1.0.1:7000".parse().unwrap()))])
+}
+
 fn table(ingresses: &[Value], services: &[Value], slices: &[Value], here: &[&str]) -> RoutingTable {
     let ingresses: Vec<_> = ingresses.iter().filter_map(IngressView::from_json).collect();
     let services: Vec<_> = services.iter().filter_map(ServiceView::from_json).collect();
     let slices: Vec<_> = slices.iter().filter_map(SliceView::from_json).collect();
-    build_routes(&ingresses, &services, &slices, &Here::new(here), "here")
+    build_routes(&ingresses, &services, &slices, &Here::new(here), "here", &peers())
 }
 
 /// The Service behind `host/path`, or its reason for having nothing.
@@ -249,8 +255,9 @@ fn a_default_backend_takes_what_its_hosts_and_nobody_else_routes() {
 
 fn describe(table: &RoutingTable) -> String {
     let route = table.find("h", "/").unwrap();
-    let target = |endpoint: &Arc<Endpoint>| match endpoint.target {
+    let target = |endpoint: &Arc<Endpoint>| match &endpoint.target {
         Target::Local(_) => format!("{} here", endpoint.pod),
+        Target::Peer(pod) => format!("{} as {:?} by {}", endpoint.pod, pod.name, pod.peer.addr),
         Target::Remote(addr) => format!("{} at {addr}", endpoint.pod),
     };
     match route.endpoints() {
@@ -279,11 +286,26 @@ fn endpoints_are_ready_pods_here_or_elsewhere() {
         endpoint("not", 1, "here", not.clone()),
         endpoint("draining", 2, "here", draining.clone()),
     ];
-    check(&web, &[slice_of("web", "s", &mixed)], &["ready", "not"], expect!["default/ready at 10.0.0.1:8080"]);
+    check(
+        &web,
+        &[slice_of("web", "s", &mixed)],
+        &["ready", "not"],
+        expect![[r#"default/ready as "ready:8080" by 10.1.0.1:7000"#]],
+    );
     let leaving = [endpoint("not", 1, "here", not), endpoint("draining", 2, "here", draining)];
     check(&web, &[slice_of("web", "s", &leaving)], &["draining"], expect!["default/draining here"]);
     let twice = [slice_of("web", "s", &mixed), slice_of("web", "t", &mixed)];
-    check(&web, &twice, &[], expect!["default/ready at 10.0.0.1:8080"]);
+    check(&web, &twice, &[], expect![[r#"default/ready as "ready:8080" by 10.1.0.1:7000"#]]);
+    let unknown = [endpoint("a", 0, "nowhere", json!({})), endpoint("outside", 1, "", json!({}))];
+    check(&web, &[slice_of("web", "s", &unknown)], &[], expect!["default/outside at 10.0.0.2:8080"]);
+    // Addresses are a node's own: two nodes may have the same.
+    let same = [endpoint("near", 0, "here", json!({})), endpoint("far", 0, "there", json!({}))];
+    check(
+        &web,
+        &[slice_of("web", "s", &same)],
+        &["near"],
+        expect![[r#"default/near here, default/far as "far:8080" by 10.1.0.1:7000"#]],
+    );
 }
 
 #[test]
@@ -318,4 +340,32 @@ fn of_two_picked_at_random_the_less_busy_is_chosen() {
     }
     assert_eq!(chosen[1], 0, "the busy one lost every comparison");
     assert!(chosen[0] > 1000 && chosen[2] > 1000, "{chosen:?}");
+}
+
+#[test]
+fn what_cannot_be_reached_is_chosen_only_where_nothing_can() {
+    let peers = Peers::from(
+        ["a", "b", "c"].map(|node| (node.into(), Peer::new(node.into(), "10.1.0.1:7000".parse().unwrap()))),
+    );
+    let pods = ["a", "b", "c"].map(|name| endpoint(name, 0, name, json!({})));
+    let table = build_routes(
+        &[IngressView::from_json(&ingress("i", &[("h", &[path("/", "Prefix", "web")])])).unwrap()],
+        &[ServiceView::from_json(&service("web")).unwrap()],
+        &[SliceView::from_json(&slice_of("web", "s", &pods)).unwrap()],
+        &Here::default(),
+        "here",
+        &peers,
+    );
+    let route = table.find("h", "/").unwrap();
+    let check = |down: &[&str], expected: Expect| {
+        peers.iter().for_each(|(node, peer)| peer.set_down(down.contains(&&**node)));
+        let chosen: std::collections::BTreeSet<_> = (0..1000u64)
+            .map(|random| &*route.choose(random.wrapping_mul(0x9e37_79b9_7f4a_7c15)).unwrap().pod)
+            .collect();
+        expected.assert_eq(&Vec::from_iter(chosen).join(" "));
+    };
+    check(&[], expect!["default/a default/b default/c"]);
+    check(&["b"], expect!["default/a default/c"]);
+    check(&["a", "b"], expect!["default/c"]);
+    check(&["a", "b", "c"], expect!["default/a default/b default/c"]);
 }

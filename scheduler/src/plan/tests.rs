@@ -153,7 +153,7 @@ fn each_filter_gives_its_reason() {
         p0: 0/5 nodes are available: 1 node(s) had untolerated taint {dedicated: ml}, 1 node(s) were not ready, 1 node(s) were unschedulable, 2 node(s) didn't match Pod's node affinity/selector.
     "#]],
     );
-    let tolerant = Toleration { key: Some("dedicated".into()), value: None, effect: None };
+    let tolerant = Toleration { key: Some("dedicated".into()), value: None, effect: None, seconds: None };
     check(
         nodes.clone(),
         &pods("p", 1, Shape { tolerations: vec![tolerant], ..shape(500, 0) }),
@@ -161,7 +161,8 @@ fn each_filter_gives_its_reason() {
         p0 -> tainted
     "#]],
     );
-    let tolerant = Toleration { key: Some("node.kubernetes.io/unschedulable".into()), value: None, effect: None };
+    let tolerant =
+        Toleration { key: Some("node.kubernetes.io/unschedulable".into()), value: None, effect: None, seconds: None };
     check(
         nodes,
         &pods("p", 1, Shape { tolerations: vec![tolerant], ..shape(500, 0) }),

@@ -1,4 +1,4 @@
-//! Keeps the ingress's routing table true: watches Ingresses, Services and EndpointSlices, and swaps in a new table after each burst of
+//! Keeps the ingress's routing table true: watches Ingresses, Services, EndpointSlices and Nodes, and swaps in a new table after each burst of
 //! changes. Decides nothing itself; `coracle_net::RouteBook` does.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use coracle_api::kinds;
 use coracle_client::{Client, InformerEvent, ListOptions};
-use coracle_net::views::{IngressView, ObjectName, ServiceView, SliceView};
+use coracle_net::views::{IngressView, NodeView, ObjectName, ServiceView, SliceView};
 use coracle_net::{Handlers, RouteBook, RoutingTable};
 use futures::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
@@ -24,8 +24,8 @@ pub(crate) async fn keep(
         let kind = kinds::by_any_name(plural).expect("the kind is built in");
         client.informer(kind, None, ListOptions::default()).map(move |event| (kind.kind, event))
     };
-    let mut changes =
-        futures::stream::select_all([informer("ingresses"), informer("services"), informer("endpointslices")]);
+    let kinds = ["ingresses", "services", "endpointslices", "nodes"];
+    let mut changes = futures::stream::select_all(kinds.map(informer));
     let mut handler_changes = handlers.changes();
     let mut book = RouteBook::new();
     loop {
@@ -55,6 +55,9 @@ fn take(book: &mut RouteBook, kind: &str, event: InformerEvent) {
         ("Service", InformerEvent::Restarted(items)) => {
             book.replace_services(items.iter().filter_map(ServiceView::from_json))
         }
+        ("Node", InformerEvent::Restarted(items)) => {
+            book.replace_nodes(items.iter().filter_map(NodeView::from_json));
+        }
         (_, InformerEvent::Restarted(items)) => book.replace_slices(items.iter().filter_map(SliceView::from_json)),
         (kind, InformerEvent::Applied(object)) => apply(book, kind, &object),
         (kind, InformerEvent::Deleted(object)) => {
@@ -62,6 +65,7 @@ fn take(book: &mut RouteBook, kind: &str, event: InformerEvent) {
             match kind {
                 "Ingress" => book.delete_ingress(&name),
                 "Service" => book.delete_service(&name),
+                "Node" => book.delete_node(&name.name),
                 _ => book.delete_slice(&name),
             }
         }
@@ -78,6 +82,11 @@ fn apply(book: &mut RouteBook, kind: &str, object: &Value) {
         "Service" => {
             if let Some(view) = ServiceView::from_json(object) {
                 book.put_service(view);
+            }
+        }
+        "Node" => {
+            if let Some(view) = NodeView::from_json(object) {
+                book.put_node(view);
             }
         }
         _ => {

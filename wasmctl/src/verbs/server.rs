@@ -9,6 +9,7 @@ use coracle_client::join::Invitation;
 
 use super::up::{API_PORT, REGISTRY_PORT};
 use crate::context::{Global, default_data_dir};
+use crate::controller_flags::ControllerFlags;
 use crate::daemon::{self, Advertised, listening, stop_signal};
 use crate::data_dir::DataDir;
 use crate::failure::Result;
@@ -47,6 +48,8 @@ pub(crate) struct Args {
     /// Where the embedded registry answers; port 0 takes any free one [default: port 5000 of all addresses]
     #[arg(long, value_name = "HOST:PORT")]
     registry_addr: Option<SocketAddr>,
+    #[command(flatten)]
+    controllers: ControllerFlags,
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
@@ -62,6 +65,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
         api_addr: args.api_addr.unwrap_or(SocketAddr::new(ip, API_PORT)),
         registry_addr: args.registry_addr.unwrap_or(SocketAddr::new(ip, REGISTRY_PORT)),
         advertised: Some(advertised.clone()),
+        controllers: args.controllers,
     };
     options.check()?;
     let data_dir = DataDir::open(&args.data_dir.unwrap_or_else(default_data_dir))?;

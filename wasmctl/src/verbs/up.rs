@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::context::{Global, default_data_dir};
+use crate::controller_flags::ControllerFlags;
 use crate::daemon::{Advertised, listening};
 use crate::failure::Result;
 use crate::up::{self, Options};
@@ -42,6 +43,8 @@ pub(crate) struct Args {
     /// Deploy a component that says hello
     #[arg(long)]
     demo: bool,
+    #[command(flatten)]
+    controllers: ControllerFlags,
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
@@ -54,6 +57,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
             api_addr: args.api_addr.unwrap_or(SocketAddr::new(ip, API_PORT)),
             registry_addr: args.registry_addr.unwrap_or(SocketAddr::new(ip, REGISTRY_PORT)),
             advertised,
+            controllers: args.controllers,
         },
         ingress_addr: args.ingress_addr,
         is_demo: args.demo,

@@ -16,6 +16,8 @@ use crate::driver::intern::Interner;
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct NodeSpec {
+    #[serde(rename = "podCIDR", deserialize_with = "or_default")]
+    pod_cidr: String,
     unschedulable: Option<bool>,
     #[serde(deserialize_with = "or_default")]
     taints: Vec<NodeTaint>,
@@ -27,6 +29,8 @@ struct NodeTaint {
     key: String,
     value: Option<String>,
     effect: String,
+    #[serde(rename = "timeAdded")]
+    time_added: Option<Timestamp>,
 }
 
 #[derive(Default, Deserialize)]
@@ -57,17 +61,27 @@ pub(super) fn parse(json: &[u8], interner: &mut Interner) -> Result<(Meta, View)
     let taints = whole.spec.taints.iter().filter_map(|taint| {
         let effect = Effect::parse(&taint.effect)?;
         let value = interner.string(taint.value.as_deref().unwrap_or_default());
-        Some(Taint { key: interner.string(&taint.key), value, effect })
+        Some((Taint { key: interner.string(&taint.key), value, effect }, taint.time_added))
     });
+    let mut taints: Vec<_> = taints.collect();
+    let every_taint = taints.iter().map(|(taint, _)| taint.clone()).collect();
+    taints.retain(|(taint, _)| taint.effect == Effect::NoExecute);
     let info = NodeInfo {
-        taints: taints.collect(),
+        taints: every_taint,
         name: interner.string(&meta.name),
         labels: (*meta.labels).clone(),
         allocatable: amounts(&whole.status.allocatable.or(whole.status.capacity).unwrap_or_default(), interner),
         unschedulable: whole.spec.unschedulable.unwrap_or(false),
         ready: status == "True",
     };
-    let node = Node { info: Arc::new(info), ready: status, ready_reason: reason, ready_since: since };
+    let node = Node {
+        info: Arc::new(info),
+        ready: status,
+        ready_reason: reason,
+        ready_since: since,
+        no_execute: taints,
+        pod_cidr: whole.spec.pod_cidr,
+    };
     Ok((meta, View::Node(Box::new(node))))
 }
 

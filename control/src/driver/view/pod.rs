@@ -102,6 +102,8 @@ struct PodToleration {
     operator: Option<String>,
     value: Option<String>,
     effect: Option<String>,
+    #[serde(rename = "tolerationSeconds")]
+    seconds: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -180,6 +182,7 @@ fn shape(spec: &PodSpec, interner: &mut Interner) -> Shape {
             _ => Some(interner.string(toleration.value.as_deref().unwrap_or_default())),
         },
         effect: toleration.effect.as_deref().and_then(Effect::parse),
+        seconds: toleration.seconds,
     });
     let tolerations = tolerations.collect();
     let selector = spec.node_selector.iter();

@@ -89,8 +89,8 @@ pub(super) fn parse(kind: &Kind, json: &[u8], interner: &mut Interner) -> Result
             Ok((whole.metadata.meta(interner), View::CustomResourceDefinition(kinds.into())))
         }
         ("coordination.k8s.io", "Lease") => {
-            let whole: Whole<LeaseSpec, Ignored> = serde_json::from_slice(json)?;
-            Ok((whole.metadata.meta(interner), View::Lease(whole.spec.lease_duration_seconds)))
+            let whole: Whole<Ignored, Ignored> = serde_json::from_slice(json)?;
+            Ok((whole.metadata.meta(interner), View::Lease))
         }
         ("coracle.dev", "JoinToken") => {
             let whole: Whole<JoinTokenSpec, Ignored> = serde_json::from_slice(json)?;
@@ -101,12 +101,6 @@ pub(super) fn parse(kind: &Kind, json: &[u8], interner: &mut Interner) -> Result
             Ok((whole.metadata.meta(interner), View::Other))
         }
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct LeaseSpec {
-    lease_duration_seconds: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]

@@ -58,6 +58,8 @@ async fn hosts_keep_to_themselves() {
     check(&host, "POST /api/v1/nodes", node("n1"), expect!["201"]).await;
     check(&host, "POST /api/v1/nodes", node("n2"), expect![[r#"403 nodes "n2" is forbidden: User "system:node:n1" cannot create resource "nodes" in API group "" at the cluster scope"#]]).await;
     check(&host, "PATCH /api/v1/nodes/n1/status", json!({ "status": {} }), expect!["200"]).await;
+    check(&host, "GET /api/v1/nodes", Value::Null, expect!["200"]).await;
+    check(&host, "PATCH /api/v1/nodes/n2/status", json!({ "status": {} }), expect![[r#"403 nodes "n2" is forbidden: User "system:node:n1" cannot patch resource "nodes/status" in API group "" at the cluster scope"#]]).await;
     check(&host, "DELETE /api/v1/nodes/n1", Value::Null, expect![[r#"403 nodes "n1" is forbidden: User "system:node:n1" cannot delete resource "nodes" in API group "" at the cluster scope"#]]).await;
     let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
     check(&host, &format!("POST {leases}"), node("n1"), expect!["201"]).await;

@@ -1,0 +1,160 @@
+//! Requests to the pods of other hosts: HTTP/2 over mutual TLS, a few connections to a host, each shared by many requests.
+//!
+//! A host that cannot be reached is known as down within two seconds, and asked again by itself until it answers.
+//! Deliberately absent: choosing another endpoint. Who sends a request gets it back if nothing of it was sent, and chooses.
+
+mod answer;
+mod connection;
+mod head;
+mod peer;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response};
+use http_body_util::BodyExt;
+
+pub use answer::{answer_peer, is_for_a_pod};
+pub use connection::ConnectError;
+use connection::Connection;
+pub(crate) use head::{REQUEST_ID, remove_hop_by_hop};
+pub use peer::Peer;
+
+use crate::handler::{Body, RequestBody, RequestContext};
+
+/// How long after a failed attempt to reach a host the next one is made.
+const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a request is given to a new connection because the one it was meant for had just ended.
+const ATTEMPTS_MAX: usize = 2;
+
+/// A pod of another host, by the port it answers on.
+#[derive(Clone)]
+pub struct PeerPod {
+    /// The host.
+    pub peer: Arc<Peer>,
+    /// `UID:PORT`.
+    pub(crate) name: HeaderValue,
+}
+
+impl PeerPod {
+    /// The pod with this uid; `None` if that is no uid.
+    pub fn new(peer: Arc<Peer>, uid: &str, port: u16) -> Option<PeerPod> {
+        let name = HeaderValue::try_from(format!("{uid}:{port}")).ok().filter(|_| !uid.is_empty())?;
+        Some(PeerPod { peer, name })
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Nothing of the request was sent: here it is, to be sent elsewhere.
+    #[error("the host cannot be reached")]
+    Unsent {
+        /// The request, as it was.
+        request: Box<Request<RequestBody>>,
+        /// Why; `None` if that is known from before.
+        #[source]
+        cause: Option<ConnectError>,
+    },
+    /// The request cannot be sent to any other host.
+    #[error("the request cannot be passed on")]
+    Unfit(#[source] http::Error),
+    /// The request went out, and may have had its effect.
+    #[error("the host was lost while it answered")]
+    Lost(#[source] hyper::Error),
+}
+
+/// This host's way to the others.
+pub struct Transport {
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Transport {
+    /// Shows the identity in `tls` to other hosts, and trusts those whose certificate it accepts.
+    pub fn new(mut tls: rustls::ClientConfig) -> Arc<Transport> {
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        Arc::new(Transport { tls: Arc::new(tls) })
+    }
+
+    /// Sends a request and waits for the head of its answer; dropped, it takes the request back. `lane` chooses among the
+    /// connections to a host: whoever runs on one thread does well to use the same always.
+    pub async fn send(
+        self: &Arc<Self>,
+        pod: &PeerPod,
+        lane: usize,
+        request: Request<RequestBody>,
+        context: &RequestContext,
+    ) -> Result<Response<Body>, SendError> {
+        let mut request = request;
+        for _ in 0..ATTEMPTS_MAX {
+            let mut sender = match self.connection(&pod.peer, lane).await {
+                Ok(sender) => sender,
+                Err(cause) => return Err(SendError::Unsent { request: Box::new(request), cause }),
+            };
+            head::address(&mut request, &pod.name, context).map_err(SendError::Unfit)?;
+            match sender.try_send_request(request).await {
+                Ok(mut response) => {
+                    remove_hop_by_hop(response.headers_mut());
+                    return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(SendError::Lost(error.into_error())),
+                },
+            }
+        }
+        head::strip(&mut request);
+        Err(SendError::Unsent { request: Box::new(request), cause: None })
+    }
+
+    /// A connection that is open, made if there is none. One attempt serves all who wait for it.
+    async fn connection(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        lane: usize,
+    ) -> Result<connection::Sender, Option<ConnectError>> {
+        let mut slot = peer.lane(lane).lock().await;
+        if let Some(sender) = slot.as_ref().and_then(Connection::open) {
+            return Ok(sender);
+        }
+        if peer.is_down() {
+            return Err(None);
+        }
+        match self.connect(peer, lane).await {
+            Ok(connection) => {
+                let sender = connection.sender.clone();
+                *slot = Some(connection);
+                Ok(sender)
+            }
+            Err(error) => {
+                self.lose(peer, lane, RECOVERY_INTERVAL);
+                Err(Some(error))
+            }
+        }
+    }
+
+    /// Nobody is sent to the host until a connection to it succeeds: tried after `delay`, and on for as long as the host has
+    /// endpoints.
+    fn lose(self: &Arc<Self>, peer: &Arc<Peer>, lane: usize, delay: Duration) {
+        if peer.is_down.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::warn!(node = &*peer.node, addr = %peer.addr, "a host cannot be reached; its pods are left out");
+        let (transport, peer) = (self.clone(), Arc::downgrade(peer));
+        tokio::spawn(async move {
+            let mut delay = delay;
+            loop {
+                tokio::time::sleep(delay).await;
+                delay = RECOVERY_INTERVAL;
+                let Some(peer) = peer.upgrade() else { return };
+                if let Ok(connection) = transport.connect(&peer, lane).await {
+                    *peer.lane(lane).lock().await = Some(connection);
+                    peer.is_down.store(false, Ordering::Relaxed);
+                    tracing::info!(node = &*peer.node, addr = %peer.addr, "a host can be reached again");
+                    return;
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,27 @@
+//! The other end: a request that another host's ingress sent to a pod of this one.
+//!
+//! Deliberately absent: passing it on once more. A pod that is not here is a 503.
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::head;
+use crate::handler::{Body, Handlers, RequestBody, text_response};
+use crate::ingress::{Limits, unavailable};
+
+/// Whether a request is meant for a pod rather than for the host itself.
+pub fn is_for_a_pod<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(head::POD)
+}
+
+/// Hands the request to the handler that this host's own ingress would.
+pub async fn answer_peer(handlers: &dyn Handlers, mut request: Request<Incoming>, limits: &Limits) -> Response<Body> {
+    let Some((uid, port, context)) = head::read(&mut request) else {
+        return text_response(StatusCode::BAD_REQUEST, "this is not how hosts ask each other for pods");
+    };
+    let Some(handler) = handlers.find(&uid, port) else {
+        return unavailable(format_args!("pod {uid} does not answer on port {port} of its host any more"));
+    };
+    let request = request.map(|incoming| RequestBody::incoming(incoming, limits.body_bytes_max));
+    handler.handle(request, context).await
+}
