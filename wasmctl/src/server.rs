@@ -27,8 +27,7 @@ use crate::daemon::{self, Advertised, bind, listening};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
 
-use joining::MemberIdentity;
-pub(crate) use joining::join;
+pub(crate) use joining::{MemberIdentity, join};
 
 /// The user that may push to the registry.
 const REGISTRY_USER: &str = "admin";
@@ -62,14 +61,16 @@ impl Options {
 /// What a server listens with.
 pub(crate) struct Sockets {
     api: TcpListener,
-    registry: TcpListener,
+    /// None where another member has the cluster's registry.
+    registry: Option<TcpListener>,
 }
 
 impl Sockets {
-    /// Takes the addresses.
-    pub(crate) fn bind(options: &Options) -> Result<Sockets> {
+    /// Takes the addresses. The registry's is taken by the member that the cluster began with.
+    pub(crate) fn bind(options: &Options, has_registry: bool) -> Result<Sockets> {
         let api = bind("--api-addr", options.api_addr)?;
-        Ok(Sockets { api, registry: bind("--registry-addr", options.registry_addr)? })
+        let registry = has_registry.then(|| bind("--registry-addr", options.registry_addr)).transpose()?;
+        Ok(Sockets { api, registry })
     }
 
     /// The port of the API.
@@ -84,7 +85,7 @@ pub(crate) struct Server {
     store: Store,
     member: MemberIdentity,
     api_addr: SocketAddr,
-    registry_addr: SocketAddr,
+    registry_addr: Option<SocketAddr>,
     advertised: Option<Advertised>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -102,7 +103,8 @@ impl Server {
         let pki = Arc::new(pki);
         let Sockets { api, registry } = sockets;
         let settings = options.controllers.settings(pki.ca_pem())?;
-        let (api_addr, registry_addr) = (api.local_addr()?, registry.local_addr()?);
+        let api_addr = api.local_addr()?;
+        let registry_addr = registry.as_ref().map(TcpListener::local_addr).transpose()?;
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
 
         let member = MemberIdentity::load(data_dir, &identity.name)?;
@@ -119,7 +121,9 @@ impl Server {
         server.serve_api(data_dir, identity, api, &objects, member_tls)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
         server.tasks.spawn(driver::run(objects, settings, server.shutdown.clone()));
-        server.serve_registry(data_dir, identity, registry)?;
+        if let Some(registry) = registry {
+            server.serve_registry(data_dir, identity, registry)?;
+        }
         Ok(server)
     }
 
@@ -134,8 +138,11 @@ impl Server {
     }
 
     /// How this machine reaches the registry.
-    pub(crate) fn registry_from_here(&self) -> SocketAddr {
-        daemon::from_here(self.registry_addr)
+    pub(crate) fn registry_from_here(&self) -> String {
+        match (self.registry_addr, &self.member.registry) {
+            (Some(addr), _) => daemon::from_here(addr).to_string(),
+            (None, elsewhere) => elsewhere.clone().unwrap_or_default(),
+        }
     }
 
     /// Host and port of the API, for everybody.
@@ -145,7 +152,10 @@ impl Server {
 
     /// The registry, for everybody.
     pub(crate) fn registry(&self, identity: &data_dir::Identity) -> Registry {
-        let address = reached_at(self.advertised.as_ref(), self.registry_addr);
+        let address = match (self.registry_addr, &self.member.registry) {
+            (Some(addr), _) => reached_at(self.advertised.as_ref(), addr),
+            (None, elsewhere) => elsewhere.clone().unwrap_or_default(),
+        };
         Registry { address, user: REGISTRY_USER.to_owned(), password: identity.registry_password.clone() }
     }
 

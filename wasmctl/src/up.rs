@@ -16,7 +16,7 @@ use crate::demo;
 use crate::failure::{Failure, Result};
 use crate::host::{self, Host, Membership, machine};
 use crate::progress::seconds;
-use crate::server::{self, Server, Sockets, issued};
+use crate::server::{self, MemberIdentity, Server, Sockets, issued};
 
 /// What `wasmctl up` was asked for.
 pub(crate) struct Options {
@@ -85,7 +85,7 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
 
 impl Cluster {
     async fn start(options: &Options, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<Cluster> {
-        let sockets = Sockets::bind(&options.server)?;
+        let sockets = Sockets::bind(&options.server, MemberIdentity::has_registry(data_dir)?)?;
         let server = Server::start(data_dir, identity, &options.server, sockets).await?;
         let node = server.name();
         let address = options.server.advertised.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |advertised| advertised.ip);
@@ -104,7 +104,7 @@ impl Cluster {
                 ca_pem: server.pki().ca_pem().as_bytes().to_vec(),
             },
             address,
-            registry: Registry { address: server.registry_from_here().to_string(), ..server.registry(identity) },
+            registry: Registry { address: server.registry_from_here(), ..server.registry(identity) },
             ingress_addr: options.ingress_addr,
         })?;
         let cluster = Cluster { host, server };

@@ -15,7 +15,7 @@ use crate::data_dir::DataDir;
 use crate::failure::Result;
 use crate::logging;
 use crate::progress::seconds;
-use crate::server::{Options, Server, Sockets, join};
+use crate::server::{MemberIdentity, Options, Server, Sockets, join};
 
 /// How long to wait before the other members are asked again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Where the Kubernetes API answers; port 0 takes any free one [default: port 6443 of all addresses]
     #[arg(long, value_name = "HOST:PORT")]
     api_addr: Option<SocketAddr>,
-    /// Where the embedded registry answers; port 0 takes any free one [default: port 5000 of all addresses]
+    /// Where the embedded registry answers, which the first member has; port 0 takes any free one [default: port 5000 of all addresses]
     #[arg(long, value_name = "HOST:PORT")]
     registry_addr: Option<SocketAddr>,
     #[command(flatten)]
@@ -69,7 +69,8 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     };
     options.check()?;
     let data_dir = DataDir::open(&args.data_dir.unwrap_or_else(default_data_dir))?;
-    let sockets = Sockets::bind(&options)?;
+    let has_registry = args.join.is_none() && MemberIdentity::has_registry(&data_dir)?;
+    let sockets = Sockets::bind(&options, has_registry)?;
     if let Some(invitation) = &args.join {
         join(&data_dir, invitation, args.name, &advertised, sockets.api_port()?).await?;
     }
