@@ -1,6 +1,7 @@
 //! The client: verbs over kinds, one HTTP/2 connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +35,8 @@ pub struct Client {
 }
 
 struct Inner {
+    /// Which of the servers is asked; counts up.
+    current: AtomicUsize,
     http: reqwest::Client,
     config: Config,
 }
@@ -76,7 +79,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Error::transport(&config.server, error))?;
-        Ok(Client { inner: Arc::new(Inner { http, config }) })
+        Ok(Client { inner: Arc::new(Inner { http, config, current: AtomicUsize::new(0) }) })
     }
 
     /// What the client was made from.
@@ -291,7 +294,7 @@ impl Client {
         query: &[(&'static str, String)],
         accept: &'static str,
     ) -> reqwest::RequestBuilder {
-        let url = with_query(format!("{}{path}", self.inner.config.server), query);
+        let url = with_query(format!("{}{path}", self.server()), query);
         let mut request = self.inner.http.request(method, url).header(ACCEPT, accept);
         if let Some(token) = &self.inner.config.token {
             request = request.bearer_auth(token);
@@ -316,15 +319,31 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| self.transport(error))?;
-        let mut request = http.request(method, with_query(format!("{}{path}", config.server), query));
+        let mut request = http.request(method, with_query(format!("{}{path}", self.server()), query));
         if let Some(token) = &config.token {
             request = request.bearer_auth(token);
         }
         Ok(request)
     }
 
+    /// The server that is asked now.
+    pub(crate) fn server(&self) -> &str {
+        let Inner { config, current, .. } = &*self.inner;
+        let servers = 1 + config.other_servers.len();
+        match current.load(Ordering::Relaxed) % servers {
+            0 => &config.server,
+            other => &config.other_servers[other - 1],
+        }
+    }
+
+    /// A failure to reach the server; the next request goes to the next one.
     pub(crate) fn transport(&self, error: reqwest::Error) -> Error {
-        Error::transport(&self.inner.config.server, error)
+        let server = self.server().to_owned();
+        // Of many requests that failed together, one moves on.
+        if error.url().is_some_and(|url| url.as_str().starts_with(&server)) {
+            self.inner.current.fetch_add(1, Ordering::Relaxed);
+        }
+        Error::transport(&server, error)
     }
 
     fn namespace_of<'a>(&'a self, kind: &Kind, namespace: Option<&'a str>) -> Option<&'a str> {

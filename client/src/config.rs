@@ -11,6 +11,8 @@ use crate::kubeconfig::{Kubeconfig, NamedCluster, User};
 pub struct Config {
     /// `https://host:port`, without a final slash.
     pub server: String,
+    /// Other servers of the cluster, which are asked in turn when the one before can't be reached.
+    pub other_servers: Vec<String>,
     /// The cluster CA's certificates, PEM. Nothing else is trusted.
     pub ca_pem: Vec<u8>,
     /// The client's certificate chain and key, PEM.
@@ -174,6 +176,7 @@ impl Config {
         };
         Ok(Config {
             server,
+            other_servers: Vec::new(),
             ca_pem,
             identity_pem: certificate.zip(key),
             token,

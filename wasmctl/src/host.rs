@@ -41,8 +41,8 @@ pub(crate) struct Options {
     pub(crate) node_name: String,
     /// Where images and logs are kept.
     pub(crate) data_dir: PathBuf,
-    /// The API server, `https://HOST:PORT`.
-    pub(crate) api_url: String,
+    /// The API servers, `https://HOST:PORT`: the one that is asked first, and others.
+    pub(crate) api_urls: Vec<String>,
     /// Who the host is, for the API server and for those who ask the host.
     pub(crate) identity: ServerIdentity,
     /// Where other machines reach the host.
@@ -64,8 +64,8 @@ pub(crate) struct Host {
 impl Host {
     /// Starts everything; see [`Host::ready`] for what it takes to get pods.
     pub(crate) fn start(options: Options) -> Result<Host> {
-        let Options { node_name, data_dir, api_url, identity, address, registry, ingress_addr } = options;
-        let client = Client::new(client_config(api_url, &identity))?;
+        let Options { node_name, data_dir, api_urls, identity, address, registry, ingress_addr } = options;
+        let client = Client::new(client_config(api_urls, &identity))?;
         let runtime = WasmRuntime::open(coracle_host::wasm::Options::new(&data_dir));
         let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;
         let credentials = Credentials { user: registry.user, password: registry.password };
@@ -134,9 +134,11 @@ pub(crate) fn machine() -> String {
     format!("{cpus} CPU, {:.1} GiB, wasm", bytes / f64::from(1 << 30))
 }
 
-fn client_config(server: String, identity: &ServerIdentity) -> Config {
+fn client_config(mut servers: Vec<String>, identity: &ServerIdentity) -> Config {
+    let other_servers = servers.split_off(1.min(servers.len()));
     Config {
-        server,
+        server: servers.pop().unwrap_or_default(),
+        other_servers,
         ca_pem: identity.ca_pem.clone(),
         identity_pem: Some((identity.certificate_pem.clone(), identity.key_pem.clone())),
         token: None,

@@ -97,7 +97,7 @@ impl Cluster {
         let host = Host::start(host::Options {
             node_name: node.to_owned(),
             data_dir: data_dir.join("host"),
-            api_url: format!("https://{}", server.api_from_here()),
+            api_urls: vec![format!("https://{}", server.api_from_here())],
             identity: ServerIdentity {
                 certificate_pem: certificate.certificate_pem.into_bytes(),
                 key_pem: certificate.key_pem.into_bytes(),

@@ -55,6 +55,7 @@ async fn check(answers: Vec<(u16, String)>, events: usize, expected: Expect) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let config = Config {
         server: format!("http://{}", listener.local_addr().unwrap()),
+        other_servers: Vec::new(),
         ca_pem: Vec::new(),
         identity_pem: None,
         token: None,

@@ -68,6 +68,7 @@ impl Harness {
         tokio::spawn(axum::serve(listener, router.with_state(items)).into_future());
         let config = Config {
             server,
+            other_servers: Vec::new(),
             ca_pem: Vec::new(),
             identity_pem: None,
             token: None,

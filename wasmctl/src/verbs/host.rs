@@ -60,7 +60,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     let host = Host::start(host::Options {
         node_name: membership.node.clone(),
         data_dir: data_dir.join("host"),
-        api_url: format!("https://{server}"),
+        api_urls: membership.servers.iter().map(|server| format!("https://{server}")).collect(),
         identity: membership.identity(),
         address: membership.address,
         registry: membership.registry.clone(),
