@@ -137,6 +137,7 @@ async fn a_refused_connection_says_what_to_do() {
     drop(listener);
     let config = Config {
         server: server.clone(),
+        other_servers: Vec::new(),
         ca_pem: Vec::new(),
         identity_pem: None,
         token: None,
