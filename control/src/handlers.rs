@@ -291,6 +291,7 @@ impl Call {
             Target::Resources { group, version } => discovery::resources(group, version, &self.app.custom_kinds()),
             Target::TokenKeys => Ok(respond::value(StatusCode::OK, &self.app.tokens.key_set())),
             Target::TokenIssuer => Ok(respond::value(StatusCode::OK, &tokens::configuration())),
+            Target::OpenApiSecond => Ok(openapi::second(&self.headers)),
             Target::OpenApiIndex => Ok(openapi::index(&self.app.custom_kinds())),
             Target::OpenApi { group, version } => {
                 openapi::group(group, version, &self.headers, &self.app.custom_kinds())

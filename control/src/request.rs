@@ -38,6 +38,8 @@ pub(crate) enum Target {
     Group(String),
     /// `/api/v1`, `/apis/GROUP/VERSION`
     Resources { group: String, version: String },
+    /// `/openapi/v2`
+    OpenApiSecond,
     /// `/openapi/v3`
     OpenApiIndex,
     /// `/openapi/v3/…`
@@ -185,6 +187,7 @@ pub(crate) fn parse_path(path: &str, custom_kinds: &Index) -> Target {
         ["apis", group, version] => Target::Resources { group: (*group).to_owned(), version: (*version).to_owned() },
         ["openid", "v1", "jwks"] => Target::TokenKeys,
         [".well-known", "openid-configuration"] => Target::TokenIssuer,
+        ["openapi", "v2"] => Target::OpenApiSecond,
         ["openapi", "v3"] => Target::OpenApiIndex,
         ["openapi", "v3", "api", version] => Target::OpenApi { group: String::new(), version: (*version).to_owned() },
         ["openapi", "v3", "apis", group, version] => {

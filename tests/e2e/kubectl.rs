@@ -32,6 +32,8 @@ fn an_ordinary_session() {
     eventually("the log has the request", || {
         cluster.kubectl(&["logs", "-l", "app=hello", "--tail=-1"]).ok().contains("GET /kubectl 200").then_some(())
     });
+    let list = "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: ConfigMap, metadata: {name: listed}}]}";
+    assert_eq!(cluster.kubectl_with(list, &["apply", "-f", "-"]).ok(), "configmap/listed created\n");
     cluster.kubectl(&["delete", "-f", manifest, "--timeout=60s"]).ok();
     eventually("the pods are gone", || cluster.kubectl(&["get", "pods", "-o", "name"]).ok().is_empty().then_some(()));
 }

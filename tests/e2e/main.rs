@@ -13,5 +13,6 @@ mod kubectl;
 mod kubernetes_api;
 mod python;
 mod restart;
+mod servers;
 mod snapshots;
 mod streams;

@@ -297,6 +297,57 @@ impl Drop for Cluster {
     }
 }
 
+/// A running `wasmctl server`. Dropping it kills the process.
+pub struct Server {
+    dir: PathBuf,
+    process: Child,
+}
+
+impl Server {
+    /// Starts the member of this directory, and waits until it is ready.
+    pub fn start(dir: &Path, arguments: &[&str]) -> Server {
+        Server { dir: dir.to_owned(), process: start_until_ready(server(dir).args(arguments)) }
+    }
+
+    /// Runs `wasmctl` against this member.
+    pub fn wasmctl(&self, arguments: &[&str]) -> Printed {
+        run(Command::new(wasmctl_path()).args(arguments).env("KUBECONFIG", self.dir.join("kubeconfig")))
+    }
+
+    /// Runs the real `kubectl` against this member.
+    pub fn kubectl(&self, arguments: &[&str]) -> Printed {
+        let mut command = Command::new(peer("KUBECTL"));
+        command.env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", self.dir.join("client-home"));
+        run(command.args(arguments))
+    }
+
+    /// Kills the process as nothing else does, and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Asks the process to stop, and waits; gives its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        run(Command::new("kill").args(["-TERM", &self.process.id().to_string()])).ok();
+        self.process.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The command that starts the member of a control plane of a directory, on free ports.
+pub fn server(dir: &Path) -> Command {
+    let mut command = Command::new(wasmctl_path());
+    command.args(["server", "--advertise", "127.0.0.1", "--api-addr", "127.0.0.1:0", "--registry-addr", "127.0.0.1:0"]);
+    command.arg("--data-dir").arg(dir).env("RUST_BACKTRACE", "0");
+    command
+}
+
 /// A running `wasmctl host`. Dropping it kills the process.
 pub struct Host {
     process: Child,

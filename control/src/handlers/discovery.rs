@@ -140,6 +140,7 @@ pub(super) fn root(custom_kinds: &Index) -> Response {
         "/healthz",
         "/livez",
         "/metrics",
+        "/openapi/v2",
         "/openapi/v3",
         "/openid/v1/jwks",
         "/readyz",

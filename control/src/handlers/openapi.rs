@@ -1,15 +1,42 @@
-//! `/openapi/v3`: the schemas, from which kubectl learns how to explain, validate and patch.
+//! `/openapi/v3`: the schemas, from which kubectl learns how to explain, validate and patch. Deliberately absent: the same as version 2.
 
 use axum::response::Response;
 use coracle_api::openapi;
 use coracle_api::status::{self, Status};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
 
 use crate::custom_kinds::Index;
 use crate::respond;
 
+const SECOND_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
 pub(super) fn index(custom_kinds: &Index) -> Response {
     respond::value(StatusCode::OK, &openapi::v3_index(custom_kinds.served()))
+}
+
+/// `/openapi/v2`: a document that defines nothing, so that kubectl, which asks for it as it reads a `List`, leaves each item to be
+/// validated where it is written. Its protobuf form is gnostic's `openapi.v2.Document`.
+pub(super) fn second(headers: &HeaderMap) -> Response {
+    let (title, version) = ("Coracle", env!("CARGO_PKG_VERSION"));
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if !accept.contains(SECOND_PROTOBUF) {
+        let document = json!({ "swagger": "2.0", "info": { "title": title, "version": version }, "paths": {} });
+        return respond::value(StatusCode::OK, &document);
+    }
+    let info = [text(1, title), text(2, version)].concat();
+    let (swagger, info, paths) = (text(1, "2.0"), field(2, &info), field(8, &[]));
+    respond::respond(StatusCode::OK, SECOND_PROTOBUF, [swagger, info, paths].concat().into())
+}
+
+fn text(number: u8, value: &str) -> Vec<u8> {
+    field(number, value.as_bytes())
+}
+
+/// A length-delimited field of a protobuf message, shorter than 128 bytes.
+fn field(number: u8, value: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(value.len()).ok().filter(|length| *length < 128).expect("invariant: it is short");
+    [&[number << 3 | 2, length], value].concat()
 }
 
 pub(super) fn group(group: &str, version: &str, headers: &HeaderMap, custom_kinds: &Index) -> Result<Response, Status> {

@@ -11,6 +11,9 @@ use crate::context::Global;
 use crate::failure::{Failure, Result};
 use crate::rollout::is_ready;
 
+/// A member that has not answered the leader for so long is called silent.
+const SILENCE_MAX_MS: u64 = 2_000;
+
 /// Show the cluster's members, hosts and pods, and what is wrong
 ///
 /// Examples:
@@ -30,6 +33,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let pods = client.list(kinds::by_any_name("pods").expect("built in"), None, &ListOptions::default()).await?.items;
     let mut summary = summarise(&nodes, &pods);
     summary["store"] = store(&figures(&client, "/metrics").await?);
+    summary["members"] = client.fetch::<Value>(super::member::MEMBERS).await?["items"].take();
     let mut hosts = String::new();
     for node in nodes.iter().filter(|node| is_ready(node)) {
         hosts += &figures(&client, &format!("/api/v1/nodes/{}/proxy/metrics", object::name(node))).await?;
@@ -41,9 +45,9 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     }
     println!("cluster {}   {}", client.config().context, client.config().server);
     let (store, requests) = (&summary["store"], &summary["requests"]);
-    let role = if store["isLeader"] == true { "1 member, leader" } else { "1 member, without a leader" };
+    println!("members {}", members(&summary["members"]));
     let log_mib = store["logBytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20);
-    println!("store   {role}, {} objects at revision {}, log {log_mib:.1} MiB", store["objects"], store["revision"]);
+    println!("store   {} objects at revision {}, log {log_mib:.1} MiB", store["objects"], store["revision"]);
     println!("hosts   {} ready, {} not ready", summary["hosts"]["ready"], summary["hosts"]["notReady"]);
     let phases: Vec<String> = summary["pods"]
         .as_object()
@@ -62,6 +66,25 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
+/// Who leads, who only learns, and who is silent.
+fn members(list: &Value) -> String {
+    let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let count = if all.len() == 1 { "1 member".to_owned() } else { format!("{} members", all.len()) };
+    let leader = all.iter().find(|member| member["role"] == "leader").and_then(|member| member["name"].as_str());
+    // Who leads hears the others.
+    let is_silent = |member: &&Value| {
+        leader.is_some()
+            && member["role"] != "leader"
+            && member["silenceMs"].as_u64().is_none_or(|silence| silence > SILENCE_MAX_MS)
+    };
+    let led = leader.map_or_else(|| "without a leader".to_owned(), |name| format!("{name} leads"));
+    let silent: Vec<&str> = all.iter().filter(is_silent).filter_map(|member| member["name"].as_str()).collect();
+    match silent.as_slice() {
+        [] => format!("{count}, {led}"),
+        silent => format!("{count}, {led}, no answer from {}", silent.join(", ")),
+    }
+}
+
 /// The text at a path of metrics.
 async fn figures(client: &Client, path: &str) -> Result<String> {
     let reply = client.raw(path).await?;
@@ -78,7 +101,6 @@ async fn figures(client: &Client, path: &str) -> Result<String> {
 fn store(metrics: &str) -> Value {
     let figure = |name: &str| sum(metrics, name, "") as u64;
     json!({
-        "isLeader": figure("coracle_store_is_leader") == 1,
         "objects": figure("coracle_store_keys"),
         "revision": figure("coracle_store_revision"),
         "logBytes": figure("coracle_store_log_bytes"),
@@ -145,6 +167,26 @@ fn reason(pod: &Value) -> Option<String> {
 mod tests {
     use super::*;
     use expect_test::expect;
+
+    #[test]
+    fn members_are_summed_up() {
+        let member =
+            |name: &str, role: &str, silence: Value| json!({ "name": name, "role": role, "silenceMs": silence });
+        let told = [
+            members(&json!([member("a", "leader", Value::Null)])),
+            members(&json!([
+                member("a", "leader", Value::Null),
+                member("b", "voter", json!(90)),
+                member("c", "voter", Value::Null)
+            ])),
+            members(&json!([member("a", "voter", Value::Null), member("b", "voter", Value::Null)])),
+        ];
+        expect![[r#"
+            1 member, a leads
+            3 members, a leads, no answer from c
+            2 members, without a leader"#]]
+        .assert_eq(&told.join("\n"));
+    }
 
     #[test]
     fn metrics_are_summed_over_their_lines() {

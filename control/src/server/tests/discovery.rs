@@ -1,7 +1,8 @@
 //! What is served, in both forms; health, version and figures.
 
+use axum::body::Body;
 use expect_test::expect;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::Server;
 
@@ -118,7 +119,7 @@ async fn fixed_paths_answer() {
     }
     let (_, version) = server.json("GET /version", Value::Null).await;
     assert!(version["gitVersion"].as_str().unwrap().starts_with("v1.36.0+coracle"), "{version}");
-    expect![[r#"200 {"paths":["/.well-known/openid-configuration","/api","/api/v1","/apis","/apis/admissionregistration.k8s.io/v1","/apis/apiextensions.k8s.io/v1","/apis/apps/v1","/apis/authentication.k8s.io/v1","/apis/authorization.k8s.io/v1","/apis/autoscaling/v2","/apis/batch/v1","/apis/certificates.k8s.io/v1","/apis/coordination.k8s.io/v1","/apis/coracle.dev/v1","/apis/discovery.k8s.io/v1","/apis/networking.k8s.io/v1","/apis/node.k8s.io/v1","/apis/policy/v1","/apis/rbac.authorization.k8s.io/v1","/apis/scheduling.k8s.io/v1","/apis/storage.k8s.io/v1","/healthz","/livez","/metrics","/openapi/v3","/openid/v1/jwks","/readyz","/version"]}"#]].assert_eq(&server.shown("GET /", Value::Null).await);
+    expect![[r#"200 {"paths":["/.well-known/openid-configuration","/api","/api/v1","/apis","/apis/admissionregistration.k8s.io/v1","/apis/apiextensions.k8s.io/v1","/apis/apps/v1","/apis/authentication.k8s.io/v1","/apis/authorization.k8s.io/v1","/apis/autoscaling/v2","/apis/batch/v1","/apis/certificates.k8s.io/v1","/apis/coordination.k8s.io/v1","/apis/coracle.dev/v1","/apis/discovery.k8s.io/v1","/apis/networking.k8s.io/v1","/apis/node.k8s.io/v1","/apis/policy/v1","/apis/rbac.authorization.k8s.io/v1","/apis/scheduling.k8s.io/v1","/apis/storage.k8s.io/v1","/healthz","/livez","/metrics","/openapi/v2","/openapi/v3","/openid/v1/jwks","/readyz","/version"]}"#]].assert_eq(&server.shown("GET /", Value::Null).await);
     let (code, figures) = server.text("GET /metrics", &[], "").await;
     assert_eq!(code, 200);
     assert!(figures.contains("apiserver_request_total{verb=\"path\",resource=\"\",code=\"200\"} 5"), "{figures}");
@@ -141,4 +142,16 @@ async fn schemas_are_served() {
     let tag = response.headers()["etag"].to_str().unwrap().to_owned();
     let response = server.send("GET /openapi/v3/api/v1", &[("if-none-match", &tag)], "").await;
     assert_eq!(response.status(), 304);
+}
+
+/// Without it kubectl refuses to read files of kind List.
+#[tokio::test]
+async fn the_second_openapi_document_defines_nothing() {
+    let server = Server::start().await;
+    let (code, document) = server.json("GET /openapi/v2", Value::Null).await;
+    assert_eq!((code, &document["swagger"], &document["paths"]), (200, &json!("2.0"), &json!({})));
+    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let (code, document) = server.text("GET /openapi/v2", &[("accept", accept)], Body::empty()).await;
+    expect![[r#"200 "\n\u{3}2.0\u{12}\u{10}\n\u{7}Coracle\u{12}\u{5}0.1.0B\0""#]]
+        .assert_eq(&format!("{code} {document:?}"));
 }

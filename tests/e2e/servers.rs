@@ -1,0 +1,103 @@
+//! Control planes of several members: one process and one data directory each.
+
+use std::path::Path;
+
+use coracle_tests::{Host, Server, eventually, example, run, server};
+use tempfile::TempDir;
+
+/// A token for `role`, with the address of the member that made it.
+fn token(member: &Server, role: &str) -> String {
+    let token = member.wasmctl(&["token", "create", "--role", role]).ok();
+    let config = member.kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]).ok();
+    format!("{}@{}", token.trim(), config.trim().trim_start_matches("https://"))
+}
+
+fn dir(root: &TempDir, name: &str) -> std::path::PathBuf {
+    root.path().join(name)
+}
+
+/// Three members, `one` the first.
+fn three(root: &TempDir) -> [Server; 3] {
+    let first = Server::start(&dir(root, "one"), &[]);
+    let [second, third] = ["two", "three"].map(|name| {
+        let invitation = token(&first, "server");
+        Server::start(&dir(root, name), &["--join", &invitation, "--name", name])
+    });
+    eventually("all vote", || (roles(&third).matches("voter").count() == 2).then_some(()));
+    [first, second, third]
+}
+
+fn roles(member: &Server) -> String {
+    member.wasmctl(&["member", "list"]).ok()
+}
+
+fn refused(dir: &Path, arguments: &[&str]) -> String {
+    run(server(dir).args(arguments)).fails_with(1)
+}
+
+/// Creates a ConfigMap through a member, as soon as the group has a leader.
+fn write(member: &Server, name: &str) {
+    eventually("the write is taken", || {
+        let made = member.kubectl(&["create", "configmap", name, "--from-literal=a=b"]);
+        let is_there = made.code == 0 || made.stderr.contains("already exists");
+        is_there.then_some(())
+    });
+}
+
+#[test]
+fn three_members_lose_nothing_when_the_leader_is_killed_and_take_it_back() {
+    let root = tempfile::tempdir().unwrap();
+    let [mut first, second, third] = three(&root);
+    write(&second, "before");
+    first.kill();
+    write(&third, "after");
+    let names = second.kubectl(&["get", "configmaps", "-o", "name"]).ok();
+    assert!(names.contains("configmap/before") && names.contains("configmap/after"), "{names}");
+    // It comes back at another port, and the others find it.
+    let first = Server::start(&dir(&root, "one"), &[]);
+    write(&first, "again");
+    eventually("nobody lacks anything", || (roles(&second).matches(" 0 entries").count() == 2).then_some(()));
+    assert!(third.kubectl(&["get", "configmap", "again"]).ok().contains("again"));
+}
+
+#[test]
+fn a_member_that_stops_hands_over_and_one_that_is_gone_is_replaced() {
+    let root = tempfile::tempdir().unwrap();
+    let [mut first, second, mut third] = three(&root);
+    assert_eq!(first.terminate(), Some(0));
+    write(&second, "after-a-stop");
+    let _first = Server::start(&dir(&root, "one"), &[]);
+    eventually("all are there", || (roles(&second).matches(" 0 entries").count() == 2).then_some(()));
+    third.kill();
+    // Under its old name it would be taken for who it was.
+    let invitation = token(&second, "server");
+    let taken = refused(&dir(&root, "new"), &["--join", &invitation, "--name", "three"]);
+    assert!(taken.contains("there is member three") && taken.contains("wasmctl member remove three"), "{taken}");
+    second.wasmctl(&["member", "remove", "three"]).ok();
+    let again = Server::start(&dir(&root, "new-three"), &["--join", &invitation, "--name", "three"]);
+    write(&again, "after-a-replacement");
+    let unknown = second.wasmctl(&["member", "remove", "nobody"]).fails_with(1);
+    assert!(unknown.contains("there is no member nobody"), "{unknown}");
+    let joined = refused(&dir(&root, "one-more"), &["--join", &token(&second, "host"), "--name", "four"]);
+    assert!(joined.contains("the token is for a host, and this machine is to be a server"), "{joined}");
+}
+
+#[test]
+fn hosts_work_on_whichever_member_is_left() {
+    let root = tempfile::tempdir().unwrap();
+    let [mut first, second, _third] = three(&root);
+    let host = |name: &str| Host::start(&dir(&root, name), &["--join", &token(&second, "host"), "--name", name]);
+    let _hosts = [host("h1"), host("h2")];
+    second.wasmctl(&["deploy", example("hello/hello.wat").to_str().unwrap(), "--replicas", "4"]).ok();
+    let nodes = second.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"]).ok();
+    assert!(nodes.contains("h1") && nodes.contains("h2"), "{nodes}");
+    first.kill();
+    eventually("the deployment is scaled", || {
+        let scaled = second.kubectl(&["scale", "deployment/hello", "--replicas=6"]);
+        (scaled.code == 0).then_some(())
+    });
+    eventually("six pods are ready", || {
+        let ready = second.kubectl(&["get", "deployment", "hello", "-o", "jsonpath={.status.readyReplicas}"]);
+        (ready.stdout == "6").then_some(())
+    });
+}
