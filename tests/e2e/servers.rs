@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use coracle_tests::{Host, Server, eventually, example, run, server};
+use coracle_tests::{Host, Server, eventually, root, run, server};
 use tempfile::TempDir;
 
 /// A token for `role`, with the address of the member that made it.
@@ -12,16 +12,16 @@ fn token(member: &Server, role: &str) -> String {
     format!("{}@{}", token.trim(), config.trim().trim_start_matches("https://"))
 }
 
-fn dir(root: &TempDir, name: &str) -> std::path::PathBuf {
-    root.path().join(name)
+fn dir(folder: &TempDir, name: &str) -> std::path::PathBuf {
+    folder.path().join(name)
 }
 
 /// Three members, `one` the first.
-fn three(root: &TempDir) -> [Server; 3] {
-    let first = Server::start(&dir(root, "one"), &[]);
+fn three(folder: &TempDir) -> [Server; 3] {
+    let first = Server::start(&dir(folder, "one"), &[]);
     let [second, third] = ["two", "three"].map(|name| {
         let invitation = token(&first, "server");
-        Server::start(&dir(root, name), &["--join", &invitation, "--name", name])
+        Server::start(&dir(folder, name), &["--join", &invitation, "--name", name])
     });
     eventually("all vote", || (roles(&third).matches("voter").count() == 2).then_some(()));
     [first, second, third]
@@ -46,15 +46,15 @@ fn write(member: &Server, name: &str) {
 
 #[test]
 fn three_members_lose_nothing_when_the_leader_is_killed_and_take_it_back() {
-    let root = tempfile::tempdir().unwrap();
-    let [mut first, second, third] = three(&root);
+    let folder = tempfile::tempdir().unwrap();
+    let [mut first, second, third] = three(&folder);
     write(&second, "before");
     first.kill();
     write(&third, "after");
     let names = second.kubectl(&["get", "configmaps", "-o", "name"]).ok();
     assert!(names.contains("configmap/before") && names.contains("configmap/after"), "{names}");
     // It comes back at another port, and the others find it.
-    let first = Server::start(&dir(&root, "one"), &[]);
+    let first = Server::start(&dir(&folder, "one"), &[]);
     write(&first, "again");
     eventually("nobody lacks anything", || (roles(&second).matches(" 0 entries").count() == 2).then_some(()));
     assert!(third.kubectl(&["get", "configmap", "again"]).ok().contains("again"));
@@ -62,33 +62,33 @@ fn three_members_lose_nothing_when_the_leader_is_killed_and_take_it_back() {
 
 #[test]
 fn a_member_that_stops_hands_over_and_one_that_is_gone_is_replaced() {
-    let root = tempfile::tempdir().unwrap();
-    let [mut first, second, mut third] = three(&root);
+    let folder = tempfile::tempdir().unwrap();
+    let [mut first, second, mut third] = three(&folder);
     assert_eq!(first.terminate(), Some(0));
     write(&second, "after-a-stop");
-    let _first = Server::start(&dir(&root, "one"), &[]);
+    let _first = Server::start(&dir(&folder, "one"), &[]);
     eventually("all are there", || (roles(&second).matches(" 0 entries").count() == 2).then_some(()));
     third.kill();
     // Under its old name it would be taken for who it was.
     let invitation = token(&second, "server");
-    let taken = refused(&dir(&root, "new"), &["--join", &invitation, "--name", "three"]);
+    let taken = refused(&dir(&folder, "new"), &["--join", &invitation, "--name", "three"]);
     assert!(taken.contains("there is member three") && taken.contains("wasmctl member remove three"), "{taken}");
     second.wasmctl(&["member", "remove", "three"]).ok();
-    let again = Server::start(&dir(&root, "new-three"), &["--join", &invitation, "--name", "three"]);
+    let again = Server::start(&dir(&folder, "new-three"), &["--join", &invitation, "--name", "three"]);
     write(&again, "after-a-replacement");
     let unknown = second.wasmctl(&["member", "remove", "nobody"]).fails_with(1);
     assert!(unknown.contains("there is no member nobody"), "{unknown}");
-    let joined = refused(&dir(&root, "one-more"), &["--join", &token(&second, "host"), "--name", "four"]);
+    let joined = refused(&dir(&folder, "one-more"), &["--join", &token(&second, "host"), "--name", "four"]);
     assert!(joined.contains("the token is for a host, and this machine is to be a server"), "{joined}");
 }
 
 #[test]
 fn hosts_work_on_whichever_member_is_left() {
-    let root = tempfile::tempdir().unwrap();
-    let [mut first, second, _third] = three(&root);
-    let host = |name: &str| Host::start(&dir(&root, name), &["--join", &token(&second, "host"), "--name", name]);
+    let folder = tempfile::tempdir().unwrap();
+    let [mut first, second, _third] = three(&folder);
+    let host = |name: &str| Host::start(&dir(&folder, name), &["--join", &token(&second, "host"), "--name", name]);
     let _hosts = [host("h1"), host("h2")];
-    second.wasmctl(&["deploy", example("hello/hello.wat").to_str().unwrap(), "--replicas", "4"]).ok();
+    second.wasmctl(&["deploy", root().join("examples/hello/hello.wat").to_str().unwrap(), "--replicas", "4"]).ok();
     let nodes = second.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"]).ok();
     assert!(nodes.contains("h1") && nodes.contains("h2"), "{nodes}");
     first.kill();
