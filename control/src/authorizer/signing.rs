@@ -16,6 +16,7 @@ use x509_parser::prelude::{FromDer, X509CertificationRequest};
 use super::{Attributes, Authorizer, MASTERS, Subject};
 use crate::authentication::User;
 use crate::objects::Part;
+use crate::peers::MEMBERS;
 
 /// Signs certificates for the API's clients.
 pub(crate) const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
@@ -44,8 +45,10 @@ pub(crate) fn admit(kind: &Kind, user: &User, new: &mut Value) -> Result<(), Sta
     let (name, request) = (object::name(new), text("request"));
     let organisations = organisations(request)
         .map_err(|cause| status::invalid(kind, name, &[FieldError::invalid("spec.request", request, cause)]))?;
-    if text("signerName") == CLIENT_SIGNER && organisations.iter().any(|group| group == MASTERS) {
-        let because = format!("use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed");
+    // Who is in one of these is asked no further: masters may do everything, and members speak for anybody.
+    let reserved = organisations.iter().find(|group| [MASTERS, MEMBERS].contains(&group.as_str()));
+    if let Some(group) = reserved.filter(|_| text("signerName") == CLIENT_SIGNER) {
+        let because = format!("use of {CLIENT_SIGNER} signer with {group} group is not allowed");
         return Err(status::forbidden(kind, name, &because));
     }
     Ok(())

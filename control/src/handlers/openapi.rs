@@ -9,7 +9,9 @@ use serde_json::json;
 use crate::custom_kinds::Index;
 use crate::respond;
 
-const SECOND_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// As clients ask for it; a content type must not have the `@`, so answers have a dot.
+const SECOND_PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const SECOND_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 pub(super) fn index(custom_kinds: &Index) -> Response {
     respond::value(StatusCode::OK, &openapi::v3_index(custom_kinds.served()))
@@ -20,7 +22,7 @@ pub(super) fn index(custom_kinds: &Index) -> Response {
 pub(super) fn second(headers: &HeaderMap) -> Response {
     let (title, version) = ("Coracle", env!("CARGO_PKG_VERSION"));
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if !accept.contains(SECOND_PROTOBUF) {
+    if ![SECOND_PROTOBUF_ASKED, SECOND_PROTOBUF].iter().any(|form| accept.contains(form)) {
         let document = json!({ "swagger": "2.0", "info": { "title": title, "version": version }, "paths": {} });
         return respond::value(StatusCode::OK, &document);
     }

@@ -54,6 +54,8 @@ async fn a_request_notes_who_asked_and_must_be_readable() {
         .assert_eq(&format!("{} {}", made["spec"]["username"], made["spec"]["groups"]));
     let masters = request("b", "kube-apiserver-client", ("jane", "system:masters"));
     check(&server, &post, masters, expect![[r#"403 certificatesigningrequests.certificates.k8s.io "b" is forbidden: use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"#]]).await;
+    let members = request("b", "kube-apiserver-client", ("jane", "coracle:members"));
+    check(&server, &post, members, expect![[r#"403 certificatesigningrequests.certificates.k8s.io "b" is forbidden: use of kubernetes.io/kube-apiserver-client signer with coracle:members group is not allowed"#]]).await;
     let mut damaged = request("c", "kube-apiserver-client", ("jane", "team"));
     damaged["spec"]["request"] =
         BASE64.encode("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n").into();
