@@ -17,9 +17,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::EPHEMERAL;
 use crate::authentication::User;
-use crate::handlers::Call;
+use crate::handlers::{Call, chain};
 use crate::objects::read_failed;
-use crate::peers::chain;
 use crate::request::{Address, Target};
 
 const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");

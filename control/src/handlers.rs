@@ -48,6 +48,7 @@ mod eviction;
 mod get;
 mod health;
 mod host;
+pub(crate) use host::chain;
 mod join;
 mod key_rotation;
 mod list;

@@ -17,7 +17,7 @@ use http::{Method, Request, Uri};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::io::StreamReader;
 
-use crate::handlers::App;
+use crate::handlers::{App, chain};
 use crate::respond;
 
 /// The group of certificates that members show each other.
@@ -96,7 +96,7 @@ pub(crate) fn call(method: &Method, uri: &Uri) -> Option<(u64, Call)> {
 /// Answers a member's call.
 pub(crate) fn answer(app: &App, member: u64, call: Call, request: Request<Body>) -> Response {
     let store = app.objects.store();
-    let own = store.status().member;
+    let own = store.member();
     if own.id != member {
         // Its folder is another member's, or new.
         let message = format!("member {member} is not here: this is member {} ({})", own.id, own.name);
@@ -120,10 +120,4 @@ fn frames(
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let codec = LengthDelimitedCodec::builder().max_frame_length(MESSAGE_BYTES_MAX).new_codec();
     FramedRead::new(StreamReader::new(Box::pin(bytes)), codec).map_ok(BytesMut::freeze)
-}
-
-/// An error with what it came from.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }

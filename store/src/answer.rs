@@ -7,18 +7,16 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use openraft::raft::{AppendEntriesRequest, ReadPolicy, TransferLeaderRequest, VoteRequest};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::image::{Image, Offer, Partial, Piece, Resume};
-use crate::link::{decode, encode};
+use crate::link::{decode, encode, next};
 use crate::log::Log;
 use crate::membership;
 use crate::peers::{Call, Member, Messages};
 use crate::raft::{Group, LogId, Raft, RaftSnapshot};
 use crate::record::Revision;
-use crate::role::Role;
 use crate::store::Store;
 
 /// What a reader on another member must wait for.
@@ -47,7 +45,7 @@ impl Store {
     }
 
     async fn read_index(&self) -> io::Result<ReadIndex> {
-        if !matches!(*self.shared.roles.borrow(), Role::Leads { .. }) {
+        if !self.is_leader() {
             return Err(io::Error::other("this member does not lead"));
         }
         let (read_log_id, _) = self.shared.raft.get_read_log_id(ReadPolicy::ReadIndex).await.map_err(failed)?;
@@ -61,11 +59,6 @@ fn once(answer: impl Future<Output = io::Result<Bytes>> + Send + 'static) -> Mes
 
 fn failed(error: impl Display) -> io::Error {
     io::Error::other(error.to_string())
-}
-
-/// The next message; that there is none is an error.
-async fn next<T: DeserializeOwned>(messages: &mut Messages) -> io::Result<T> {
-    decode(&messages.next().await.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?)
 }
 
 /// Takes entries into the log. What does not fit on the disk ends the stream, as an append that fails would stop this member.

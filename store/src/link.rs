@@ -52,11 +52,11 @@ pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> io::Result<T> {
     postcard::from_bytes(message).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// The next answer; that there is none is an error.
-async fn next<T: DeserializeOwned>(answers: &mut Messages) -> io::Result<T> {
-    match answers.next().await {
-        Some(answer) => decode(&answer?),
-        None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the member did not answer")),
+/// The other side's next message; that there is none is an error.
+pub(crate) async fn next<T: DeserializeOwned>(messages: &mut Messages) -> io::Result<T> {
+    match messages.next().await {
+        Some(message) => decode(&message?),
+        None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the member says no more")),
     }
 }
 

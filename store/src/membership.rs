@@ -8,7 +8,6 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, Instant as _};
-
 use tokio::sync::watch;
 
 use crate::error::MembershipError;
@@ -77,8 +76,7 @@ impl Store {
         let id = membership.log_id().map_or(0, |last_change| last_change.index) + 2;
         let member = Member { id, name: name.to_owned(), address: address.to_owned() };
         let nodes = BTreeMap::from([(id, member.clone())]);
-        let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *membership.log_id() };
-        raft.change_membership_if(ChangeMembers::AddNodes(nodes), true, [unchanged]).await.map_err(failure)?;
+        change(raft, &membership, ChangeMembers::AddNodes(nodes), true).await?;
         Ok(member)
     }
 
@@ -92,12 +90,11 @@ impl Store {
         if voters == BTreeSet::from([*id]) {
             return Err(MembershipError::LastVoter(member.clone()));
         }
-        let change = match voters.contains(id) {
+        let removal = match voters.contains(id) {
             true => ChangeMembers::RemoveVoters(BTreeSet::from([*id])),
             false => ChangeMembers::RemoveNodes(BTreeSet::from([*id])),
         };
-        let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *membership.log_id() };
-        raft.change_membership_if(change, false, [unchanged]).await.map_err(failure)?;
+        change(raft, &membership, removal, false).await?;
         Ok(member.clone())
     }
 
@@ -147,15 +144,26 @@ pub(crate) async fn note_move(raft: &Raft, member: Member) -> Result<(), Members
         Some(known) if *known == member => return Ok(()),
         Some(_) => {}
     }
-    let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *membership.log_id() };
     let nodes = BTreeMap::from([(member.id, member)]);
-    raft.change_membership_if(ChangeMembers::SetNodes(nodes), true, [unchanged]).await.map(drop).map_err(failure)
+    change(raft, &membership, ChangeMembers::SetNodes(nodes), true).await
+}
+
+/// Makes a change that was decided on this membership, unless another one came between. With `retain`, voters that are removed stay
+/// as learners.
+async fn change(
+    raft: &Raft,
+    decided_on: &StoredMembership,
+    change: ChangeMembers<u64, Member>,
+    retain: bool,
+) -> Result<(), MembershipError> {
+    let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *decided_on.log_id() };
+    raft.change_membership_if(change, retain, [unchanged]).await.map(drop).map_err(failure)
 }
 
 /// Keeps the membership true: where this member is reached, and, if it leads, who may vote.
 pub(crate) async fn keep(raft: Raft, own: Member, links: Links, mut roles: watch::Receiver<Role>) {
     tokio::join!(announce(&raft, &own, &links, roles.clone()), async {
-        while roles.wait_for(|role| matches!(role, Role::Leads { .. })).await.is_ok() {
+        while roles.wait_for(Role::leads).await.is_ok() {
             let term = *roles.borrow();
             tokio::select! {
                 () = promote(&raft) => return,
@@ -177,7 +185,7 @@ async fn announce(raft: &Raft, own: &Member, links: &Links, roles: watch::Receiv
             }
             continue;
         }
-        if matches!(*roles.borrow(), Role::Leads { .. }) {
+        if roles.borrow().leads() {
             if let Err(error) = note_move(raft, own.clone()).await {
                 tracing::debug!(%error, "where this member is reached is not known to the others yet");
             }

@@ -24,6 +24,13 @@ pub(crate) enum Role {
     Follows { leader: Option<u64> },
 }
 
+impl Role {
+    /// Does this member lead?
+    pub(crate) fn leads(&self) -> bool {
+        matches!(self, Role::Leads { .. })
+    }
+}
+
 /// Keeps `roles` true as long as consensus runs.
 pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: watch::Sender<Role>) {
     let mut metrics = raft.server_metrics();
@@ -49,7 +56,7 @@ pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: watch::Sender<R
             let leader = leader.filter(|leader| leader != raft.node_id());
             if roles
                 .send_if_modified(|role| std::mem::replace(role, Role::Follows { leader }) != Role::Follows { leader })
-                && matches!(before, Role::Leads { .. })
+                && before.leads()
             {
                 cache.forget_ephemeral().await;
             }

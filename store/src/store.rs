@@ -137,7 +137,7 @@ impl Store {
         };
         let store = Store { shared: Arc::new(shared) };
         if is_alone {
-            let leads = roles.wait_for(|role| matches!(role, Role::Leads { .. }));
+            let leads = roles.wait_for(Role::leads);
             match tokio::time::timeout(START_TIMEOUT, leads).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return Err(OpenError::Consensus("it stopped at once".to_owned())),
@@ -192,7 +192,7 @@ impl Store {
             Ok(Ok(role)) => match *role {
                 Role::Leads { .. } => Ok(None),
                 Role::Follows { leader } => {
-                    let member = leader.and_then(|id| self.member(id));
+                    let member = leader.and_then(|id| self.find_member(id));
                     member.map(Some).ok_or_else(|| ReadError::NoQuorum("the leader is not known here".to_owned()))
                 }
             },
@@ -203,23 +203,30 @@ impl Store {
 
     /// Does this member lead?
     pub fn is_leader(&self) -> bool {
-        matches!(*self.shared.roles.borrow(), Role::Leads { .. })
+        self.shared.roles.borrow().leads()
     }
 
     /// Waits until this member leads; gives `false` when the store has stopped.
     pub async fn wait_to_lead(&self) -> bool {
         let mut roles = self.shared.roles.clone();
-        roles.wait_for(|role| matches!(role, Role::Leads { .. })).await.is_ok()
+        roles.wait_for(Role::leads).await.is_ok()
     }
 
-    /// Waits until the leadership that this member has is over.
+    /// Waits until the leadership that this member has, if any, is over.
     pub async fn wait_to_follow(&self) {
         let mut roles = self.shared.roles.clone();
         let term = *roles.borrow_and_update();
-        let _ = roles.wait_for(|role| *role != term).await;
+        if term.leads() {
+            let _ = roles.wait_for(|role| *role != term).await;
+        }
     }
 
-    fn member(&self, id: u64) -> Option<Member> {
+    /// This member.
+    pub fn member(&self) -> &Member {
+        &self.shared.member
+    }
+
+    fn find_member(&self, id: u64) -> Option<Member> {
         self.shared.raft.metrics().borrow_watched().membership_config.membership().get_node(&id).cloned()
     }
 

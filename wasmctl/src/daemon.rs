@@ -1,5 +1,6 @@
 //! What the verbs that keep running share: their runtime, their sockets, and how they end.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +13,9 @@ use crate::failure::{Failure, Result};
 
 /// How long the parts get to end what they are doing.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long to wait before the others are asked again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Runs to the end on a runtime that uses all processors.
 pub(crate) fn run(work: impl Future<Output = Result<()>>) -> Result<ExitCode> {
@@ -31,6 +35,24 @@ pub(crate) async fn stop_signal() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
+}
+
+/// Asks until the answer is that all is well, however long it takes, and says on standard error what it waits for.
+pub(crate) async fn until_ready<News: Display>(whom: &str, ask: impl AsyncFn() -> std::result::Result<(), News>) {
+    let mut told = String::new();
+    while let Err(news) = ask().await {
+        let news = news.to_string();
+        if news != told {
+            eprintln!("waiting for {whom}: {}", news.trim_end());
+            told = news;
+        }
+        tokio::time::sleep(RETRY_DELAY).await;
+    }
+}
+
+/// The machine's name, as names of objects are written.
+pub(crate) fn machine_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase()
 }
 
 /// Tells tasks to end, and waits for them.

@@ -117,6 +117,16 @@ impl From<coracle_client::ConfigError> for Failure {
     }
 }
 
+impl From<coracle_client::join::JoinError> for Failure {
+    fn from(error: coracle_client::join::JoinError) -> Failure {
+        let failure = Failure::new(format!("this machine did not join: {}", chain(&error)));
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         Failure::new(error.to_string())

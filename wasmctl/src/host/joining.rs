@@ -3,14 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 
 use coracle_api::join::Role;
-use coracle_client::join::{self, Applicant, Invitation, JoinError};
+use coracle_client::join::{self, Applicant, Invitation};
 use rcgen::{CertificateParams, KeyPair};
 
 use super::Membership;
 use crate::context::now;
-use crate::daemon::Advertised;
+use crate::daemon::{Advertised, machine_name};
 use crate::data_dir::DataDir;
-use crate::failure::{Failure, Result, chain};
+use crate::failure::{Failure, Result};
 
 /// Joins, and keeps what comes of it. The name is the machine's unless one is given, and the address the one it reaches the server from.
 pub(crate) async fn join(
@@ -19,7 +19,7 @@ pub(crate) async fn join(
     name: Option<String>,
     advertise: Option<&str>,
 ) -> Result<Membership> {
-    let name = name.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase());
+    let name = name.unwrap_or_else(machine_name);
     let address = match advertise {
         Some(advertise) => Advertised::look_up(advertise)?.ip,
         None => own_address(&invitation.server)?,
@@ -31,18 +31,10 @@ pub(crate) async fn join(
     let signing_request = request.and_then(|request| request.pem()).map_err(failed)?;
     let applicant =
         Applicant { role: Role::Host, name: name.clone(), address, port: None, signing_request, time: now() };
-    let answer = join::join(invitation, applicant).await.map_err(failure)?;
+    let answer = join::join(invitation, applicant).await?;
     let membership = Membership::new(name, address, answer, key.serialize_pem());
     membership.save(data_dir)?;
     Ok(membership)
-}
-
-fn failure(error: JoinError) -> Failure {
-    let failure = Failure::new(format!("this machine did not join: {}", chain(&error)));
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
 }
 
 /// The address from which this machine reaches another: nothing is sent to find out.

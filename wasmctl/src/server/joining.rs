@@ -4,13 +4,13 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 
 use coracle_api::join::Role;
-use coracle_client::join::{self, Applicant, Invitation, JoinError};
+use coracle_client::join::{self, Applicant, Invitation};
 use serde::{Deserialize, Serialize};
 
 use crate::context::now;
-use crate::daemon::Advertised;
+use crate::daemon::{Advertised, machine_name};
 use crate::data_dir::{self, DataDir};
-use crate::failure::{Failure, Result, chain};
+use crate::failure::{Failure, Result};
 
 const FILE: &str = "member.json";
 const VERSION: u32 = 1;
@@ -88,7 +88,7 @@ pub(crate) async fn join(
         return Err(Failure::new(format!("{path} is a cluster's data directory already"))
             .hint("start without --join; to join another cluster, name an empty folder with --data-dir"));
     }
-    let name = name.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase());
+    let name = name.unwrap_or_else(machine_name);
     let applicant = Applicant {
         role: Role::Server,
         name: name.clone(),
@@ -101,7 +101,7 @@ pub(crate) async fn join(
     let pki = data_dir.join("pki");
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&pki);
     made.map_err(|error| Failure::new(format!("{}: {error}", pki.display())))?;
-    let answer = join::join(invitation, applicant).await.map_err(failure)?;
+    let answer = join::join(invitation, applicant).await?;
     let Some(membership) = answer.membership else {
         return Err(Failure::new("the server answered as if this machine were to be a host"));
     };
@@ -118,12 +118,4 @@ pub(crate) async fn join(
         data_dir.write(wanted, membership.files[*wanted].as_bytes())?;
     }
     Ok(())
-}
-
-fn failure(error: JoinError) -> Failure {
-    let failure = Failure::new(format!("this machine did not join: {}", chain(&error)));
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
 }

@@ -3,20 +3,17 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use coracle_client::join::Invitation;
 
 use crate::context::{Global, default_data_dir};
-use crate::daemon::{self, stop_signal};
+use crate::daemon::{self, stop_signal, until_ready};
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, Result};
 use crate::host::{self, Host, Membership, machine};
 use crate::logging;
 use crate::progress::seconds;
-
-/// How long to wait before the cluster is asked again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Run pods on this machine for a cluster that it joins, until Ctrl-C
 ///
@@ -70,7 +67,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     println!("  ingress         http://{}", host.ingress_addr());
     println!("  host            {:<30} {}", membership.node, machine());
     tokio::select! {
-        () = until_ready(&host) => println!("ready in {}", seconds(started.elapsed())),
+        () = until_ready("the cluster", || host.ready()) => println!("ready in {}", seconds(started.elapsed())),
         () = &mut stop => {
             host.stop().await;
             return Ok(());
@@ -105,18 +102,5 @@ async fn membership(
         }
         (None, None) => Err(Failure::usage(format!("{path} has not joined a cluster so far"))
             .hint("make a token with `wasmctl token create`, and start with --join TOKEN@HOST:PORT")),
-    }
-}
-
-/// Waits for the cluster, however long it takes, and says what it waits for.
-async fn until_ready(host: &Host) {
-    let mut told = String::new();
-    while let Err(failure) = host.ready().await {
-        let news = failure.to_string();
-        if news != told {
-            eprint!("waiting for the cluster: {news}");
-            told = news;
-        }
-        tokio::time::sleep(RETRY_DELAY).await;
     }
 }

@@ -3,22 +3,19 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use coracle_client::join::Invitation;
 
 use super::up::{API_PORT, REGISTRY_PORT};
 use crate::context::{Global, default_data_dir};
 use crate::controller_flags::ControllerFlags;
-use crate::daemon::{self, Advertised, listening, stop_signal};
+use crate::daemon::{self, Advertised, listening, stop_signal, until_ready};
 use crate::data_dir::DataDir;
 use crate::failure::Result;
 use crate::logging;
 use crate::progress::seconds;
 use crate::server::{MemberIdentity, Options, Server, Sockets, join};
-
-/// How long to wait before the other members are asked again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Run a member of the control plane on this machine until Ctrl-C
 ///
@@ -83,7 +80,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     println!("  registry        http://{}", server.registry(&identity).address);
     server.write_kubeconfig(&data_dir, &identity, None)?;
     tokio::select! {
-        () = until_ready(&server) => println!("ready in {}, {}", seconds(started.elapsed()), server.role()),
+        () = until_ready("the other members", || server.ready()) => println!("ready in {}, {}", seconds(started.elapsed()), server.role()),
         () = &mut stop => {
             server.stop().await;
             return Ok(());
@@ -95,16 +92,4 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     println!("stopping");
     server.stop().await;
     Ok(())
-}
-
-/// Waits for the other members, however long it takes, and says what it waits for.
-async fn until_ready(server: &Server) {
-    let mut told = String::new();
-    while let Err(news) = server.ready().await {
-        if news != told {
-            eprintln!("waiting for the other members: {news}");
-            told = news;
-        }
-        tokio::time::sleep(RETRY_DELAY).await;
-    }
 }
