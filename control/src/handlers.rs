@@ -284,7 +284,7 @@ impl Call {
         match target {
             Target::Root => Ok(discovery::root(&self.app.custom_kinds())),
             Target::Version => Ok(health::version()),
-            Target::Health => health::health(&self.app, &self.path).await,
+            Target::Health => health::health(&self.app, &self.path, self.query.flag("verbose")).await,
             Target::Metrics => Ok(health::metrics(&self.app)),
             Target::CoreVersions => discovery::core_versions(&self.headers),
             Target::Groups => discovery::groups(&self.headers, &self.app.custom_kinds()),

@@ -35,16 +35,27 @@ fn go_architecture() -> &'static str {
     }
 }
 
-/// Alive is who answers; ready is who can read what was acknowledged last, and write.
-pub(super) async fn health(app: &App, path: &str) -> Result<Response, Status> {
-    if path.starts_with("/readyz") {
+/// Alive is who answers; ready is who can read what was acknowledged last, and write. With `?verbose`, what was looked at; a check's
+/// name below the path asks for that one.
+pub(super) async fn health(app: &App, path: &str, is_verbose: bool) -> Result<Response, Status> {
+    let (name, asked) = path.trim_matches('/').split_once('/').unwrap_or((path.trim_matches('/'), ""));
+    let checks: &[&str] = if name == "readyz" { &["ping", "store"] } else { &["ping"] };
+    let checks: Vec<&str> = checks.iter().copied().filter(|check| asked.is_empty() || *check == asked).collect();
+    if checks.is_empty() {
+        return Err(status::unknown_resource());
+    }
+    if checks.contains(&"store") {
         let store = app.objects.store();
         store.read().await.map_err(|error| status::service_unavailable(format!("not ready: {error}")))?;
         if let Some(failure) = store.status().failure {
             return Err(status::service_unavailable(format!("not ready: the store's disk failed: {failure}")));
         }
     }
-    Ok(respond::text(StatusCode::OK, "ok"))
+    let text = match is_verbose {
+        false => "ok".to_owned(),
+        true => checks.iter().map(|check| format!("[+]{check} ok\n")).collect::<String>() + name + " check passed\n",
+    };
+    Ok(respond::text(StatusCode::OK, text))
 }
 
 pub(super) fn metrics(app: &App) -> Response {

@@ -112,6 +112,19 @@ async fn the_aggregated_form_lists_all_at_once() {
 }
 
 #[tokio::test]
+async fn checks_of_health_are_named_and_told() {
+    let server = Server::start().await;
+    for (path, report) in [
+        ("/readyz?verbose", "[+]ping ok\n[+]store ok\nreadyz check passed\n"),
+        ("/livez?verbose", "[+]ping ok\nlivez check passed\n"),
+        ("/readyz/store", "ok"),
+    ] {
+        assert_eq!(server.text(&format!("GET {path}"), &[], "").await, (200, report.to_owned()));
+    }
+    assert_eq!(server.text("GET /livez/store", &[], "").await.0, 404);
+}
+
+#[tokio::test]
 async fn fixed_paths_answer() {
     let server = Server::start().await;
     for path in ["/healthz", "/livez", "/readyz"] {
