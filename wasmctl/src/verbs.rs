@@ -79,6 +79,10 @@ impl Cli {
     /// Runs the verb that was asked for.
     pub(crate) fn run(self) -> Result<ExitCode> {
         let global = &self.global;
+        // Who asked for an answer and reads no more of it, as `head` does, ends the verb in silence; what serves goes on.
+        if !matches!(self.verb, Verb::Up(_) | Verb::Server(_) | Verb::Host(_) | Verb::Run(_)) {
+            sigpipe::reset();
+        }
         let done = match self.verb {
             Verb::Up(args) => return up::run(args, global),
             Verb::Server(args) => return server::run(args, global),
