@@ -19,6 +19,9 @@ fn files_that_are_no_components_are_refused_before_anything_is_written() {
     check(&write("module.wasm", b"\0asm\x01\0\0\0"), "a core module, not a component");
     check(&write("broken.wat", b"(component"), "broken.wat");
     check(&write("not.yaml", b"a: [b"), "not.yaml");
+    let unknown = b"{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, dta: {}}";
+    let refused = "unknown.yaml: failed to create typed patch object (default/c; /v1, Kind=ConfigMap): .dta: field not";
+    check(&write("unknown.yaml", unknown), refused);
     check(
         guest("unknown-import.wat").to_str().unwrap(),
         "imports acme:billing/ledger@1.2.0, which nothing here provides",

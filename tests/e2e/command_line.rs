@@ -1,6 +1,8 @@
 //! Every verb once, as a user would.
 
-use coracle_tests::{Cluster, eventually, root, wasmctl};
+use std::process::{Command, Stdio};
+
+use coracle_tests::{Cluster, eventually, root, wasmctl, wasmctl_path};
 
 #[test]
 fn verbs_against_a_cluster() {
@@ -30,11 +32,16 @@ fn verbs_against_a_cluster() {
     assert!(status.contains("1 ready") && status.contains("2 running"), "{status}");
     assert!(cluster.wasmctl(&["version"]).ok().contains("server"));
 
-    // The same again changes nothing; a new value rolls out.
-    cluster.wasmctl(&["deploy", file, "--replicas", "2"]).ok();
+    // The same again changes nothing; a new value rolls out. There are as many pods as before unless it is said.
+    cluster.wasmctl(&["deploy", file]).ok();
     assert_eq!(cluster.object("deployment/hello")["status"]["observedGeneration"], 1);
-    cluster.wasmctl(&["deploy", file, "--replicas", "2", "--env", "A=b"]).ok();
-    assert_eq!(cluster.object("deployment/hello")["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "2");
+    cluster.wasmctl(&["deploy", file, "--env", "A=b"]).ok();
+    let rolled = cluster.object("deployment/hello");
+    assert_eq!(rolled["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "2");
+    assert_eq!(rolled["spec"]["replicas"], 2);
+    cluster.kubectl(&["scale", "deployment/hello", "--replicas=3"]).ok();
+    cluster.wasmctl(&["deploy", file, "--env", "A=c"]).ok();
+    assert_eq!(cluster.object("deployment/hello")["spec"]["replicas"], 3);
 
     let manifest = root().join("examples/hello/deployment.yaml");
     assert!(cluster.wasmctl(&["apply", "-f", manifest.to_str().unwrap()]).ok().contains("service/hello configured"));
@@ -141,4 +148,15 @@ fn usage() {
     let missing = dir.path().join("kubeconfig");
     let error = wasmctl(&["get", "pods", "--kubeconfig", missing.to_str().unwrap()]).fails_with(1);
     assert!(error.contains("kubeconfig"), "{error}");
+}
+
+/// As with `wasmctl completion bash | head -1`.
+#[test]
+fn a_reader_that_goes_away_is_no_failure_to_tell_of() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(wasmctl_path());
+    let running = command.args(["completion", "bash"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let printed = running.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&printed.stderr), "");
 }

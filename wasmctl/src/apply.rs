@@ -5,6 +5,7 @@ use coracle_client::{Client, PatchKind, WriteOptions};
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
+use crate::files::Manifest;
 
 /// Who owns the fields that are applied here.
 const MANAGER: &str = "wasmctl";
@@ -28,10 +29,10 @@ impl Applied {
     }
 }
 
-/// The kind of a manifest's object.
-pub(crate) fn kind_of(manifest: &Value) -> Result<&'static Kind> {
-    let api_version = manifest["apiVersion"].as_str().unwrap_or_default();
-    let name = manifest["kind"].as_str().unwrap_or_default();
+/// The kind of an object.
+pub(crate) fn kind_of(object: &Value) -> Result<&'static Kind> {
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    let name = object["kind"].as_str().unwrap_or_default();
     kinds::ALL.iter().copied().find(|kind| kind.api_version() == api_version && kind.kind == name).ok_or_else(|| {
         Failure::new(format!("no kind `{name}` in `{api_version}` here"))
             .hint("`wasmctl version` and `kubectl api-resources` list what is")
@@ -39,20 +40,32 @@ pub(crate) fn kind_of(manifest: &Value) -> Result<&'static Kind> {
 }
 
 /// Creates or changes one object as its manifest says. Whose a field was doesn't matter: the manifest has the last word on what it says.
-pub(crate) async fn apply(client: &Client, namespace: &str, manifest: &Value) -> Result<(Applied, Value)> {
-    let kind = kind_of(manifest)?;
-    let name = object::name(manifest);
+///
+/// # Errors
+/// They begin with where the manifest is from.
+pub(crate) async fn apply(client: &Client, namespace: &str, manifest: &Manifest) -> Result<(Applied, Value)> {
+    let applied = apply_object(client, namespace, &manifest.object).await;
+    applied.map_err(|failure| failure.within(&manifest.origin))
+}
+
+async fn apply_object(client: &Client, namespace: &str, wanted: &Value) -> Result<(Applied, Value)> {
+    let kind = kind_of(wanted)?;
+    let name = object::name(wanted);
     if name.is_empty() {
         return Err(Failure::new(format!("{}: metadata.name: required to apply an object", kind.kind)));
     }
-    let namespace = kind.namespaced.then(|| object::namespace(manifest).unwrap_or(namespace));
+    let namespace = kind.namespaced.then(|| object::namespace(wanted).unwrap_or(namespace));
+    let mut wanted = wanted.clone();
+    if let Some(namespace) = namespace {
+        object::set_namespace(&mut wanted, namespace);
+    }
     let before = match client.get(kind, namespace, name).await {
         Ok(before) => object::resource_version(&before),
         Err(error) if error.is_not_found() => None,
         Err(error) => return Err(error.into()),
     };
     let options = WriteOptions { field_manager: Some(MANAGER.to_owned()), force: true, ..WriteOptions::strict() };
-    let stored = client.patch(kind, namespace, name, PatchKind::Apply, manifest, &options).await?;
+    let stored = client.patch(kind, namespace, name, PatchKind::Apply, &wanted, &options).await?;
     let applied = match before {
         None => Applied::Created,
         before if before == object::resource_version(&stored) => Applied::Unchanged,

@@ -46,6 +46,12 @@ impl Failure {
         Failure { kind: Kind::TimedOut, ..Failure::new(message) }
     }
 
+    /// The same, of a part of something: its name comes first.
+    pub(crate) fn within(mut self, whole: &str) -> Failure {
+        self.message = format!("{whole}: {}", self.message);
+        self
+    }
+
     /// A line of facts below the message.
     pub(crate) fn detail(mut self, line: impl Into<String>) -> Failure {
         self.details.push(line.into());

@@ -13,6 +13,14 @@ pub(crate) const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 /// The largest manifest file that is read.
 const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 
+/// An object to be, and where it was read.
+pub(crate) struct Manifest {
+    /// The file, for messages.
+    pub(crate) origin: String,
+    /// With `apiVersion` and `kind`.
+    pub(crate) object: Value,
+}
+
 /// Reads a `.wasm` or `.wat` file as a binary component.
 pub(crate) fn read_component(path: &Path) -> Result<Vec<u8>> {
     let bytes = read_capped(path, COMPONENT_BYTES_MAX, "a component")?;
@@ -35,7 +43,7 @@ pub(crate) fn is_manifest(path: &Path) -> bool {
 }
 
 /// Reads every object of a manifest file, of a folder's manifests in name order, or of standard input (`-`).
-pub(crate) fn read_manifests(path: &Path) -> Result<Vec<Value>> {
+pub(crate) fn read_manifests(path: &Path) -> Result<Vec<Manifest>> {
     if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(|error| Failure::new(format!("standard input: {error}")))?;
@@ -73,7 +81,7 @@ fn manifest_files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn parse_manifests(origin: &str, text: &str) -> Result<Vec<Value>> {
+fn parse_manifests(origin: &str, text: &str) -> Result<Vec<Manifest>> {
     let documents = coracle_api::yaml::parse_all(text).map_err(|error| Failure::new(format!("{origin}: {error}")))?;
     let mut objects = Vec::new();
     for document in documents {
@@ -88,7 +96,7 @@ fn parse_manifests(origin: &str, text: &str) -> Result<Vec<Value>> {
             return Err(Failure::new(format!("{origin}: object {} has no `apiVersion` and `kind`", index + 1)));
         }
     }
-    Ok(objects)
+    Ok(objects.into_iter().map(|object| Manifest { origin: origin.to_owned(), object }).collect())
 }
 
 fn read_capped(path: &Path, bytes_max: u64, what: &str) -> Result<Vec<u8>> {

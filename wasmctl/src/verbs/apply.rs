@@ -32,7 +32,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     }
     for manifest in &manifests {
         let (applied, _) = apply::apply(&client, &namespace, manifest).await?;
-        println!("{}/{} {}", output::resource(apply::kind_of(manifest)?), object::name(manifest), applied.word());
+        let object = &manifest.object;
+        println!("{}/{} {}", output::resource(apply::kind_of(object)?), object::name(object), applied.word());
     }
     Ok(())
 }

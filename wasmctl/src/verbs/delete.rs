@@ -93,10 +93,10 @@ async fn targets(args: &Args, client: &Client) -> Result<Vec<Target>> {
     let scope = |kind: &Kind, own: Option<&str>| kind.namespaced.then(|| own.unwrap_or(&namespace).to_owned());
     let mut targets = Vec::new();
     for file in &args.filename {
-        for manifest in files::read_manifests(file)? {
-            let kind = kind_of(&manifest)?;
-            let name = object::name(&manifest).to_owned();
-            targets.push(Target { kind, namespace: scope(kind, object::namespace(&manifest)), name });
+        for files::Manifest { origin, object } in files::read_manifests(file)? {
+            let kind = kind_of(&object).map_err(|failure| failure.within(&origin))?;
+            let name = object::name(&object).to_owned();
+            targets.push(Target { kind, namespace: scope(kind, object::namespace(&object)), name });
         }
     }
     if args.what.is_empty() {

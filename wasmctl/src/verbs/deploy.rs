@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use coracle_api::kinds::DEPLOYMENT;
 use coracle_api::{object, quantity::Quantity};
 use coracle_client::Client;
 use coracle_host::inspect::{Inspection, Kind};
@@ -11,8 +12,9 @@ use serde_json::{Value, json};
 use crate::apply::{self, kind_of};
 use crate::context::{Global, Namespace};
 use crate::failure::{Failure, Result};
+use crate::files::{self, Manifest};
 use crate::progress::{Progress, seconds};
-use crate::{cluster_file, files, images, output, rollout};
+use crate::{cluster_file, images, output, rollout};
 
 /// The label that ties a Deployment, its pods, its Service and its Ingress together.
 const APP: &str = "app";
@@ -119,7 +121,14 @@ pub(crate) async fn deploy_component(args: &Args, global: &Global, progress: &Pr
     let client = global.client()?;
     let namespace = args.namespace.or_default(client.config());
     let is_handler = inspection.kind == Kind::HttpHandler02;
-    let manifests = manifests(args, &name, &image, is_handler)?;
+    let replicas = match args.replicas {
+        Some(replicas) => Some(replicas.into()),
+        None => replicas_now(&client, &namespace, &name).await?,
+    };
+    let manifests: Vec<Manifest> = manifests(args, &name, &image, replicas, is_handler)
+        .into_iter()
+        .map(|object| Manifest { origin: args.what.clone(), object })
+        .collect();
     apply_all(&client, &namespace, &manifests, args, progress).await?;
     let endpoints = cluster_file::find(client.config())?;
     let host = args.route.clone().unwrap_or_else(|| format!("{name}.localhost"));
@@ -210,8 +219,17 @@ fn check_arguments(args: &Args, name: &str) -> Result<()> {
     }
 }
 
+/// How many pods a Deployment asks for, whoever said so; `None` where there is no Deployment yet.
+async fn replicas_now(client: &Client, namespace: &str, name: &str) -> Result<Option<i64>> {
+    match client.get(&DEPLOYMENT, Some(namespace), name).await {
+        Ok(deployment) => Ok(deployment["spec"]["replicas"].as_i64()),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The Deployment, and for a handler the Service and Ingress, that an image gets.
-fn manifests(args: &Args, name: &str, image: &str, is_handler: bool) -> Result<Vec<Value>> {
+fn manifests(args: &Args, name: &str, image: &str, replicas: Option<i64>, is_handler: bool) -> Vec<Value> {
     let labels = json!({ APP: name });
     let env: Vec<Value> = args
         .env
@@ -240,11 +258,11 @@ fn manifests(args: &Args, name: &str, image: &str, is_handler: bool) -> Result<V
             "template": { "metadata": { "labels": labels }, "spec": { "containers": [container] } },
         },
     });
-    if let Some(replicas) = args.replicas {
+    if let Some(replicas) = replicas {
         deployment["spec"]["replicas"] = json!(replicas);
     }
     if !is_handler {
-        return Ok(vec![deployment]);
+        return vec![deployment];
     }
     let host = args.route.clone().unwrap_or_else(|| format!("{name}.localhost"));
     let service = json!({
@@ -258,7 +276,7 @@ fn manifests(args: &Args, name: &str, image: &str, is_handler: bool) -> Result<V
         "metadata": { "name": name, "labels": labels },
         "spec": { "rules": [{ "host": host, "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] } }] },
     });
-    Ok(vec![deployment, service, ingress])
+    vec![deployment, service, ingress]
 }
 
 async fn deploy_manifests(path: &Path, args: &Args, global: &Global, progress: &Progress) -> Result<()> {
@@ -281,8 +299,9 @@ async fn deploy_manifests(path: &Path, args: &Args, global: &Global, progress: &
     let manifests = files::read_manifests(path)?;
     apply_all(&client, &namespace, &manifests, args, progress).await?;
     let port = cluster_file::find(client.config()).ok().map(|endpoints| endpoints.ingress);
-    for manifest in manifests.iter().filter(|manifest| manifest["kind"] == "Ingress") {
-        for rule in manifest["spec"]["rules"].as_array().into_iter().flatten() {
+    let objects = manifests.iter().map(|manifest| &manifest.object);
+    for object in objects.filter(|object| object["kind"] == "Ingress") {
+        for rule in object["spec"]["rules"].as_array().into_iter().flatten() {
             if let (Some(host), Some(ingress)) = (rule["host"].as_str(), &port) {
                 println!("http://{host}:{}/", ingress_port(ingress));
             }
@@ -300,18 +319,18 @@ fn ingress_port(ingress: &str) -> &str {
 async fn apply_all(
     client: &Client,
     namespace: &str,
-    manifests: &[Value],
+    manifests: &[Manifest],
     args: &Args,
     progress: &Progress,
 ) -> Result<()> {
     for manifest in manifests {
-        kind_of(manifest)?;
+        kind_of(&manifest.object).map_err(|failure| failure.within(&manifest.origin))?;
     }
     let mut deployments = Vec::new();
     for manifest in manifests {
-        let kind = kind_of(manifest)?;
         let (applied, stored) = apply::apply(client, namespace, manifest).await?;
-        let what = format!("{}/{} {}", output::resource(kind), object::name(manifest), applied.word());
+        let kind = kind_of(&manifest.object)?;
+        let what = format!("{}/{} {}", output::resource(kind), object::name(&manifest.object), applied.word());
         progress.step("applied", "").done(&what, false);
         if kind.kind == "Deployment" {
             deployments.push(stored);
