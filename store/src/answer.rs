@@ -6,6 +6,7 @@ use std::io;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use openraft::AsyncRuntime as _;
 use openraft::raft::{AppendEntriesRequest, ReadPolicy, TransferLeaderRequest, VoteRequest};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -17,6 +18,7 @@ use crate::membership;
 use crate::peers::{Call, Member, Messages};
 use crate::raft::{Group, LogId, Raft, RaftSnapshot};
 use crate::record::Revision;
+use crate::runtime::Runtime;
 use crate::store::Store;
 
 /// What a reader on another member must wait for.
@@ -106,7 +108,7 @@ async fn note_move(store: Store, mut messages: Messages) -> io::Result<Bytes> {
 /// Takes over a state: says where to go on, takes pieces until the empty one, installs it.
 fn install(store: Store, mut messages: Messages) -> Messages {
     let (answers, receiver) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(async move {
+    Runtime::spawn(async move {
         let result = async {
             let offer: Offer = next(&mut messages).await?;
             let mut intake = store.shared.intake.lock().await;

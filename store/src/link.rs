@@ -9,22 +9,22 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
-use openraft::OptionalSend;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use openraft::{AsyncRuntime as _, OptionalSend};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use crate::image::{Image, Offer, Piece, Resume};
 use crate::peers::{Call, Member, Messages, Peers};
 use crate::raft::{Group, RaftSnapshot, Vote};
+use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
 
 /// Where the members are reached, as the group knows it now. A line that lasts must follow a member that moves.
@@ -83,7 +83,11 @@ impl Link {
     }
 
     /// One message, one answer.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, call: Call, message: &impl Serialize) -> io::Result<T> {
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        message: &(impl Serialize + Sync),
+    ) -> io::Result<T> {
         let message = encode(message);
         let mut answers = self.call(call, stream::once(async { message }).boxed()).await?;
         next(&mut answers).await
@@ -92,10 +96,10 @@ impl Link {
     async fn ask_in_time<T: DeserializeOwned>(
         &self,
         call: Call,
-        message: &impl Serialize,
+        message: &(impl Serialize + Sync),
         option: &RPCOption,
     ) -> Result<T, RPCError<Group>> {
-        match timeout(option.soft_ttl(), self.ask(call, message)).await {
+        match Runtime::timeout(option.soft_ttl(), self.ask(call, message)).await {
             Ok(answer) => answer.map_err(|error| unreachable(&error)),
             Err(elapsed) => Err(unreachable(&elapsed)),
         }
@@ -189,6 +193,7 @@ impl RaftNetworkV2<Group> for Link {
         let image = snapshot.snapshot.durable();
         let offer = Offer { vote, meta: snapshot.meta, revision: image.revision };
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = self.send(offer, image) => sent.map_err(|error| unreachable(&error).into()),
         }

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use openraft::ServerState;
-use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::async_runtime::watch::{WatchReceiver as _, WatchSender as _};
 use openraft::raft::ReadPolicy;
-use tokio::sync::watch;
 
 use crate::cache::Cache;
 use crate::raft::{Command, Raft};
 use crate::record::Revision;
+use crate::runtime::WatchSender;
 
 /// By how much a member that begins to lead raises the revision: more than the ephemeral revisions its predecessor may have given.
 const LEADER_REVISION_STEP: Revision = 1 << 20;
@@ -32,19 +32,20 @@ impl Role {
 }
 
 /// Keeps `roles` true as long as consensus runs.
-pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: watch::Sender<Role>) {
+pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: WatchSender<Role>) {
     let mut metrics = raft.server_metrics();
     loop {
         let (leads, term, leader) = {
             let metrics = metrics.borrow_and_update();
             (metrics.state == ServerState::Leader, metrics.vote.leader_id.term, metrics.current_leader)
         };
-        let before = *roles.borrow();
+        let before = *roles.borrow_watched();
         if leads && before != (Role::Leads { term }) {
-            roles.send_replace(Role::Follows { leader: None });
+            roles.send_if_different(Role::Follows { leader: None });
             tokio::select! {
+                biased;
                 begun = lead(&raft, &cache) => match begun {
-                    Ok(()) => drop(roles.send_replace(Role::Leads { term })),
+                    Ok(()) => drop(roles.send_if_different(Role::Leads { term })),
                     Err(error) => tracing::debug!(error, term, "this member does not lead any more"),
                 },
                 changed = metrics.changed() => match changed {
@@ -54,10 +55,7 @@ pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: watch::Sender<R
             }
         } else if !leads {
             let leader = leader.filter(|leader| leader != raft.node_id());
-            if roles
-                .send_if_modified(|role| std::mem::replace(role, Role::Follows { leader }) != Role::Follows { leader })
-                && before.leads()
-            {
+            if roles.send_if_different(Role::Follows { leader }) && before.leads() {
                 cache.forget_ephemeral().await;
             }
         }

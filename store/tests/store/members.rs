@@ -167,6 +167,7 @@ async fn leader_of(stores: &[Store]) -> usize {
                     return place;
                 }
             }
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("one of them leads")
