@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -156,9 +157,14 @@ impl RaftNetworkV2<Group> for Link {
     where
         S: Stream<Item = AppendEntriesRequest<Group>> + OptionalSend + Unpin + 'static,
     {
-        let messages = requests.map(|request| encode(&request)).boxed();
-        Box::pin(async {
-            let answers = self.call(Call::Append, messages).await.map_err(|error| unreachable(&error))?;
+        let mut requests = requests.peekable();
+        Box::pin(async move {
+            // After a failure the pause before the next attempt is a pause before the first request.
+            if Pin::new(&mut requests).peek().await.is_none() {
+                return Ok(stream::empty().boxed());
+            }
+            let messages = requests.map(|request| encode(&request));
+            let answers = self.call(Call::Append, messages.boxed()).await.map_err(|error| unreachable(&error))?;
             let results = answers.map(|answer| {
                 let decoded = answer.and_then(|answer| decode::<StreamAppendResult<Group>>(&answer));
                 decoded.map_err(|error| unreachable(&error))
