@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use crate::image::{Image, Offer, Piece, Resume};
+use crate::log::Log;
 use crate::peers::{Call, Member, Messages, Peers};
 use crate::raft::{Group, RaftSnapshot, Vote};
 use crate::runtime::Runtime;
@@ -32,14 +33,16 @@ use crate::snapshot::Snapshot;
 pub(crate) type Directory = Arc<Mutex<BTreeMap<u64, Member>>>;
 
 /// Makes links.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Links {
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) directory: Directory,
+    /// This member's.
+    pub(crate) log: Log,
 }
 
 /// A line to one member.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Link {
     links: Links,
     member: Member,
@@ -157,13 +160,20 @@ impl RaftNetworkV2<Group> for Link {
     where
         S: Stream<Item = AppendEntriesRequest<Group>> + OptionalSend + Unpin + 'static,
     {
+        let log = self.links.log.clone();
         let mut requests = requests.peekable();
         Box::pin(async move {
             // After a failure the pause before the next attempt is a pause before the first request.
-            if Pin::new(&mut requests).peek().await.is_none() {
-                return Ok(stream::empty().boxed());
+            match Pin::new(&mut requests).peek().await {
+                None => return Ok(stream::empty().boxed()),
+                Some(first) if !log.goes_on_after(first.prev_log_id.as_ref()) => {
+                    return Err(unreachable("what the member lacks has just been purged: it needs the whole state"));
+                }
+                Some(_) => {}
             }
-            let messages = requests.map(|request| encode(&request));
+            let messages = requests
+                .take_while(move |request| ready(log.goes_on_after(request.prev_log_id.as_ref())))
+                .map(|request| encode(&request));
             let answers = self.call(Call::Append, messages.boxed()).await.map_err(|error| unreachable(&error))?;
             let results = answers.map(|answer| {
                 let decoded = answer.and_then(|answer| decode::<StreamAppendResult<Group>>(&answer));

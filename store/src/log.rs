@@ -132,6 +132,12 @@ impl Log {
         done.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Is none of the entries purged that come after this one?
+    pub(crate) fn goes_on_after(&self, log_id: Option<&LogId>) -> bool {
+        let purged = self.contents.lock().purged;
+        purged.is_none_or(|purged| log_id.is_some_and(|log_id| log_id.index >= purged.index))
+    }
+
     /// Bytes that the log takes on the disk.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.size.load(Ordering::Relaxed)

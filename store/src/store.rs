@@ -103,7 +103,7 @@ impl Store {
         let cache = Arc::new(Cache::new(snapshot, limits));
         let commits = checkpoint.durable();
         let machine = Machine::new(cache.clone(), checkpoint.clone(), options.ephemeral, applied);
-        let links = Links { peers: options.peers.clone(), directory: Directory::default() };
+        let links = Links { peers: options.peers.clone(), directory: Directory::default(), log: log.clone() };
         let (raft, is_alone) = start(&options, links.clone(), log.clone(), machine).await?;
         let (role, mut roles) = runtime::watch(Role::Follows { leader: None });
         Runtime::spawn(role::follow(raft.clone(), cache.clone(), role));
