@@ -361,6 +361,8 @@ async fn start(options: &Options, links: Links, log: Log, machine: Machine) -> R
         max_in_snapshot_log_to_keep: 0,
         purge_batch_size: 1,
         enable_pre_vote: Some(true),
+        // The others may have entries that the leader had not written when it crashed: in the same term it would write other ones there.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     let failed = |error: &dyn std::fmt::Display| OpenError::Consensus(error.to_string());
