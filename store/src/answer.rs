@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use openraft::AsyncRuntime as _;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::{AppendEntriesRequest, ReadPolicy, TransferLeaderRequest, VoteRequest};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -47,11 +48,17 @@ impl Store {
     }
 
     async fn read_index(&self) -> io::Result<ReadIndex> {
-        if !self.is_leader() {
+        let role = *self.shared.roles.borrow_watched();
+        if !role.leads() {
             return Err(io::Error::other("this member does not lead"));
         }
+        // What is written from here on may come after the entry that is asked for next.
+        let revision = self.snapshot().revision;
         let (read_log_id, _) = self.shared.raft.get_read_log_id(ReadPolicy::ReadIndex).await.map_err(failed)?;
-        Ok(ReadIndex { log_id: *read_log_id.log_id(), revision: self.snapshot().revision })
+        if *self.shared.roles.borrow_watched() != role {
+            return Err(io::Error::other("this member ceased to lead meanwhile"));
+        }
+        Ok(ReadIndex { log_id: *read_log_id.log_id(), revision })
     }
 }
 
