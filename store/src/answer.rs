@@ -6,6 +6,8 @@ use std::io;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use openraft::AsyncRuntime as _;
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::{AppendEntriesRequest, ReadPolicy, TransferLeaderRequest, VoteRequest};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -17,6 +19,7 @@ use crate::membership;
 use crate::peers::{Call, Member, Messages};
 use crate::raft::{Group, LogId, Raft, RaftSnapshot};
 use crate::record::Revision;
+use crate::runtime::Runtime;
 use crate::store::Store;
 
 /// What a reader on another member must wait for.
@@ -45,11 +48,17 @@ impl Store {
     }
 
     async fn read_index(&self) -> io::Result<ReadIndex> {
-        if !self.is_leader() {
+        let role = *self.shared.roles.borrow_watched();
+        if !role.leads() {
             return Err(io::Error::other("this member does not lead"));
         }
+        // What is written from here on may come after the entry that is asked for next.
+        let revision = self.snapshot().revision;
         let (read_log_id, _) = self.shared.raft.get_read_log_id(ReadPolicy::ReadIndex).await.map_err(failed)?;
-        Ok(ReadIndex { log_id: *read_log_id.log_id(), revision: self.snapshot().revision })
+        if *self.shared.roles.borrow_watched() != role {
+            return Err(io::Error::other("this member ceased to lead meanwhile"));
+        }
+        Ok(ReadIndex { log_id: *read_log_id.log_id(), revision })
     }
 }
 
@@ -106,7 +115,7 @@ async fn note_move(store: Store, mut messages: Messages) -> io::Result<Bytes> {
 /// Takes over a state: says where to go on, takes pieces until the empty one, installs it.
 fn install(store: Store, mut messages: Messages) -> Messages {
     let (answers, receiver) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(async move {
+    Runtime::spawn(async move {
         let result = async {
             let offer: Offer = next(&mut messages).await?;
             let mut intake = store.shared.intake.lock().await;

@@ -15,6 +15,7 @@ use crate::error::WriteError;
 use crate::log::{Log, is_full};
 use crate::raft::{Command, Group, Raft, Vote};
 use crate::role::Role;
+use crate::runtime::WatchReceiver;
 use crate::write::{Outcome, Write};
 
 /// The largest proposal.
@@ -34,7 +35,7 @@ pub(crate) struct Batcher {
     pub(crate) cache: Arc<Cache>,
     pub(crate) ephemeral: EphemeralKeys,
     pub(crate) requests: mpsc::Receiver<Request>,
-    pub(crate) roles: watch::Receiver<Role>,
+    pub(crate) roles: WatchReceiver<Role>,
     /// The term in which it is not known of a proposal whether it will be done: ephemeral writes, which would be given the same
     /// revision, are refused in it.
     pub(crate) doubtful_term: Option<u64>,
@@ -50,11 +51,12 @@ impl Batcher {
     pub(crate) async fn run(mut self) {
         loop {
             tokio::select! {
+                biased;
+                Ok(()) = self.commits.changed() => self.purge().await,
                 request = self.requests.recv() => match request {
                     Some(request) => self.gather(request).await,
                     None => return,
                 },
-                Ok(()) = self.commits.changed() => self.purge().await,
             }
         }
     }
@@ -91,7 +93,7 @@ impl Batcher {
     /// Decides a batch, if this member leads.
     async fn serve(&mut self, mut batch: Vec<Request>) {
         let writes = batch.iter_mut().map(|request| std::mem::take(&mut request.writes)).collect();
-        let role = *self.roles.borrow();
+        let role = *self.roles.borrow_watched();
         let answers = match role {
             Role::Leads { term } => self.decide(writes, term).await,
             Role::Follows { leader } => Err(WriteError::NotLeader { leader }),

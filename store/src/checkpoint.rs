@@ -1,7 +1,7 @@
 //! The durable copy of the state, in redb: written every few seconds in one two-phase commit, read whole at the next start.
 //!
 //! The log covers what happened since. What is durable here is also the Raft snapshot: the log may be purged so far and no further. A
-//! thread of its own does the writing; it sleeps while nothing changes.
+//! task of its own has it written; it sleeps while nothing changes.
 
 mod database;
 mod worker;
@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use openraft::AsyncRuntime as _;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::disk::Disk;
 use crate::ephemeral::EphemeralKeys;
@@ -22,6 +23,7 @@ use crate::options::Options;
 use crate::peers::Member;
 use crate::raft::{self, LogId, StoredMembership};
 use crate::record::Revision;
+use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
 use crate::watch::{Change, Event};
 
@@ -49,7 +51,7 @@ pub(crate) fn create(path: &Path, disk: Arc<dyn Disk>, snapshot: Snapshot, membe
     database::Database::new(path, disk, 0).commit(&database::Changes::new(), &(snapshot, applied), |_| true)
 }
 
-/// Handle of the checkpoint's thread, which ends with the last handle.
+/// Handle of the checkpoint's task, which ends with the last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct Checkpoint {
     shared: Arc<Shared>,
@@ -69,7 +71,7 @@ impl Drop for Guard {
 #[derive(Debug)]
 struct Shared {
     pending: Mutex<Pending>,
-    wake: Condvar,
+    wake: Notify,
     /// What the file holds for certain; nothing before the first commit ever.
     durable: watch::Sender<Option<State>>,
     ephemeral: EphemeralKeys,
@@ -87,8 +89,19 @@ struct Pending {
     is_stopping: bool,
 }
 
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.state.is_none() && !self.is_urgent()
+    }
+
+    /// Does somebody wait for it?
+    fn is_urgent(&self) -> bool {
+        !self.waiting.is_empty() || self.is_stopping
+    }
+}
+
 impl Checkpoint {
-    /// Opens the database, reads all of it, and starts the thread.
+    /// Opens the database, reads all of it, and starts the task.
     pub(crate) fn open(
         path: &Path,
         disk: &Arc<dyn Disk>,
@@ -99,12 +112,12 @@ impl Checkpoint {
         let durable = applied.log_id.is_some().then(|| (snapshot.clone(), applied.clone()));
         let shared = Arc::new(Shared {
             pending: Mutex::default(),
-            wake: Condvar::new(),
+            wake: Notify::new(),
             durable: watch::Sender::new(durable),
             ephemeral: options.ephemeral,
         });
         let interval = Duration::from_millis(options.checkpoint_interval_ms);
-        worker::start(shared.clone(), database, interval);
+        Runtime::spawn(worker::run(shared.clone(), database, interval));
         let guard = Arc::new(Guard(shared.clone()));
         Ok((Checkpoint { shared, _guard: guard }, snapshot, applied))
     }
@@ -136,7 +149,7 @@ impl Checkpoint {
         self.ask(false).await
     }
 
-    /// Makes everything noted durable, and ends the thread.
+    /// Makes everything noted durable, and ends the task.
     pub(crate) async fn stop(&self) -> io::Result<()> {
         self.ask(true).await
     }

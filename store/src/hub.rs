@@ -1,6 +1,6 @@
 //! Who watches what. A change costs one look-up for each part of its key and each of its tags, however many watchers there are.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,13 +18,13 @@ pub(crate) struct Watcher {
 #[derive(Debug, Default)]
 struct Bucket {
     all: Vec<Watcher>,
-    tagged: HashMap<Tag, Vec<Watcher>>,
+    tagged: BTreeMap<Tag, Vec<Watcher>>,
 }
 
 /// All watchers, by the prefix and tag they asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
-    buckets: HashMap<String, Bucket>,
+    buckets: BTreeMap<String, Bucket>,
 }
 
 impl Hub {

@@ -26,6 +26,7 @@ mod read_barrier;
 mod record;
 mod restore;
 mod role;
+mod runtime;
 mod snapshot;
 mod store;
 #[cfg(any(test, feature = "test-disk"))]

@@ -3,42 +3,46 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, ready};
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt as _};
-use openraft::OptionalSend;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
     TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use openraft::{AsyncRuntime as _, OptionalSend};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use crate::image::{Image, Offer, Piece, Resume};
+use crate::log::Log;
 use crate::peers::{Call, Member, Messages, Peers};
 use crate::raft::{Group, RaftSnapshot, Vote};
+use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
 
 /// Where the members are reached, as the group knows it now. A line that lasts must follow a member that moves.
 pub(crate) type Directory = Arc<Mutex<BTreeMap<u64, Member>>>;
 
 /// Makes links.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Links {
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) directory: Directory,
+    /// This member's.
+    pub(crate) log: Log,
 }
 
 /// A line to one member.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Link {
     links: Links,
     member: Member,
@@ -83,7 +87,11 @@ impl Link {
     }
 
     /// One message, one answer.
-    pub(crate) async fn ask<T: DeserializeOwned>(&self, call: Call, message: &impl Serialize) -> io::Result<T> {
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        call: Call,
+        message: &(impl Serialize + Sync),
+    ) -> io::Result<T> {
         let message = encode(message);
         let mut answers = self.call(call, stream::once(async { message }).boxed()).await?;
         next(&mut answers).await
@@ -92,10 +100,10 @@ impl Link {
     async fn ask_in_time<T: DeserializeOwned>(
         &self,
         call: Call,
-        message: &impl Serialize,
+        message: &(impl Serialize + Sync),
         option: &RPCOption,
     ) -> Result<T, RPCError<Group>> {
-        match timeout(option.soft_ttl(), self.ask(call, message)).await {
+        match Runtime::timeout(option.soft_ttl(), self.ask(call, message)).await {
             Ok(answer) => answer.map_err(|error| unreachable(&error)),
             Err(elapsed) => Err(unreachable(&elapsed)),
         }
@@ -152,9 +160,21 @@ impl RaftNetworkV2<Group> for Link {
     where
         S: Stream<Item = AppendEntriesRequest<Group>> + OptionalSend + Unpin + 'static,
     {
-        let messages = requests.map(|request| encode(&request)).boxed();
-        Box::pin(async {
-            let answers = self.call(Call::Append, messages).await.map_err(|error| unreachable(&error))?;
+        let log = self.links.log.clone();
+        let mut requests = requests.peekable();
+        Box::pin(async move {
+            // After a failure the pause before the next attempt is a pause before the first request.
+            match Pin::new(&mut requests).peek().await {
+                None => return Ok(stream::empty().boxed()),
+                Some(first) if !log.goes_on_after(first.prev_log_id.as_ref()) => {
+                    return Err(unreachable("what the member lacks has just been purged: it needs the whole state"));
+                }
+                Some(_) => {}
+            }
+            let messages = requests
+                .take_while(move |request| ready(log.goes_on_after(request.prev_log_id.as_ref())))
+                .map(|request| encode(&request));
+            let answers = self.call(Call::Append, messages.boxed()).await.map_err(|error| unreachable(&error))?;
             let results = answers.map(|answer| {
                 let decoded = answer.and_then(|answer| decode::<StreamAppendResult<Group>>(&answer));
                 decoded.map_err(|error| unreachable(&error))
@@ -189,6 +209,7 @@ impl RaftNetworkV2<Group> for Link {
         let image = snapshot.snapshot.durable();
         let offer = Offer { vote, meta: snapshot.meta, revision: image.revision };
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = self.send(offer, image) => sent.map_err(|error| unreachable(&error).into()),
         }

@@ -14,13 +14,13 @@ mod writer;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -94,7 +94,7 @@ enum Job {
 #[derive(Clone)]
 pub(crate) struct Log {
     contents: Arc<Mutex<Contents>>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
     /// The largest frame for which space is reserved on the disk.
     room: Arc<AtomicU64>,
     /// Bytes of all segments in use.
@@ -108,7 +108,7 @@ impl Log {
         fault::enter(Point::Open);
         let recovered = recovery::recover(&dir, disk.as_ref())?;
         let contents = Arc::new(Mutex::new(recovered.contents));
-        let (jobs, queue) = mpsc::channel();
+        let (jobs, queue) = mpsc::unbounded_channel();
         let (room, size) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let log = Log { contents: contents.clone(), jobs, room: room.clone(), size: size.clone(), segment_bytes };
         let (segments, next_sequence) = (recovered.segments, recovered.next_sequence);
@@ -130,6 +130,12 @@ impl Log {
         let (sender, done) = oneshot::channel();
         self.send(Job::Reserve(wanted, sender))?;
         done.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Is none of the entries purged that come after this one?
+    pub(crate) fn goes_on_after(&self, log_id: Option<&LogId>) -> bool {
+        let purged = self.contents.lock().purged;
+        purged.is_none_or(|purged| log_id.is_some_and(|log_id| log_id.index >= purged.index))
     }
 
     /// Bytes that the log takes on the disk.

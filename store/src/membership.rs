@@ -7,14 +7,14 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::raft::Precondition;
-use openraft::{ChangeMembers, Instant as _};
-use tokio::sync::watch;
+use openraft::{AsyncRuntime as _, ChangeMembers, Instant as _};
 
 use crate::error::MembershipError;
 use crate::link::{Link, Links};
 use crate::peers::{Call, Member};
 use crate::raft::{Group, Raft, StoredMembership};
 use crate::role::Role;
+use crate::runtime::{Runtime, WatchReceiver};
 use crate::store::Store;
 
 /// Longest wait for a change that is under way.
@@ -132,7 +132,7 @@ async fn settled(raft: &Raft) -> Arc<StoredMembership> {
             }
         }
     };
-    let _ = tokio::time::timeout(CHANGE_TIMEOUT, wait).await;
+    let _ = Runtime::timeout(CHANGE_TIMEOUT, wait).await;
     raft.metrics().borrow_watched().membership_config.clone()
 }
 
@@ -161,20 +161,21 @@ async fn change(
 }
 
 /// Keeps the membership true: where this member is reached, and, if it leads, who may vote.
-pub(crate) async fn keep(raft: Raft, own: Member, links: Links, mut roles: watch::Receiver<Role>) {
+pub(crate) async fn keep(raft: Raft, own: Member, links: Links, mut roles: WatchReceiver<Role>) {
     tokio::join!(announce(&raft, &own, &links, roles.clone()), async {
-        while roles.wait_for(Role::leads).await.is_ok() {
-            let term = *roles.borrow();
+        while roles.wait_until(Role::leads).await.is_ok() {
+            let term = *roles.borrow_watched();
             tokio::select! {
+                biased;
                 () = promote(&raft) => return,
-                _ = roles.wait_for(|role| *role != term) => {}
+                _ = roles.wait_until(|role| *role != term) => {}
             }
         }
     });
 }
 
 /// Keeps the directory true, and says where this member is reached until whoever leads knows, whenever the group thinks otherwise.
-async fn announce(raft: &Raft, own: &Member, links: &Links, roles: watch::Receiver<Role>) {
+async fn announce(raft: &Raft, own: &Member, links: &Links, roles: WatchReceiver<Role>) {
     let mut metrics = raft.server_metrics();
     loop {
         let membership = metrics.borrow_and_update().membership_config.clone();
@@ -185,23 +186,23 @@ async fn announce(raft: &Raft, own: &Member, links: &Links, roles: watch::Receiv
             }
             continue;
         }
-        if roles.borrow().leads() {
+        if roles.borrow_watched().leads() {
             if let Err(error) = note_move(raft, own.clone()).await {
                 tracing::debug!(%error, "where this member is reached is not known to the others yet");
             }
         } else {
             for (_, other) in membership.membership().nodes().filter(|(id, _)| **id != own.id) {
                 let link = Link::new(links.clone(), other.clone());
-                let asked = tokio::time::timeout(ANNOUNCE_INTERVAL, link.ask::<()>(Call::Announce, own)).await;
+                let asked = Runtime::timeout(ANNOUNCE_INTERVAL, link.ask::<()>(Call::Announce, own)).await;
                 if asked.is_ok_and(|answer| answer.is_ok()) {
                     break;
                 }
             }
         }
-        if roles.has_changed().is_err() {
+        if raft.metrics().borrow_watched().running_state.is_err() {
             return;
         }
-        tokio::time::sleep(ANNOUNCE_INTERVAL).await;
+        Runtime::sleep(ANNOUNCE_INTERVAL).await;
     }
 }
 

@@ -11,11 +11,12 @@ use crate::image::Image;
 use crate::machine::Machine;
 use crate::peers::Member;
 use crate::record::Revision;
+use crate::runtime::Runtime;
 use crate::write::{Outcome, Write};
 
 openraft::declare_raft_types!(
     /// What the Raft group agrees on.
-    pub(crate) Group: D = Command, R = Answer, Node = Member
+    pub(crate) Group: D = Command, R = Answer, Node = Member, AsyncRuntime = Runtime
 );
 
 pub(crate) type LogId = alias::LogIdOf<Group>;

@@ -2,18 +2,22 @@
 //! before it is told to anybody that it leads.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use openraft::ServerState;
-use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::async_runtime::watch::{WatchReceiver as _, WatchSender as _};
 use openraft::raft::ReadPolicy;
-use tokio::sync::watch;
+use openraft::{AsyncRuntime as _, ServerState};
 
 use crate::cache::Cache;
 use crate::raft::{Command, Raft};
 use crate::record::Revision;
+use crate::runtime::{Runtime, WatchSender};
 
 /// By how much a member that begins to lead raises the revision: more than the ephemeral revisions its predecessor may have given.
 const LEADER_REVISION_STEP: Revision = 1 << 20;
+
+/// Wait before a member that could not begin to lead tries again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Who leads, as far as this member knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,20 +36,30 @@ impl Role {
 }
 
 /// Keeps `roles` true as long as consensus runs.
-pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: watch::Sender<Role>) {
+pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: WatchSender<Role>) {
     let mut metrics = raft.server_metrics();
     loop {
         let (leads, term, leader) = {
             let metrics = metrics.borrow_and_update();
             (metrics.state == ServerState::Leader, metrics.vote.leader_id.term, metrics.current_leader)
         };
-        let before = *roles.borrow();
+        let before = *roles.borrow_watched();
         if leads && before != (Role::Leads { term }) {
-            roles.send_replace(Role::Follows { leader: None });
+            roles.send_if_different(Role::Follows { leader: None });
+            let begin = async {
+                let begun = lead(&raft, &cache).await;
+                if let Err(error) = &begun {
+                    // It may lead on all the same: too few members may have answered for a moment.
+                    tracing::debug!(error, term, "this member does not lead yet, or not any more");
+                    Runtime::sleep(RETRY_INTERVAL).await;
+                }
+                begun.is_ok()
+            };
             tokio::select! {
-                begun = lead(&raft, &cache) => match begun {
-                    Ok(()) => drop(roles.send_replace(Role::Leads { term })),
-                    Err(error) => tracing::debug!(error, term, "this member does not lead any more"),
+                biased;
+                begun = begin => match begun {
+                    true => drop(roles.send_if_different(Role::Leads { term })),
+                    false => continue,
                 },
                 changed = metrics.changed() => match changed {
                     Ok(()) => continue,
@@ -54,10 +68,7 @@ pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: watch::Sender<R
             }
         } else if !leads {
             let leader = leader.filter(|leader| leader != raft.node_id());
-            if roles
-                .send_if_modified(|role| std::mem::replace(role, Role::Follows { leader }) != Role::Follows { leader })
-                && before.leads()
-            {
+            if roles.send_if_different(Role::Follows { leader }) && before.leads() {
                 cache.forget_ephemeral().await;
             }
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{Fatal, RaftError};
 use openraft::raft::ReadPolicy;
-use openraft::{Config, SnapshotPolicy};
-use tokio::sync::{mpsc, oneshot, watch};
+use openraft::{AsyncRuntime as _, Config, Instant as _, SnapshotPolicy};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::{Intake, ReadIndex};
 use crate::batcher::{Batcher, PROPOSAL_BYTES_MAX, Request};
@@ -30,6 +30,7 @@ use crate::raft::Raft;
 use crate::read_barrier::ReadBarrier;
 use crate::record::Revision;
 use crate::role::{self, Role};
+use crate::runtime::{self, Instant, Runtime, WatchReceiver};
 use crate::snapshot::Snapshot;
 use crate::watch::{TooOld, Watch, WatchRequest};
 use crate::write::{Outcome, Write};
@@ -54,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) raft: Raft,
     pub(crate) log: Log,
     pub(crate) ephemeral: EphemeralKeys,
-    pub(crate) roles: watch::Receiver<Role>,
+    pub(crate) roles: WatchReceiver<Role>,
     pub(crate) intake: Intake,
     cache: Arc<Cache>,
     checkpoint: Checkpoint,
@@ -102,11 +103,11 @@ impl Store {
         let cache = Arc::new(Cache::new(snapshot, limits));
         let commits = checkpoint.durable();
         let machine = Machine::new(cache.clone(), checkpoint.clone(), options.ephemeral, applied);
-        let links = Links { peers: options.peers.clone(), directory: Directory::default() };
+        let links = Links { peers: options.peers.clone(), directory: Directory::default(), log: log.clone() };
         let (raft, is_alone) = start(&options, links.clone(), log.clone(), machine).await?;
-        let (role, mut roles) = watch::channel(Role::Follows { leader: None });
-        tokio::spawn(role::follow(raft.clone(), cache.clone(), role));
-        tokio::spawn(membership::keep(raft.clone(), options.member.clone(), links.clone(), roles.clone()));
+        let (role, mut roles) = runtime::watch(Role::Follows { leader: None });
+        Runtime::spawn(role::follow(raft.clone(), cache.clone(), role));
+        Runtime::spawn(membership::keep(raft.clone(), options.member.clone(), links.clone(), roles.clone()));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let batcher = Batcher {
             raft: raft.clone(),
@@ -120,7 +121,7 @@ impl Store {
             log_bytes_max: options.segment_bytes / 4,
             durable_revision: cache.snapshot().revision,
         };
-        tokio::spawn(batcher.run());
+        Runtime::spawn(batcher.run());
         let shared = Shared {
             member: options.member,
             raft,
@@ -137,8 +138,8 @@ impl Store {
         };
         let store = Store { shared: Arc::new(shared) };
         if is_alone {
-            let leads = roles.wait_for(Role::leads);
-            match tokio::time::timeout(START_TIMEOUT, leads).await {
+            let leads = roles.wait_until(Role::leads);
+            match Runtime::timeout(START_TIMEOUT, leads).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return Err(OpenError::Consensus("it stopped at once".to_owned())),
                 Err(elapsed) => {
@@ -156,14 +157,14 @@ impl Store {
             return Err(WriteError::TooLarge { bytes, limit: PROPOSAL_BYTES_MAX });
         }
         // Soon somebody will lead; whoever it is can be told to the caller.
-        if *self.shared.roles.borrow() == (Role::Follows { leader: None }) {
+        if *self.shared.roles.borrow_watched() == (Role::Follows { leader: None }) {
             let _ = self.leader().await;
         }
         let mut outcomes = Vec::with_capacity(writes.len());
         for part in parts(writes) {
             let (answer, outcome) = oneshot::channel();
             self.shared.requests.send(Request { writes: part, answer }).await.map_err(|_| WriteError::Stopped)?;
-            let outcome = tokio::time::timeout(QUORUM_TIMEOUT, outcome).await.map_err(|_| self.no_quorum())?;
+            let outcome = Runtime::timeout(QUORUM_TIMEOUT, outcome).await.map_err(|_| self.no_quorum())?;
             match outcome.map_err(|_| WriteError::Stopped)? {
                 Ok(written) => outcomes.extend(written),
                 // The parts before it were written.
@@ -187,9 +188,9 @@ impl Store {
     /// Nobody leads for some seconds.
     pub async fn leader(&self) -> Result<Option<Member>, ReadError> {
         let mut roles = self.shared.roles.clone();
-        let known = roles.wait_for(|role| *role != Role::Follows { leader: None });
-        match tokio::time::timeout(QUORUM_TIMEOUT, known).await {
-            Ok(Ok(role)) => match *role {
+        let known = roles.wait_until(|role| *role != Role::Follows { leader: None });
+        match Runtime::timeout(QUORUM_TIMEOUT, known).await {
+            Ok(Ok(role)) => match role {
                 Role::Leads { .. } => Ok(None),
                 Role::Follows { leader } => {
                     let member = leader.and_then(|id| self.find_member(id));
@@ -203,13 +204,13 @@ impl Store {
 
     /// Does this member lead?
     pub fn is_leader(&self) -> bool {
-        self.shared.roles.borrow().leads()
+        self.shared.roles.borrow_watched().leads()
     }
 
     /// Waits until this member leads; gives `false` when the store has stopped.
     pub async fn wait_to_lead(&self) -> bool {
         let mut roles = self.shared.roles.clone();
-        roles.wait_for(Role::leads).await.is_ok()
+        roles.wait_until(Role::leads).await.is_ok()
     }
 
     /// Waits until the leadership that this member has, if any, is over.
@@ -217,7 +218,7 @@ impl Store {
         let mut roles = self.shared.roles.clone();
         let term = *roles.borrow_and_update();
         if term.leads() {
-            let _ = roles.wait_for(|role| *role != term).await;
+            let _ = roles.wait_until(|role| *role != term).await;
         }
     }
 
@@ -247,13 +248,13 @@ impl Store {
 
     /// Waits until this member knows all that had been acknowledged before the call.
     async fn confirm(&self) -> Result<(), ReadError> {
-        let deadline = tokio::time::Instant::now() + QUORUM_TIMEOUT;
+        let deadline = Instant::now() + QUORUM_TIMEOUT;
         loop {
-            let asked = tokio::time::timeout_at(deadline, self.ask_leader()).await;
+            let asked = Runtime::timeout_at(deadline, self.ask_leader()).await;
             match asked {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(ReadError::NoQuorum(_))) if tokio::time::Instant::now() + RETRY_INTERVAL < deadline => {
-                    tokio::time::sleep(RETRY_INTERVAL).await;
+                Ok(Err(ReadError::NoQuorum(_))) if Instant::now() + RETRY_INTERVAL < deadline => {
+                    Runtime::sleep(RETRY_INTERVAL).await;
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
@@ -360,6 +361,8 @@ async fn start(options: &Options, links: Links, log: Log, machine: Machine) -> R
         max_in_snapshot_log_to_keep: 0,
         purge_batch_size: 1,
         enable_pre_vote: Some(true),
+        // The others may have entries that the leader had not written when it crashed: in the same term it would write other ones there.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     let failed = |error: &dyn std::fmt::Display| OpenError::Consensus(error.to_string());

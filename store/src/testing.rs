@@ -5,6 +5,7 @@
 
 mod content;
 mod random;
+mod runtime;
 mod seeded_disk;
 mod stalled;
 
@@ -18,6 +19,8 @@ use crate::peers::Member;
 use crate::raft::Vote;
 use crate::store::Store;
 pub use random::Random;
+pub use runtime::Runtime;
+pub(crate) use runtime::start_thread;
 pub use seeded_disk::{Failure, SeededDisk};
 pub use stalled::Stalled;
 

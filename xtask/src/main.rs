@@ -7,6 +7,7 @@ mod fuzz;
 mod guests;
 mod peers;
 mod process;
+mod simulate;
 mod test;
 mod tidy;
 
@@ -29,6 +30,8 @@ enum Task {
     Bench(bench::Args),
     /// Give random inputs to everything that reads what clients send
     Fuzz(fuzz::Args),
+    /// Live through many seeds of the store's simulation
+    Simulate(simulate::Args),
     /// Check the house rules: dependency direction, file sizes, an example's test, lint inheritance
     Tidy,
     /// What CI runs: formatting, clippy, licences, then `test`
@@ -41,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         Task::Guests => guests::build().map(drop),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Simulate(args) => simulate::run(&args),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
     }

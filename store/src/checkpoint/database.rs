@@ -4,7 +4,7 @@
 //! commit after a failed one. What a file shows after a failed sync may be in the system's memory only, and going on from it would
 //! build on what a power cut takes away. Later commits change the file, until that would leave too much of it unused.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ const FORMAT: u32 = 2;
 const CACHE_BYTES: usize = 1 << 20;
 
 /// What a commit changes; `None` removes a key.
-pub(super) type Changes = HashMap<Arc<str>, Option<Arc<Record>>>;
+pub(super) type Changes = BTreeMap<Arc<str>, Option<Arc<Record>>>;
 
 /// Writes the file.
 pub(super) struct Database {

@@ -1,20 +1,15 @@
-//! The checkpoint's thread: waits for changes, lets them gather for an interval, commits them.
+//! The checkpoint's task: waits for changes, lets them gather for an interval, has them committed where blocking does no harm.
 
 use std::io;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use openraft::{AsyncRuntime as _, Instant as _};
 
 use super::database::Database;
 use super::{Pending, Shared};
 use crate::fault::{self, Point};
-
-pub(super) fn start(shared: Arc<Shared>, database: Database, interval: Duration) {
-    thread::Builder::new()
-        .name("checkpoint".to_owned())
-        .spawn(move || run(&shared, database, interval))
-        .expect("the system starts a thread");
-}
+use crate::runtime::{Instant, Runtime};
 
 /// A commit is followed by so many times its own duration without one: it leaves the processor to others, and what changes many times
 /// meanwhile is written once.
@@ -22,32 +17,45 @@ const PAUSE_FACTOR: u32 = 19;
 /// The longest pause, in intervals: the log grows as long as it lasts.
 const PAUSE_INTERVALS_MAX: u32 = 5;
 
-fn run(shared: &Shared, mut database: Database, interval: Duration) {
+pub(super) async fn run(shared: Arc<Shared>, mut database: Database, interval: Duration) {
     let mut pause = interval;
     loop {
-        let mut work = gather(shared, pause);
+        let work = gather(&shared, pause).await;
         let began = Instant::now();
-        fault::enter(Point::Snapshot);
-        if work.is_replacement {
-            database.forget();
-        }
-        let result = match &work.state {
-            Some(state) => database.commit(&work.changes, state, |key| !shared.ephemeral.contains(key)),
-            None => Ok(()),
-        };
+        let committing = Runtime::spawn_blocking({
+            let shared = shared.clone();
+            move || {
+                let result = commit(&shared, &mut database, &work);
+                (database, work, result)
+            }
+        });
+        // Without an answer it has panicked, and those who wait for it know by that.
+        let Ok((unchanged, mut work, result)) = committing.await else { return };
+        database = unchanged;
         pause = (began.elapsed() * PAUSE_FACTOR).clamp(interval, interval * PAUSE_INTERVALS_MAX);
         if let Err(error) = &result {
             tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
-            give_back(shared, &mut work);
+            give_back(&shared, &mut work);
         } else if let Some(state) = work.state.take() {
             shared.durable.send_replace(Some(state));
         }
         if work.is_stopping {
             // Closing writes too: whoever is told of the end may open the file again.
-            drop(database);
+            let _ = Runtime::spawn_blocking(|| drop(database)).await;
             return answer(work, &result);
         }
         answer(work, &result);
+    }
+}
+
+fn commit(shared: &Shared, database: &mut Database, work: &Pending) -> io::Result<()> {
+    fault::enter(Point::Snapshot);
+    if work.is_replacement {
+        database.forget();
+    }
+    match &work.state {
+        Some(state) => database.commit(&work.changes, state, |key| !shared.ephemeral.contains(key)),
+        None => Ok(()),
     }
 }
 
@@ -59,19 +67,17 @@ fn answer(work: Pending, result: &io::Result<()>) {
 }
 
 /// Waits until there is something to do, and then, unless someone waits for it, for an interval.
-fn gather(shared: &Shared, interval: Duration) -> Pending {
-    let mut pending = shared.pending.lock();
-    while pending.state.is_none() && pending.waiting.is_empty() && !pending.is_stopping {
-        shared.wake.wait(&mut pending);
+async fn gather(shared: &Shared, interval: Duration) -> Pending {
+    while shared.pending.lock().is_empty() {
+        shared.wake.notified().await;
     }
-    let mut rest = interval;
-    while pending.waiting.is_empty() && !pending.is_stopping && !rest.is_zero() {
-        let before = Instant::now();
-        if shared.wake.wait_for(&mut pending, rest).timed_out() {
+    let end = Instant::now() + interval;
+    while !shared.pending.lock().is_urgent() {
+        if Runtime::timeout_at(end, shared.wake.notified()).await.is_err() {
             break;
         }
-        rest = rest.saturating_sub(before.elapsed());
     }
+    let mut pending = shared.pending.lock();
     let work = std::mem::take(&mut *pending);
     pending.is_stopping = work.is_stopping;
     work

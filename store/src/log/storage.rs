@@ -31,7 +31,7 @@ impl RaftLogReader<Group> for Log {
         Ok(self.contents.lock().entries.range(range).map(|(_, entry)| Entry::clone(entry)).collect())
     }
 
-    /// As many as a message carries well, and at least one.
+    /// As many as a message carries well, and at least one; none if the first is purged. Whoever asks takes what comes for the first.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
         let mut bytes = 0;
         let is_in = |(_, entry): &(&u64, &Arc<Entry>)| {
@@ -40,6 +40,9 @@ impl RaftLogReader<Group> for Log {
             fits
         };
         let contents = self.contents.lock();
+        if contents.purged.is_some_and(|purged| start <= purged.index) {
+            return Ok(Vec::new());
+        }
         Ok(contents.entries.range(start..end).take_while(is_in).map(|(_, entry)| Entry::clone(entry)).collect())
     }
 

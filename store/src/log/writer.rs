@@ -2,11 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use super::frame;
 use super::segment::{self, Segment};
@@ -14,6 +14,7 @@ use super::{Contents, Done, Item, Job, is_full};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::fault::{self, Point};
+use crate::runtime::start_thread;
 
 /// Bytes of jobs that go into one frame, unless one alone is larger.
 const FRAME_BYTES_MAX: usize = 4 << 20;
@@ -41,11 +42,11 @@ struct Writer {
     buffer: Vec<u8>,
 }
 
-pub(super) fn start(setup: Setup, jobs: mpsc::Receiver<Job>) -> Result<(), OpenError> {
+pub(super) fn start(setup: Setup, jobs: mpsc::UnboundedReceiver<Job>) -> Result<(), OpenError> {
     let dir = setup.dir.clone();
     let mut writer = Writer { setup, spare: None, failure: None, buffer: Vec::new() };
     writer.prepare().map_err(|cause| OpenError::File { path: dir, cause })?;
-    thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&jobs)).expect("the system starts a thread");
+    start_thread("log", writer.run(jobs));
     Ok(())
 }
 
@@ -60,12 +61,12 @@ impl Writer {
         Ok(())
     }
 
-    fn run(mut self, jobs: &mpsc::Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
+    async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        while let Some(first) = jobs.recv().await {
             let mut next = Some(first);
             while let Some(job) = next.take() {
                 match job {
-                    Job::Write(items, done) => next = self.write_group(items, done, jobs),
+                    Job::Write(items, done) => next = self.write_group(items, done, &mut jobs),
                     Job::Reserve(bytes, caller) => {
                         let result = self.healthy().and_then(|()| self.reserve(bytes));
                         if let Err(error) = &result
@@ -86,7 +87,7 @@ impl Writer {
     }
 
     /// Takes the writes that wait, makes them durable together; gives back the first job that is no write.
-    fn write_group(&mut self, items: Vec<Item>, done: Done, jobs: &mpsc::Receiver<Job>) -> Option<Job> {
+    fn write_group(&mut self, items: Vec<Item>, done: Done, jobs: &mut mpsc::UnboundedReceiver<Job>) -> Option<Job> {
         let mut weight = weight(&items);
         let mut group = items;
         let mut waiting = vec![done];

@@ -77,6 +77,11 @@ impl SeededDisk {
         self.state.lock().failure = Some((operations, failure));
     }
 
+    /// No operation goes wrong any more.
+    pub fn fail_never(&self) {
+        self.state.lock().failure = None;
+    }
+
     /// The power goes now.
     pub fn cut_power(&self) {
         self.state.lock().is_crashed = true;

@@ -6,6 +6,7 @@ mod faults;
 mod members;
 mod oracle;
 mod restoring;
+mod simulation;
 mod speed;
 mod watches;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use coracle_store::{
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use openraft::AsyncRuntime as _;
+use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
 
 use super::{options, put, write};
@@ -167,6 +170,7 @@ async fn leader_of(stores: &[Store]) -> usize {
                     return place;
                 }
             }
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(PATIENCE, wait).await.expect("one of them leads")
@@ -285,6 +289,31 @@ async fn the_last_voter_stays() {
     let (_, stores) = group(&["a"]).await;
     let refused = stores[0].remove_member("a").await.unwrap_err();
     assert!(matches!(refused, MembershipError::LastVoter(_)), "{refused}");
+}
+
+/// Refuses every call at once, as a machine does whose member is down.
+#[derive(Debug, Default)]
+struct Refusal(AtomicU64);
+
+impl Peers for Refusal {
+    fn call(&self, _: &Member, _: Call, _: BoxStream<'static, Bytes>) -> BoxFuture<'static, io::Result<Messages>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
+    }
+}
+
+#[test]
+fn a_member_that_refuses_is_asked_again_after_a_pause() {
+    let peers = Arc::new(Refusal::default());
+    let options = Options { peers: peers.clone(), ..options(std::path::Path::new("/store")) };
+    SimRuntime::with_seed(1).block_on(async {
+        let store = Store::open(options, Arc::new(SeededDisk::new(1))).await.expect("the store opens");
+        store.add_member("b", "b").await.expect("a member is added");
+        SimRuntime::sleep(Duration::from_secs(10)).await;
+    });
+    // A heartbeat each tenth of a second, and entries after longer and longer pauses.
+    let calls = peers.0.load(Ordering::Relaxed);
+    assert!((50..200).contains(&calls), "{calls} calls in 10 s");
 }
 
 #[tokio::test]
