@@ -38,6 +38,7 @@ struct Inner {
     /// Which of the servers is asked; counts up.
     current: AtomicUsize,
     http: reqwest::Client,
+    tls: rustls::ClientConfig,
     config: Config,
 }
 
@@ -66,8 +67,15 @@ pub struct Reply {
 impl Client {
     /// A client of the cluster that `config` names. Connects on first use.
     pub fn new(config: Config) -> Result<Client, Error> {
+        let tls = tls::client_config(&config)?;
+        Client::with_tls(config, tls)
+    }
+
+    /// The same where the caller says whom to trust and what to show, whatever `config` has.
+    pub fn with_tls(config: Config, mut tls: rustls::ClientConfig) -> Result<Client, Error> {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client_config(&config)?)
+            .tls_backend_preconfigured(tls.clone())
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
@@ -79,7 +87,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Error::transport(&config.server, error))?;
-        Ok(Client { inner: Arc::new(Inner { http, config, current: AtomicUsize::new(0) }) })
+        Ok(Client { inner: Arc::new(Inner { http, tls, config, current: AtomicUsize::new(0) }) })
     }
 
     /// What the client was made from.
@@ -309,8 +317,8 @@ impl Client {
         path: &str,
         query: &[(&'static str, String)],
     ) -> Result<reqwest::RequestBuilder, Error> {
-        let config = &self.inner.config;
-        let mut tls = tls::client_config(config)?;
+        let Inner { config, tls, .. } = &*self.inner;
+        let mut tls = tls.clone();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
