@@ -1,25 +1,14 @@
 //! Certificates that last for seconds, which a cluster outlives.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use coracle_tests::{Host, Server, eventually, host, root, run};
-use tempfile::TempDir;
+
+use crate::servers::{dir, token};
 
 /// How long certificates last here.
 const TTL: Duration = Duration::from_secs(8);
 const TTL_FLAG: [&str; 2] = ["--certificate-ttl", "8s"];
-
-fn dir(folder: &TempDir, name: &str) -> PathBuf {
-    folder.path().join(name)
-}
-
-/// A token for `role`, with the address of the member that made it.
-fn token(member: &Server, role: &str) -> String {
-    let token = member.wasmctl(&["token", "create", "--role", role]).ok();
-    let config = member.kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]).ok();
-    format!("{}@{}", token.trim(), config.trim().trim_start_matches("https://"))
-}
 
 /// When the certificates end that figures tell of, in seconds since 1970, the first first.
 fn ends(server: &Server, path: &str) -> Vec<u64> {

@@ -7,6 +7,7 @@ mod certificates;
 mod checklist;
 mod command_line;
 mod examples;
+mod failover;
 mod helm;
 mod hosts;
 mod informers;

@@ -6,6 +6,7 @@ mod joining;
 mod membership;
 mod renewal;
 mod routes;
+mod servers;
 
 pub(crate) use joining::join;
 pub(crate) use membership::{Membership, MembershipFile};
@@ -83,7 +84,12 @@ impl Host {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let keeping = renewal::keep(client.clone(), identity.certificate.clone(), file.map(Arc::new));
+        // Without a file the host is part of a server's process, and what it begins with is made anew at each start.
+        let (file, always) = (file.map(Arc::new), client.config().server.clone());
+        let always = Some(always).filter(|_| file.is_none());
+        let keeping = renewal::keep(client.clone(), identity.certificate.clone(), file.clone());
+        tasks.spawn(shutdown.clone().run_until_cancelled_owned(keeping));
+        let keeping = servers::keep(client.clone(), always, file);
         tasks.spawn(shutdown.clone().run_until_cancelled_owned(keeping));
         let host = agent::run(HostOptions {
             node_name: node_name.clone(),

@@ -3,13 +3,13 @@
 //! Deliberately absent: running pods and taking requests for them, which is the part of [`crate::host`].
 
 mod joining;
+mod kubeconfig;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_api::join::Registry;
-use coracle_client::Kubeconfig;
 use coracle_control::joining::Joining;
 use coracle_control::peers::HttpPeers;
 use coracle_control::pki::{Pki, PkiError};
@@ -22,11 +22,13 @@ use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cluster_file::{self, Endpoints};
+use crate::cluster_file::Endpoints;
 use crate::controller_flags::ControllerFlags;
 use crate::daemon::{self, Advertised, bind, listening, renewal_share};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
+
+use kubeconfig::KubeconfigFile;
 
 pub(crate) use joining::{MemberIdentity, join};
 
@@ -196,30 +198,31 @@ impl Server {
         self.store.read().await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// Writes the administrator's kubeconfig, by way of this member.
-    pub(crate) fn write_kubeconfig(
+    /// Writes the administrator's kubeconfig, by way of this member first, and keeps it true.
+    pub(crate) fn keep_kubeconfig(
         &self,
         data_dir: &DataDir,
         identity: &data_dir::Identity,
         ingress: Option<SocketAddr>,
     ) -> Result<()> {
-        let admin = issued(self.pki.issue_admin())?;
-        let mut kubeconfig = Kubeconfig::single(
-            &identity.name,
-            &format!("https://{}", self.api()),
-            self.pki.ca_pem().as_bytes(),
-            admin.certificate_pem.as_bytes(),
-            admin.key_pem.as_bytes(),
-        );
         let registry = self.registry(identity);
-        let endpoints = Endpoints {
-            registry: registry.address,
-            registry_user: registry.user,
-            registry_password: registry.password,
-            ingress: ingress.map(|ingress| ingress.to_string()).unwrap_or_default(),
+        let file = KubeconfigFile {
+            path: data_dir.join("kubeconfig"),
+            cluster: identity.name.clone(),
+            server: format!("https://{}", self.api()),
+            endpoints: Endpoints {
+                servers: Vec::new(),
+                registry: registry.address,
+                registry_user: registry.user,
+                registry_password: registry.password,
+                ingress: ingress.map(|ingress| ingress.to_string()).unwrap_or_default(),
+            },
+            pki: self.pki.clone(),
+            store: self.store.clone(),
         };
-        cluster_file::add(&mut kubeconfig, &endpoints);
-        data_dir.write("kubeconfig", kubeconfig.to_yaml().as_bytes())
+        let written = file.write()?;
+        self.tasks.spawn(self.shutdown.clone().run_until_cancelled_owned(file.keep(written)));
+        Ok(())
     }
 
     /// Lets another member lead, stops the API, and then the store.

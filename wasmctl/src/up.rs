@@ -115,7 +115,7 @@ impl Cluster {
     /// What other programs read: the kubeconfig and the addresses.
     fn write_files(&self, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<()> {
         let ingress = self.host.ingress_addr();
-        self.server.write_kubeconfig(data_dir, identity, Some(ingress))?;
+        self.server.keep_kubeconfig(data_dir, identity, Some(ingress))?;
         let (api, registry) = (self.server.api(), self.server.registry(identity));
         let list = serde_json::json!({
             "api": api, "ingress": ingress.to_string(), "registry": registry.address,

@@ -83,7 +83,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     println!("coracle {version}  data {path}  {news} \"{}\"  member \"{}\"", identity.name, server.name());
     println!("  control plane   https://{}", server.api());
     println!("  registry        http://{}", server.registry(&identity).address);
-    server.write_kubeconfig(&data_dir, &identity, None)?;
+    server.keep_kubeconfig(&data_dir, &identity, None)?;
     tokio::select! {
         () = until_ready("the other members", || server.ready()) => println!("ready in {}, {}", seconds(started.elapsed()), server.role()),
         () = &mut stop => {
