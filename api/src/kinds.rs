@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: kinds that users define themselves, which come and go ([`crate::custom`]).
 
-pub(crate) mod cells;
+pub mod cells;
 pub mod certificate_signing_request;
 mod check;
 mod cluster_role;

@@ -20,6 +20,7 @@ pub mod patch;
 pub mod pattern;
 pub mod protobuf;
 pub mod quantity;
+pub mod renewal;
 pub mod schema;
 pub mod selector;
 pub mod spdy;

@@ -1,7 +1,6 @@
 //! The client: verbs over kinds, one HTTP/2 connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::error::Error;
 use crate::options::{DeleteOptions, ListOptions, PatchKind, TableInclude, WriteOptions};
+use crate::servers::Servers;
 use crate::tls;
 
 const JSON: &str = "application/json";
@@ -35,9 +35,9 @@ pub struct Client {
 }
 
 struct Inner {
-    /// Which of the servers is asked; counts up.
-    current: AtomicUsize,
+    servers: Servers,
     http: reqwest::Client,
+    tls: rustls::ClientConfig,
     config: Config,
 }
 
@@ -66,8 +66,15 @@ pub struct Reply {
 impl Client {
     /// A client of the cluster that `config` names. Connects on first use.
     pub fn new(config: Config) -> Result<Client, Error> {
+        let tls = tls::client_config(&config)?;
+        Client::with_tls(config, tls)
+    }
+
+    /// The same where the caller says whom to trust and what to show, whatever `config` has.
+    pub fn with_tls(config: Config, mut tls: rustls::ClientConfig) -> Result<Client, Error> {
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client_config(&config)?)
+            .tls_backend_preconfigured(tls.clone())
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
             .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
@@ -79,12 +86,19 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Error::transport(&config.server, error))?;
-        Ok(Client { inner: Arc::new(Inner { http, config, current: AtomicUsize::new(0) }) })
+        let servers = Servers::new(&config.server, &config.other_servers);
+        Ok(Client { inner: Arc::new(Inner { servers, http, tls, config }) })
     }
 
     /// What the client was made from.
     pub fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    /// The servers of the cluster from now on, `https://HOST:PORT`; none changes nothing. The one that is asked now is asked on, if it
+    /// is among them.
+    pub fn set_servers(&self, servers: &[String]) {
+        self.inner.servers.replace(servers);
     }
 
     /// The objects of a kind in `namespace`, or everywhere.
@@ -206,8 +220,8 @@ impl Client {
 
     /// Any path, any answer: only a failure to get one is an error.
     pub async fn raw(&self, path: &str) -> Result<Reply, Error> {
-        let request = self.request(Method::GET, path, &[], "*/*").timeout(REQUEST_TIMEOUT);
-        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let request = |server: &str| self.request(server, Method::GET, path, &[], "*/*").timeout(REQUEST_TIMEOUT);
+        let response = self.deliver(request).await?;
         let code = response.status().as_u16();
         let content_type =
             response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
@@ -224,11 +238,15 @@ impl Client {
         body: Option<(&'static str, Vec<u8>)>,
         accept: &'static str,
     ) -> Result<T, Error> {
-        let mut request = self.request(method.clone(), path, query, accept).timeout(REQUEST_TIMEOUT);
-        if let Some((content_type, bytes)) = body {
-            request = request.header(CONTENT_TYPE, content_type).body(bytes);
-        }
-        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let body = body.map(|(content_type, bytes)| (content_type, Bytes::from(bytes)));
+        let request = |server: &str| {
+            let request = self.request(server, method.clone(), path, query, accept).timeout(REQUEST_TIMEOUT);
+            match &body {
+                Some((content_type, bytes)) => request.header(CONTENT_TYPE, *content_type).body(bytes.clone()),
+                None => request,
+            }
+        };
+        let response = self.deliver(request).await?;
         let code = response.status().as_u16();
         let bytes = response.bytes().await.map_err(|error| self.transport(error))?;
         if code >= 400 {
@@ -260,9 +278,12 @@ impl Client {
         path: &str,
         body: &Value,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static + use<>, Error> {
-        let request = self.request(Method::POST, path, &[], "*/*").header(CONTENT_TYPE, JSON).body(encode(body));
+        let bytes = Bytes::from(encode(body));
+        let request = |server: &str| {
+            self.request(server, Method::POST, path, &[], "*/*").header(CONTENT_TYPE, JSON).body(bytes.clone())
+        };
         let response = self.begin(request).await?;
-        let server = self.config().server.clone();
+        let server = self.server();
         Ok(Box::pin(response.bytes_stream().map_err(move |error| Error::transport(&server, error))))
     }
 
@@ -273,12 +294,12 @@ impl Client {
         query: &[(&'static str, String)],
         accept: &'static str,
     ) -> Result<reqwest::Response, Error> {
-        self.begin(self.request(Method::GET, path, query, accept)).await
+        self.begin(|server: &str| self.request(server, Method::GET, path, query, accept)).await
     }
 
     /// Sends, and reads the answer's head; the rest if it is a failure.
-    async fn begin(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
-        let response = request.send().await.map_err(|error| self.transport(error))?;
+    async fn begin(&self, request: impl Fn(&str) -> reqwest::RequestBuilder) -> Result<reqwest::Response, Error> {
+        let response = self.deliver(request).await?;
         let code = response.status().as_u16();
         if code >= 400 {
             let bytes = response.bytes().await.map_err(|error| self.transport(error))?;
@@ -287,61 +308,75 @@ impl Client {
         Ok(response)
     }
 
+    /// Sends to the server whose turn it is, and on to the others for as long as none is reached: then nothing was sent.
+    pub(crate) async fn deliver(
+        &self,
+        request: impl Fn(&str) -> reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, Error> {
+        let mut others = self.inner.servers.count() - 1;
+        loop {
+            match request(&self.server()).send().await {
+                Ok(response) => return Ok(response),
+                Err(error) if error.is_connect() && others > 0 => {
+                    others -= 1;
+                    self.transport(error);
+                }
+                Err(error) => return Err(self.transport(error)),
+            }
+        }
+    }
+
     fn request(
         &self,
+        server: &str,
         method: Method,
         path: &str,
         query: &[(&'static str, String)],
         accept: &'static str,
     ) -> reqwest::RequestBuilder {
-        let url = with_query(format!("{}{path}", self.server()), query);
-        let mut request = self.inner.http.request(method, url).header(ACCEPT, accept);
-        if let Some(token) = &self.inner.config.token {
-            request = request.bearer_auth(token);
-        }
-        request
+        self.request_by(&self.inner.http, server, method, path, query).header(ACCEPT, accept)
     }
 
-    /// A request on an HTTP/1.1 connection of its own, which can become something else.
-    pub(crate) fn upgradable_request(
+    /// A request by way of another HTTP client.
+    pub(crate) fn request_by(
         &self,
+        http: &reqwest::Client,
+        server: &str,
         method: Method,
         path: &str,
         query: &[(&'static str, String)],
-    ) -> Result<reqwest::RequestBuilder, Error> {
-        let config = &self.inner.config;
-        let mut tls = tls::client_config(config)?;
+    ) -> reqwest::RequestBuilder {
+        let request = http.request(method, with_query(format!("{server}{path}"), query));
+        match &self.inner.config.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// For a request on an HTTP/1.1 connection of its own, which can become something else.
+    pub(crate) fn upgradable(&self) -> Result<reqwest::Client, Error> {
+        let mut tls = self.inner.tls.clone();
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let http = reqwest::Client::builder()
+        reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|error| self.transport(error))?;
-        let mut request = http.request(method, with_query(format!("{}{path}", self.server()), query));
-        if let Some(token) = &config.token {
-            request = request.bearer_auth(token);
-        }
-        Ok(request)
+            .map_err(|error| self.transport(error))
     }
 
     /// The server that is asked now.
-    pub(crate) fn server(&self) -> &str {
-        let Inner { config, current, .. } = &*self.inner;
-        let servers = 1 + config.other_servers.len();
-        match current.load(Ordering::Relaxed) % servers {
-            0 => &config.server,
-            other => &config.other_servers[other - 1],
-        }
+    pub(crate) fn server(&self) -> Arc<str> {
+        self.inner.servers.current()
     }
 
     /// A failure to reach the server; the next request goes to the next one.
     pub(crate) fn transport(&self, error: reqwest::Error) -> Error {
-        let server = self.server().to_owned();
+        let server = self.server();
         // Of many requests that failed together, one moves on.
-        if error.url().is_some_and(|url| url.as_str().starts_with(&server)) {
-            self.inner.current.fetch_add(1, Ordering::Relaxed);
+        if error.url().is_some_and(|url| url.as_str().starts_with(&*server)) {
+            self.inner.servers.pass(&server);
         }
         Error::transport(&server, error)
     }

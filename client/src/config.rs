@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use serde_json::Value;
 
-use crate::kubeconfig::{Kubeconfig, NamedCluster, User};
+use crate::kubeconfig::{Cluster, EXTENSION, Kubeconfig, NamedCluster, User};
 
 /// Everything needed to speak to one cluster.
 #[derive(Clone)]
@@ -24,7 +25,7 @@ pub struct Config {
     /// The context's name, for messages.
     pub context: String,
     /// What else the kubeconfig says of the cluster, such as `extensions`.
-    pub cluster: serde_json::Map<String, serde_json::Value>,
+    pub cluster: serde_json::Map<String, Value>,
 }
 
 /// Why no configuration could be had.
@@ -175,8 +176,8 @@ impl Config {
             (None, None) => None,
         };
         Ok(Config {
+            other_servers: other_servers(cluster, &server),
             server,
-            other_servers: Vec::new(),
             ca_pem,
             identity_pem: certificate.zip(key),
             token,
@@ -211,10 +212,18 @@ fn read(path: &Path) -> Result<Kubeconfig, ConfigError> {
     })
 }
 
+/// The other servers that a cluster's entry names in our extension.
+fn other_servers(cluster: &Cluster, server: &str) -> Vec<String> {
+    let extensions = cluster.other.get("extensions").and_then(Value::as_array);
+    let ours = extensions.into_iter().flatten().filter(|entry| entry["name"] == EXTENSION);
+    let servers = ours.filter_map(|entry| entry["extension"]["servers"].as_array()).flatten().filter_map(Value::as_str);
+    servers.filter(|other| other.starts_with("https://") && *other != server).map(str::to_owned).collect()
+}
+
 fn refuse_unsupported(cluster: &NamedCluster) -> Result<(), String> {
     for field in ["insecure-skip-tls-verify", "tls-server-name", "proxy-url"] {
         match cluster.cluster.other.get(field) {
-            None | Some(serde_json::Value::Bool(false) | serde_json::Value::Null) => {}
+            None | Some(Value::Bool(false) | Value::Null) => {}
             Some(_) => return Err(format!("cluster {:?} sets {field}, which is not supported", cluster.name)),
         }
     }
@@ -296,6 +305,31 @@ mod tests {
             &format!("{plain}{users}{context}"),
             expect![[r#"error: kc: server "http://h:1" must begin with https://"#]],
         );
+    }
+
+    #[test]
+    fn other_servers_are_in_our_extension_and_what_is_written_anew_keeps_contexts() {
+        let named = |server: &str, others: &[&str]| {
+            let mut kubeconfig = Kubeconfig::single("otter", server, b"ca", b"cert", b"key");
+            let extension = serde_json::json!([
+                { "name": "someone.else", "extension": { "servers": ["https://other:1"] } },
+                { "name": EXTENSION, "extension": { "servers": others } },
+            ]);
+            kubeconfig.clusters[0].cluster.other.insert("extensions".to_owned(), extension);
+            kubeconfig
+        };
+        let mut first = named("https://a:1", &["https://a:1", "https://b:1", "b:2"]);
+        let config = Config::from_kubeconfig(&first, "kc").unwrap();
+        assert_eq!((config.server.as_str(), config.other_servers), ("https://a:1", vec!["https://b:1".to_owned()]));
+        first.merge(Kubeconfig::single("crane", "https://c:1", b"ca", b"cert", b"key"));
+        first.contexts[0].context.namespace = Some("team".to_owned());
+        first.current_context = "crane".to_owned();
+        let again = named("https://a:2", &["https://d:1"]).replacing(first);
+        assert_eq!((again.current_context.as_str(), again.contexts.len()), ("crane", 2));
+        let config =
+            Config::from_kubeconfig(&Kubeconfig { current_context: "otter".to_owned(), ..again }, "kc").unwrap();
+        expect![[r#"https://a:2 ["https://d:1"] team"#]]
+            .assert_eq(&format!("{} {:?} {}", config.server, config.other_servers, config.namespace));
     }
 
     #[test]

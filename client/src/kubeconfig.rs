@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+/// The name of our entry in a cluster's `extensions`, which other clients skip.
+pub const EXTENSION: &str = "coracle.dev";
+
 /// A kubeconfig file. Fields not named here are kept as they were read.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -142,6 +145,20 @@ impl Kubeconfig {
                 context: Context { cluster: name.to_owned(), user, namespace: None },
             }],
         }
+    }
+
+    /// This one in place of what `old` says of the same cluster and user; contexts and whatever else is in `old` stay. Where `old` does
+    /// not know the cluster, nothing of it stays.
+    pub fn replacing(self, old: Kubeconfig) -> Kubeconfig {
+        let is_here = |cluster: &NamedCluster| self.clusters.iter().any(|own| own.name == cluster.name);
+        if !old.clusters.iter().any(is_here) {
+            return self;
+        }
+        let mut kept = old;
+        kept.clusters.retain(|cluster| !is_here(cluster));
+        kept.users.retain(|user| !self.users.iter().any(|own| own.name == user.name));
+        kept.merge(self);
+        kept
     }
 
     /// Adds what `other` has and this one lacks; the first file wins, as with kubectl.

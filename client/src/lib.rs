@@ -1,7 +1,7 @@
 //! The one typed client of the Kubernetes-compatible API: lists, watches, informers, writes, batches, logs and streams, over HTTP/2 and mutual TLS.
 //!
-//! Objects travel as `serde_json::Value`, so unknown fields survive. Deliberately absent: retries of single requests (the caller knows whether
-//! repeating is safe; the informer, which does know, retries), credential plug-ins, and any caching.
+//! Objects travel as `serde_json::Value`, so unknown fields survive. Deliberately absent: retries of single requests that were sent (the caller
+//! knows whether repeating is safe; the informer, which does know, retries), credential plug-ins, and any caching.
 
 mod backoff;
 mod batch;
@@ -15,6 +15,7 @@ mod lines;
 mod logs;
 mod options;
 mod pod_stream;
+mod servers;
 mod tls;
 mod watch;
 
@@ -24,7 +25,7 @@ pub use client::{Client, List, Reply};
 pub use config::{Config, ConfigError, default_data_dir};
 pub use error::Error;
 pub use informer::{InformerEvent, informer};
-pub use kubeconfig::{Kubeconfig, NamedCluster, NamedContext, NamedUser};
+pub use kubeconfig::{EXTENSION, Kubeconfig, NamedCluster, NamedContext, NamedUser};
 pub use logs::LogOptions;
 pub use options::{DeleteOptions, ListOptions, PatchKind, Propagation, TableInclude, WatchOptions, WriteOptions};
 pub use pod_stream::{PodStreamOptions, PodStreamReader, PodStreamWriter};

@@ -56,7 +56,7 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static + use<>, Error> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log");
         let response = self.open(&path, &options.query(), "*/*").await?;
-        let server = self.config().server.clone();
+        let server = self.server();
         Ok(Box::pin(response.bytes_stream().map_err(move |error| Error::transport(&server, error))))
     }
 }

@@ -79,14 +79,16 @@ impl Client {
     ) -> Result<(PodStreamWriter, PodStreamReader), Error> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/{}", options.subresource);
         let key = generate_key();
-        let request = self
-            .upgradable_request(Method::GET, &path, &options.query)?
-            .header(header::CONNECTION, "Upgrade")
-            .header(header::UPGRADE, "websocket")
-            .header(header::SEC_WEBSOCKET_VERSION, "13")
-            .header(header::SEC_WEBSOCKET_KEY, &key)
-            .header(header::SEC_WEBSOCKET_PROTOCOL, options.protocol);
-        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let http = self.upgradable()?;
+        let request = |server: &str| {
+            self.request_by(&http, server, Method::GET, &path, &options.query)
+                .header(header::CONNECTION, "Upgrade")
+                .header(header::UPGRADE, "websocket")
+                .header(header::SEC_WEBSOCKET_VERSION, "13")
+                .header(header::SEC_WEBSOCKET_KEY, &key)
+                .header(header::SEC_WEBSOCKET_PROTOCOL, options.protocol)
+        };
+        let response = self.deliver(request).await?;
         let code = response.status();
         if code != StatusCode::SWITCHING_PROTOCOLS {
             let bytes = response.bytes().await.map_err(|error| self.transport(error))?;
@@ -103,10 +105,7 @@ impl Client {
         }
         let upgraded = response.upgrade().await.map_err(|error| self.transport(error))?;
         let (writer, reader) = WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await.split();
-        let server = &self.config().server;
-        Ok((
-            PodStreamWriter { socket: writer, server: server.clone() },
-            PodStreamReader { socket: reader, server: server.clone() },
-        ))
+        let server = self.server().to_string();
+        Ok((PodStreamWriter { socket: writer, server: server.clone() }, PodStreamReader { socket: reader, server }))
     }
 }

@@ -1,4 +1,4 @@
-//! The client's TLS: trusts the cluster's CA only, shows the client's certificate, speaks HTTP/2.
+//! The client's TLS: trusts the cluster's CA only, shows the client's certificate.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(crate) fn client_config(config: &Config) -> Result<rustls::ClientConfig, Con
         .with_safe_default_protocol_versions()
         .expect("the ring provider supports the default protocol versions")
         .with_root_certificates(roots);
-    let mut tls = match &config.identity_pem {
+    Ok(match &config.identity_pem {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let what = "the client certificate's key";
@@ -36,9 +36,7 @@ pub(crate) fn client_config(config: &Config) -> Result<rustls::ClientConfig, Con
                 .with_client_auth_cert(certificates(certificate, "the client certificate")?, key)
                 .map_err(|error| ConfigError::Identity { what: "the client certificate", reason: error.to_string() })?
         }
-    };
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(tls)
+    })
 }
 
 fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, ConfigError> {

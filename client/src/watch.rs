@@ -48,7 +48,7 @@ impl Client {
         let path = collection_path(kind, namespace);
         let response = self.open(&path, &options.query(), "application/json").await?;
         let state = State {
-            server: self.config().server.clone(),
+            server: self.server().to_string(),
             path,
             chunks: response.bytes_stream().boxed(),
             lines: Lines::default(),

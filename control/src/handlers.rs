@@ -19,6 +19,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
+use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,7 @@ use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
 use crate::cluster_files::ClusterFiles;
 use crate::custom_kinds::{Index, present};
+use crate::identities::Identities;
 use crate::joining::{Failures, Joining};
 use crate::metrics::Metrics;
 use crate::objects::{Author, FieldValidation, WriteOptions, Written};
@@ -39,6 +41,7 @@ use crate::tokens::{self, Tokens};
 mod access_review;
 mod batch;
 mod binding;
+mod certificate;
 mod cluster_snapshot;
 mod connect;
 mod create;
@@ -81,6 +84,7 @@ pub(crate) struct App {
     pub(crate) evicting: tokio::sync::Mutex<()>,
     pub(crate) cluster_files: Arc<ClusterFiles>,
     pub(crate) joining: Joining,
+    pub(crate) identities: Identities,
     pub(crate) failed_joins: Failures,
     pub(crate) shutdown: CancellationToken,
 }
@@ -101,6 +105,7 @@ impl App {
         audit: Option<Audit>,
         cluster_files: ClusterFiles,
         joining: Joining,
+        identities: Identities,
         shutdown: CancellationToken,
     ) -> App {
         App {
@@ -116,6 +121,7 @@ impl App {
             evicting: tokio::sync::Mutex::default(),
             cluster_files: Arc::new(cluster_files),
             joining,
+            identities,
             failed_joins: Failures::default(),
             shutdown,
         }
@@ -163,6 +169,8 @@ pub(crate) struct Call {
     pub(crate) user: User,
     /// Whom the connection names.
     pub(crate) connected: User,
+    /// What the connection shows for it.
+    pub(crate) certificate: Option<Arc<CertificateDer<'static>>>,
     /// Who really asks, where the user is impersonated.
     pub(crate) impersonator: Option<User>,
     pub(crate) method: Method,
@@ -209,6 +217,7 @@ impl Call {
                 Labels { verb, resource: "members".to_owned() }
             }
             Target::Join => Labels { verb: "create", resource: "joins".to_owned() },
+            Target::Certificate => Labels { verb: "create", resource: "certificates".to_owned() },
             Target::NodeProxy { .. } => Labels { verb: "get", resource: "nodes/proxy".to_owned() },
             _ => Labels { verb: "path", resource: String::new() },
         };
@@ -264,6 +273,7 @@ impl Call {
             Target::NodeProxy { .. } if self.method != Method::GET => Err(status::method_not_allowed()),
             Target::NodeProxy { node, path } => Box::pin(host::proxy(self, node, path)).await,
             Target::Join => Box::pin(join::join(self, body)).await,
+            Target::Certificate => certificate::renew(self, body).await,
             other => Box::pin(self.path(other)).await,
         };
         result.unwrap_or_else(|status| respond::failure(&status))
@@ -299,6 +309,7 @@ impl Call {
             }
             Target::Members(_)
             | Target::Join
+            | Target::Certificate
             | Target::Unknown
             | Target::Virtual { .. }
             | Target::NodeProxy { .. }

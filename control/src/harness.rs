@@ -24,14 +24,15 @@ use crate::driver::{self, world::World};
 use crate::handlers::{App, Clients};
 use crate::joining::Joining;
 use crate::objects::{ObjectWrite, Objects};
-use crate::pki::Pki;
+use crate::pki::{CERTIFICATE_LIFETIME, Pki};
 use crate::sealing::Sealer;
 use crate::server::handle;
 use crate::tokens::Tokens;
-use crate::{Clock, EPHEMERAL};
+use crate::{Clock, EPHEMERAL, Identities};
 
 /// A clock that stands still until it is moved.
-struct Still(Arc<AtomicU64>);
+#[derive(Default)]
+pub(crate) struct Still(Arc<AtomicU64>);
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
@@ -79,7 +80,8 @@ impl Server {
         let cluster_files = cluster_files(dir.path());
         let clients = Clients { hosts: reqwest_client(), members: reqwest_client() };
         let (joining, shutdown) = (joining(dir.path()), CancellationToken::new());
-        let app = App::new(objects, authorizer, tokens, clients, None, cluster_files, joining, shutdown);
+        let identities = Identities::issue(joining.pki.clone(), "calm-otter-1", Vec::new(), 0.8).unwrap();
+        let app = App::new(objects, authorizer, tokens, clients, None, cluster_files, joining, identities, shutdown);
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
         Server { app: Arc::new(app), user, seconds, dir: Arc::new(dir) }
     }
@@ -206,8 +208,12 @@ pub(crate) fn joining(dir: &Path) -> Joining {
         user: "admin".to_owned(),
         password: "registry-password".to_owned(),
     };
-    let pki = Pki::open_or_create(&dir.join("pki"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap();
-    Joining { pki: Arc::new(pki), registry }
+    Joining { pki: Arc::new(pki(dir, Still::default())), registry }
+}
+
+/// The CA in this folder.
+pub(crate) fn pki(dir: &Path, clock: impl Clock) -> Pki {
+    Pki::open_or_create(&dir.join("pki"), Arc::new(clock), CERTIFICATE_LIFETIME).unwrap()
 }
 
 fn reqwest_client() -> reqwest::Client {

@@ -19,6 +19,7 @@ mod forward;
 mod handlers;
 #[cfg(test)]
 mod harness;
+mod identities;
 pub mod joining;
 mod leading;
 mod metrics;
@@ -37,4 +38,5 @@ pub mod tokens;
 
 pub use clock::{Clock, SystemClock};
 pub use cluster_files::ClusterFiles;
+pub use identities::Identities;
 pub use objects::{EPHEMERAL, Objects};

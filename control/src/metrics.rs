@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::identities::Identities;
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
     verb: String,
@@ -24,6 +26,11 @@ struct VerbLabels {
     resource: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: &'static str,
+}
+
 /// What the API server counts.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -35,6 +42,8 @@ pub(crate) struct Metrics {
     keys: Gauge,
     log_bytes: Gauge,
     is_leader: Gauge,
+    expirations: Family<CertificateLabels, Gauge>,
+    renewals: Family<CertificateLabels, Gauge>,
 }
 
 fn histogram() -> Histogram {
@@ -53,6 +62,8 @@ impl Metrics {
             keys: Gauge::default(),
             log_bytes: Gauge::default(),
             is_leader: Gauge::default(),
+            expirations: Family::default(),
+            renewals: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("apiserver_request", "Requests by verb, resource and code", metrics.requests.clone());
@@ -63,6 +74,10 @@ impl Metrics {
         registry.register("coracle_store_keys", "Objects stored", metrics.keys.clone());
         registry.register("coracle_store_log_bytes", "Bytes of the Raft log", metrics.log_bytes.clone());
         registry.register("coracle_store_is_leader", "1 if this member leads", metrics.is_leader.clone());
+        let help = "When this member's certificates end, in seconds since 1970";
+        registry.register("coracle_certificate_expiration_seconds", help, metrics.expirations.clone());
+        let help = "When they are to be renewed";
+        registry.register("coracle_certificate_renewal_seconds", help, metrics.renewals.clone());
         metrics
     }
 
@@ -75,13 +90,18 @@ impl Metrics {
     }
 
     /// The figures as text.
-    pub(crate) fn render(&self, store: &Store) -> String {
+    pub(crate) fn render(&self, store: &Store, identities: &Identities) -> String {
         let status = store.status();
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.revision.set(gauge(status.revision));
         self.keys.set(gauge(status.keys as u64));
         self.log_bytes.set(gauge(status.log_bytes));
         self.is_leader.set((status.leader == Some(status.member.id)).into());
+        for (certificate, identity) in identities.named() {
+            let labels = CertificateLabels { certificate };
+            self.expirations.get_or_create(&labels).set(identity.validity().not_after.as_second());
+            self.renewals.get_or_create(&labels).set(identity.renewal().as_second());
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("invariant: writing to memory does not fail");
         text

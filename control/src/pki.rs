@@ -1,31 +1,38 @@
 //! The cluster's CA, kept in a folder, and the certificates it issues.
 //!
-//! Deliberately absent: revocation. Certificates last a year and are issued anew at every start.
+//! Deliberately absent: revocation. Certificates are short-lived instead, and renewed before they end (`crate::identities`).
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_net::identity::{IdentityError, RotatingIdentity};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, DnValue,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
 use rustls::crypto::CryptoProvider;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::private_file;
+use crate::{Clock, private_file};
 
 const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
 const CA_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 3650);
-const CERTIFICATE_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 365);
-/// How much earlier than now a certificate begins, for clocks that are behind.
+/// How long the administrator's certificate lasts, which is in files that people copy.
+pub const ADMIN_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 365);
+/// How long those of machines last unless a cluster wants it otherwise.
+pub const CERTIFICATE_LIFETIME: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// How much earlier than now a certificate begins, for clocks that are behind: no more than it lasts.
 const GRACE: SignedDuration = SignedDuration::from_hours(24);
 /// The same for one that a client asked for, which renews it after a part of its time.
 const SIGNING_GRACE: SignedDuration = SignedDuration::from_mins(5);
@@ -72,12 +79,15 @@ pub enum PkiError {
     /// An identity is no PEM.
     #[error("the identity is damaged: {0}")]
     Identity(String),
+    /// A certificate and its key can't be shown.
+    #[error("the identity cannot be used")]
+    Unusable(#[from] IdentityError),
 }
 
 /// A certificate and its key, both PEM.
 #[derive(Clone)]
 pub struct Identity {
-    /// The certificate.
+    /// The certificate, and those above it that are shown with it.
     pub certificate_pem: String,
     /// The private key.
     pub key_pem: String,
@@ -112,16 +122,18 @@ impl Signable {
 pub struct Pki {
     issuer: Issuer<'static, KeyPair>,
     ca_pem: String,
-    now: Timestamp,
+    clock: Arc<dyn Clock>,
+    lifetime: SignedDuration,
 }
 
 impl Pki {
-    /// The CA in this folder; made when the folder has none. `now` dates what is issued.
-    pub fn open_or_create(dir: &Path, now: Timestamp) -> Result<Pki, PkiError> {
+    /// The CA in this folder; made when the folder has none. The clock dates what is issued, and machines' certificates last for
+    /// `lifetime`.
+    pub fn open_or_create(dir: &Path, clock: Arc<dyn Clock>, lifetime: SignedDuration) -> Result<Pki, PkiError> {
         let (certificate_path, key_path) = (dir.join(CA_CERTIFICATE), dir.join(CA_KEY));
         match (certificate_path.exists(), key_path.exists()) {
             (true, true) => {}
-            (false, _) => create(dir, &certificate_path, &key_path, now)?,
+            (false, _) => create(dir, &certificate_path, &key_path, clock.now())?,
             (true, false) => return Err(PkiError::Half { missing: key_path, found: certificate_path }),
         }
         let damaged = |path: &Path| {
@@ -131,7 +143,7 @@ impl Pki {
         let ca_pem = read(&certificate_path)?;
         let key = KeyPair::from_pem(&read(&key_path)?).map_err(damaged(&key_path))?;
         let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(damaged(&certificate_path))?;
-        Ok(Pki { issuer, ca_pem, now })
+        Ok(Pki { issuer, ca_pem, clock, lifetime })
     }
 
     /// The CA's certificate.
@@ -139,30 +151,30 @@ impl Pki {
         &self.ca_pem
     }
 
-    /// A certificate for a server that is reached under these names and addresses.
+    /// A certificate for a server that is reached under these names and addresses, and the CA's, so that a machine that joins can
+    /// tell by the hash in its token whose server this is.
     pub fn issue_server(&self, names: &[String]) -> Result<Identity, PkiError> {
         let mut params = CertificateParams::new(names.to_vec())?;
         params.distinguished_name = distinguished_name("coracle", None);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.issue(params)
+        let mut identity = self.issue(params, self.lifetime)?;
+        identity.certificate_pem.push_str(&self.ca_pem);
+        Ok(identity)
     }
 
     /// A certificate for a user of one group.
     pub fn issue_client(&self, user: &str, group: &str) -> Result<Identity, PkiError> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name = distinguished_name(user, Some(group));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(params)
+        self.issue(client_params(user, group)?, self.lifetime)
     }
 
     /// The administrator's certificate.
     pub fn issue_admin(&self) -> Result<Identity, PkiError> {
-        self.issue_client("admin", crate::authorizer::MASTERS)
+        self.issue(client_params("admin", crate::authorizer::MASTERS)?, ADMIN_LIFETIME)
     }
 
     /// A host's certificate: it proves the host's name to the API server, and its addresses to those who fetch logs.
     pub fn issue_host(&self, node: &str, names: &[String]) -> Result<Identity, PkiError> {
-        self.issue(host_params(node, names)?)
+        self.issue(host_params(node, names)?, self.lifetime)
     }
 
     /// A client's certificate for the key and subject of a request, nothing else of which is taken over.
@@ -180,16 +192,20 @@ impl Pki {
     }
 
     /// A host's certificate, as [`Pki::issue_host`] makes them, for the key of a request, nothing else of which is taken over.
-    pub(crate) fn sign_host(
+    pub(crate) fn sign_host(&self, signable: Signable, node: &str, names: &[String]) -> Result<String, PkiError> {
+        let mut params = host_params(node, names)?;
+        self.date(&mut params, self.lifetime);
+        self.sign(signable, params)
+    }
+
+    /// The same for the names and addresses of a certificate that the host has.
+    pub(crate) fn renew_host(
         &self,
         signable: Signable,
         node: &str,
-        names: &[String],
-        now: Timestamp,
+        certificate: &CertificateDer<'_>,
     ) -> Result<String, PkiError> {
-        let mut params = host_params(node, names)?;
-        date(&mut params, now, SIGNING_GRACE, CERTIFICATE_LIFETIME);
-        self.sign(signable, params)
+        self.sign_host(signable, node, &alternative_names(certificate)?)
     }
 
     fn sign(&self, signable: Signable, mut params: CertificateParams) -> Result<String, PkiError> {
@@ -199,38 +215,41 @@ impl Pki {
         Ok(request.signed_by(&self.issuer)?.pem())
     }
 
-    fn issue(&self, mut params: CertificateParams) -> Result<Identity, PkiError> {
-        date(&mut params, self.now, GRACE, CERTIFICATE_LIFETIME);
+    fn issue(&self, mut params: CertificateParams, lifetime: SignedDuration) -> Result<Identity, PkiError> {
+        self.date(&mut params, lifetime);
         set_common(&mut params);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 
-    /// A server's TLS: clients may show a certificate of this CA, and one of another CA is refused. The server shows the CA's
-    /// certificate as well, so that a machine that joins can tell by the hash in its token whose server this is.
-    pub fn server_config(&self, identity: &Identity) -> Result<ServerConfig, PkiError> {
+    fn date(&self, params: &mut CertificateParams, lifetime: SignedDuration) {
+        date(params, self.clock.now(), GRACE.min(lifetime), lifetime);
+    }
+
+    /// A server's TLS: clients may show a certificate of this CA, and one of another CA is refused. No session is resumed: that would
+    /// go by certificates of the past.
+    pub fn server_config(&self, identity: Arc<RotatingIdentity>) -> Result<ServerConfig, PkiError> {
         let provider = provider();
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), Arc::clone(&provider))
             .allow_unauthenticated()
             .build()
             .map_err(|error| PkiError::Identity(error.to_string()))?;
-        let (mut certificates, key) = identity.parse()?;
-        certificates.push(self.ca()?);
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier)
-            .with_single_cert(certificates, key)?;
+            .with_cert_resolver(identity);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         Ok(config)
     }
 
     /// A client's TLS: it shows the identity, and trusts servers of this CA only.
-    pub fn client_config(&self, identity: &Identity) -> Result<ClientConfig, PkiError> {
-        let (certificates, key) = identity.parse()?;
+    pub fn client_config(&self, identity: Arc<RotatingIdentity>) -> Result<ClientConfig, PkiError> {
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(self.roots()?)
-            .with_client_auth_cert(certificates, key)?;
+            .with_client_cert_resolver(identity);
         Ok(config)
     }
 
@@ -246,11 +265,10 @@ impl Pki {
 }
 
 impl Identity {
-    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), PkiError> {
-        let damaged = |error: rustls_pki_types::pem::Error| PkiError::Identity(error.to_string());
-        let certificates = CertificateDer::pem_slice_iter(self.certificate_pem.as_bytes()).collect::<Result<_, _>>();
-        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).map_err(damaged)?;
-        Ok((certificates.map_err(damaged)?, key))
+    /// Shown by connections, to be renewed when a `share` of its time is over.
+    pub fn rotating(&self, share: f64) -> Result<Arc<RotatingIdentity>, PkiError> {
+        let (certificate, key) = (self.certificate_pem.as_bytes(), self.key_pem.as_bytes());
+        Ok(RotatingIdentity::new(certificate, key, share)?)
     }
 }
 
@@ -277,12 +295,36 @@ fn create(dir: &Path, certificate_path: &Path, key_path: &Path, now: Timestamp) 
     write_private(certificate_path, &certificate.pem())
 }
 
+fn client_params(user: &str, group: &str) -> Result<CertificateParams, PkiError> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = distinguished_name(user, Some(group));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(params)
+}
+
 fn host_params(node: &str, names: &[String]) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::new(names.to_vec())?;
     let user = format!("{}{node}", crate::authorizer::NODE_PREFIX);
     params.distinguished_name = distinguished_name(&user, Some(crate::authorizer::NODES));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     Ok(params)
+}
+
+/// The names and addresses that a certificate of ours is for.
+fn alternative_names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, PkiError> {
+    let damaged = |cause: &str| PkiError::Identity(cause.to_owned());
+    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|error| damaged(&error.to_string()))?;
+    let found = certificate.subject_alternative_name().map_err(|error| damaged(&error.to_string()))?;
+    let name = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Ok((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match (<[u8; 4]>::try_from(*bytes), <[u8; 16]>::try_from(*bytes)) {
+            (Ok(bytes), _) => Ok(IpAddr::from(bytes).to_string()),
+            (_, Ok(bytes)) => Ok(IpAddr::from(bytes).to_string()),
+            _ => Err(damaged("it is for an address that is none")),
+        },
+        _ => Err(damaged("it is for something that is neither a name nor an address")),
+    };
+    found.into_iter().flat_map(|found| &found.value.general_names).map(name).collect()
 }
 
 /// What all certificates but the CA's have in common.

@@ -30,6 +30,8 @@ pub(crate) enum Target {
     Members(Option<String>),
     /// `/join`
     Join,
+    /// `/coracle/certificate`
+    Certificate,
     /// `/api`
     CoreVersions,
     /// `/apis`
@@ -180,6 +182,7 @@ pub(crate) fn parse_path(path: &str, custom_kinds: &Index) -> Target {
         ["coracle", "members"] => Target::Members(None),
         ["coracle", "members", name] => Target::Members(Some((*name).to_owned())),
         ["join"] => Target::Join,
+        ["coracle", "certificate"] => Target::Certificate,
         ["api"] => Target::CoreVersions,
         ["apis"] => Target::Groups,
         ["apis", group] => Target::Group((*group).to_owned()),

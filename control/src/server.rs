@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::response::Response;
 use coracle_api::status::{self, Status};
+use coracle_net::identity::until_expired;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use hyper::body::Incoming;
@@ -31,6 +32,7 @@ use crate::authorizer::Authorizer;
 use crate::cluster_files::ClusterFiles;
 use crate::forward;
 use crate::handlers::{App, Call, Clients};
+use crate::identities::Identities;
 use crate::joining::Joining;
 use crate::peers::{self, MEMBERS};
 use crate::request::{self, Target};
@@ -55,18 +57,14 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub struct ServerConfig {
     /// Where it listens.
     pub listener: TcpListener,
-    /// Its certificate, and whose client certificates it takes.
-    pub tls: rustls::ServerConfig,
+    /// What it shows to clients, hosts and other members. Who keeps them renewed is not the server's business.
+    pub identities: Identities,
     /// The object service.
     pub objects: Objects,
     /// Decides who may do what.
     pub authorizer: Arc<dyn Authorizer>,
     /// Issues and reads the tokens of service accounts.
     pub tokens: Arc<Tokens>,
-    /// The identity shown to hosts when they are asked for a log or a stream.
-    pub host_tls: rustls::ClientConfig,
-    /// The identity shown to other members when a request is passed on to them.
-    pub member_tls: rustls::ClientConfig,
     /// Where writes are noted; nowhere if absent.
     pub audit_log: Option<PathBuf>,
     /// What a snapshot of the cluster takes along beside the objects.
@@ -79,23 +77,15 @@ pub struct ServerConfig {
 
 /// Serves until `shutdown`, then lets requests end.
 pub async fn serve(config: ServerConfig) -> io::Result<()> {
-    let ServerConfig {
-        listener,
-        mut tls,
-        objects,
-        authorizer,
-        tokens,
-        host_tls,
-        member_tls,
-        audit_log,
-        cluster_files,
-        joining,
-        shutdown,
-    } = config;
+    let ServerConfig { listener, identities, objects, authorizer, tokens, audit_log, cluster_files, joining, shutdown } =
+        config;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    let mut tls = identities.server_tls().map_err(io::Error::other)?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let (host_tls, member_tls) =
+        (identities.host_tls().map_err(io::Error::other)?, identities.member_tls().map_err(io::Error::other)?);
     let hosts = reqwest::Client::builder().tls_backend_preconfigured(host_tls).connect_timeout(Duration::from_secs(5));
     let hosts = hosts.build().map_err(io::Error::other)?;
     let clients = Clients { hosts, members: peers::client(member_tls).map_err(io::Error::other)? };
@@ -107,7 +97,9 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
             (Some(audit), Some(writer))
         }
     };
-    let app = Arc::new(App::new(objects, authorizer, tokens, clients, audit, cluster_files, joining, shutdown.clone()));
+    let stop = shutdown.clone();
+    let app = App::new(objects, authorizer, tokens, clients, audit, cluster_files, joining, identities, stop);
+    let app = Arc::new(app);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -145,11 +137,18 @@ async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
     let certificates = stream.get_ref().1.peer_certificates();
-    let user = certificates.and_then(<[_]>::first).map_or_else(User::anonymous, User::from_certificate);
+    let certificate = certificates.and_then(<[_]>::first).map(|shown| Arc::new(shown.clone().into_owned()));
+    let user = certificate.as_deref().map_or_else(User::anonymous, User::from_certificate);
+    // Members are not asked whether theirs is over: they have the CA, and could make another.
+    let expiring = certificate.clone().filter(|_| !user.is_in(MEMBERS));
+    let now = app.objects.clock().now();
     let shutdown = app.shutdown.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
+        }
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(Arc::clone(certificate));
         }
         let (app, user) = (Arc::clone(&app), user.clone());
         async move { Ok::<_, std::convert::Infallible>(handle(app, user, request.map(Body::new)).await) }
@@ -164,13 +163,22 @@ async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
         .keep_alive_interval(Some(Duration::from_secs(30)));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let result = tokio::select! {
+    tokio::select! {
+        result = connection.as_mut() => return log_end(result),
+        // No request begins with a certificate that is over; what has begun goes on.
+        () = until_expired(expiring.as_deref(), now) => connection.as_mut().graceful_shutdown(),
+        () = shutdown.cancelled() => {}
+    }
+    log_end(tokio::select! {
         result = connection.as_mut() => result,
         () = shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await.unwrap_or(Ok(()))
         }
-    };
+    });
+}
+
+fn log_end(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended badly");
     }
@@ -197,6 +205,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 app,
                 user,
                 connected,
+                certificate: head.extensions.remove().filter(|_| !is_member),
                 impersonator,
                 method: head.method,
                 path: head.uri.path().to_owned(),
@@ -264,7 +273,7 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
     call.app.metrics.observe(labels.verb, &labels.resource, code, took);
     let user = call.impersonator.as_ref().unwrap_or(&call.user);
     // What a host reports all the time is no news; the same from somebody else is.
-    if is_write && !(is_quiet && user.node().is_some()) {
+    if (is_write || target == Target::Certificate) && !(is_quiet && user.node().is_some()) {
         note(call, &context, &target, labels.verb, code, received);
     }
     let (user, method, path) = (user.name.as_str(), call.method.as_str(), call.path.as_str());

@@ -114,6 +114,7 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         clock: options.clock.clone(),
         handlers: options.handlers.clone(),
         ingress: options.ingress.clone(),
+        certificate: options.identity.certificate.clone(),
         shutdown: shutdown.clone(),
     };
     let server =

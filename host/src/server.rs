@@ -17,6 +17,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use coracle_net::identity::{RotatingIdentity, until_expired};
 use coracle_net::{Limits, answer_peer, is_for_a_pod};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -24,9 +25,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use jiff::Timestamp;
 use rustls::RootCertStore;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -57,14 +58,12 @@ const NODES: &str = "system:nodes";
 /// Like the first are these users: the API server's names in a cluster.
 const API_SERVERS: &[&str] = &["system:apiserver", "kube-apiserver", "kube-apiserver-kubelet-client"];
 
-/// Who the server is, and whom it answers: PEM.
+/// Who the server is, and whom it answers.
 #[derive(Clone)]
 pub struct ServerIdentity {
-    /// The server's certificate chain.
-    pub certificate_pem: Vec<u8>,
-    /// Its key.
-    pub key_pem: Vec<u8>,
-    /// The cluster's CA: clients show certificates that it signed.
+    /// What the host shows, to those it asks as well. Who keeps it renewed is not the server's business.
+    pub certificate: Arc<RotatingIdentity>,
+    /// The cluster's CA, PEM: clients show certificates that it signed.
     pub ca_pem: Vec<u8>,
 }
 
@@ -76,6 +75,7 @@ pub(crate) struct Sources {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) handlers: Arc<PodHandlers>,
     pub(crate) ingress: Arc<coracle_net::Metrics>,
+    pub(crate) certificate: Arc<RotatingIdentity>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn serve(
     let acceptor = TlsAcceptor::from(Arc::new(tls(identity)?));
     listener.set_nonblocking(true).map_err(|error| error.to_string())?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-    let handlers = sources.handlers.clone();
+    let (handlers, clock) = (sources.handlers.clone(), sources.clock.clone());
     let router = Router::new()
         .route("/logs/{namespace}/{pod}/{container}", get(read_logs))
         .route("/attach/{namespace}/{pod}/{container}", get(streams::attach))
@@ -98,7 +98,7 @@ pub(crate) fn serve(
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(metrics))
         .with_state(sources);
-    Ok(tokio::spawn(accept(listener, acceptor, router, handlers, shutdown)))
+    Ok(tokio::spawn(accept(listener, acceptor, router, handlers, clock, shutdown)))
 }
 
 async fn accept(
@@ -106,6 +106,7 @@ async fn accept(
     acceptor: TlsAcceptor,
     router: Router,
     handlers: Arc<PodHandlers>,
+    clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) {
     let connections = TaskTracker::new();
@@ -121,7 +122,8 @@ async fn accept(
                 }
             },
         };
-        connections.spawn(connection(socket, acceptor.clone(), router.clone(), handlers.clone(), shutdown.clone()));
+        let (acceptor, router, handlers, clock) = (acceptor.clone(), router.clone(), handlers.clone(), clock.clone());
+        connections.spawn(connection(socket, acceptor, router, handlers, clock, shutdown.clone()));
     }
     connections.close();
     connections.wait().await;
@@ -132,6 +134,7 @@ async fn connection(
     acceptor: TlsAcceptor,
     router: Router,
     handlers: Arc<PodHandlers>,
+    clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) {
     // Streams are small messages that must not wait for each other.
@@ -149,6 +152,7 @@ async fn connection(
         tracing::warn!("a client of the cluster that is neither API server nor host asked the host's server; refused");
         return;
     };
+    let certificate = certificate.filter(|_| client == Client::Host).map(|shown| shown.clone().into_owned());
     let service = service_fn(move |request| answer(router.clone(), handlers.clone(), client, request));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -162,7 +166,13 @@ async fn connection(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .max_header_list_size(HEADER_BYTES_MAX);
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
-    let result = tokio::select! {
+    tokio::select! {
+        result = connection.as_mut() => return log_end(result),
+        // No request begins with a certificate that is over; what has begun goes on.
+        () = until_expired(certificate.as_ref(), clock.now()) => connection.as_mut().graceful_shutdown(),
+        () = shutdown.cancelled() => {}
+    }
+    log_end(tokio::select! {
         result = connection.as_mut() => result,
         () = shutdown.cancelled() => match client {
             Client::Master => Ok(()),
@@ -172,7 +182,10 @@ async fn connection(
                 tokio::time::timeout(STOP_GRACE, connection).await.unwrap_or(Ok(()))
             }
         },
-    };
+    });
+}
+
+fn log_end(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     if let Err(error) = result {
         tracing::debug!(%error, "a connection to the host's server ended early");
     }
@@ -222,15 +235,14 @@ async fn answer(
 }
 
 impl ServerIdentity {
-    /// The TLS with which the host asks other hosts of the cluster.
+    /// The TLS with which the host asks other hosts of the cluster, and the API server.
     pub fn client_tls(&self) -> Result<rustls::ClientConfig, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        rustls::ClientConfig::builder_with_provider(provider)
+        Ok(rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .with_root_certificates(self.roots()?)
-            .with_client_auth_cert(certificates(&self.certificate_pem)?, self.key()?)
-            .map_err(|error| format!("the host's certificate cannot be used: {error}"))
+            .with_client_cert_resolver(self.certificate.clone()))
     }
 
     fn roots(&self) -> Result<RootCertStore, String> {
@@ -239,10 +251,6 @@ impl ServerIdentity {
             roots.add(certificate).map_err(|error| format!("the cluster's CA certificate cannot be used: {error}"))?;
         }
         Ok(roots)
-    }
-
-    fn key(&self) -> Result<PrivateKeyDer<'static>, String> {
-        PrivateKeyDer::from_pem_slice(&self.key_pem).map_err(|error| format!("the host's key cannot be read: {error}"))
     }
 }
 
@@ -255,8 +263,10 @@ fn tls(identity: &ServerIdentity) -> Result<rustls::ServerConfig, String> {
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates(&identity.certificate_pem)?, identity.key()?)
-        .map_err(|error| format!("the host's certificate cannot be used: {error}"))?;
+        .with_cert_resolver(identity.certificate.clone());
+    // A session that is resumed would go by certificates of the past.
+    tls.session_storage = Arc::new(NoServerSessionStorage {});
+    tls.send_tls13_tickets = 0;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(tls)
 }
@@ -344,6 +354,7 @@ async fn metrics(State(sources): State<Sources>) -> Response {
         Some(totals) => {
             let mut text = totals.to_text();
             sources.ingress.render(&mut text);
+            sources.certificate.render("host", &mut text);
             ([("content-type", "text/plain; version=0.0.4")], text).into_response()
         }
         None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()).into_response(),

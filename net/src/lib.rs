@@ -1,10 +1,11 @@
-//! Routing tables, pod addresses and the ingress: from a connection to the pod that answers.
+//! Routing tables, pod addresses and the ingress: from a connection to the pod that answers. And the certificates that machines show each other.
 //!
 //! Deliberately absent: TLS towards clients (plain HTTP only), watching the API (the caller feeds [`RouteBook`]), and any knowledge of how
 //! a pod is run: a pod is a [`Handler`] in this process, one on another host, or an address.
 
 pub mod addresses;
 mod handler;
+pub mod identity;
 mod ingress;
 mod metrics;
 mod route_book;

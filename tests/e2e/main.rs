@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bad_input;
+mod certificates;
 mod checklist;
 mod command_line;
 mod examples;
+mod failover;
 mod helm;
 mod hosts;
 mod informers;

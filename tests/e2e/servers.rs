@@ -6,13 +6,13 @@ use coracle_tests::{Host, Server, eventually, root, run, server};
 use tempfile::TempDir;
 
 /// A token for `role`, with the address of the member that made it.
-fn token(member: &Server, role: &str) -> String {
+pub(crate) fn token(member: &Server, role: &str) -> String {
     let token = member.wasmctl(&["token", "create", "--role", role]).ok();
     let config = member.kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]).ok();
     format!("{}@{}", token.trim(), config.trim().trim_start_matches("https://"))
 }
 
-fn dir(folder: &TempDir, name: &str) -> std::path::PathBuf {
+pub(crate) fn dir(folder: &TempDir, name: &str) -> std::path::PathBuf {
     folder.path().join(name)
 }
 

@@ -1,19 +1,19 @@
-//! What a kubeconfig of ours says beyond Kubernetes: where the cluster's registry and ingress are, and how to push.
+//! What a kubeconfig of ours says beyond Kubernetes: where the cluster's other servers, its registry and its ingress are, and how to push.
 //! Kept in the kubeconfig's `extensions`, which other clients skip, so that one file is all that a user needs.
 
-use coracle_client::{Config, Kubeconfig};
+use coracle_client::{Config, EXTENSION, Kubeconfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
 
-/// The name of our entry in `clusters[].cluster.extensions`.
-const EXTENSION: &str = "coracle.dev";
-
 /// The cluster's own endpoints as its users reach them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Endpoints {
+    /// The other members' API servers, `https://HOST:PORT`, as the client reads them.
+    #[serde(default)]
+    pub(crate) servers: Vec<String>,
     /// Host and port of the embedded registry (plain HTTP on loopback).
     pub(crate) registry: String,
     /// User for pushing.

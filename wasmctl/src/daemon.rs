@@ -64,6 +64,12 @@ pub(crate) async fn end(shutdown: &CancellationToken, tasks: &TaskTracker) {
     }
 }
 
+/// The share of its time after which one of this process's certificates is renewed: drawn, so that machines that started together don't
+/// ask together.
+pub(crate) fn renewal_share() -> f64 {
+    rand::random_range(0.7..0.9)
+}
+
 /// Listens where a flag says.
 pub(crate) fn bind(flag: &str, addr: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(addr).map_err(|error| address_failure(flag, addr, &error))

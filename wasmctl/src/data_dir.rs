@@ -127,16 +127,22 @@ impl DataDir {
 
     /// Writes a private file as a whole: a reader sees the old one or the new one.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (path, part) = (self.join(name), self.join(&format!("{name}.part")));
-        let write = || -> std::io::Result<()> {
-            let _ = fs::remove_file(&part);
-            let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&part, &path)
-        };
-        write().map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+        write_private(&self.join(name), bytes)
     }
+}
+
+/// Writes a private file as a whole: a reader sees the old one or the new one.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let write = || -> std::io::Result<()> {
+        let _ = fs::remove_file(&part);
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&part, path)
+    };
+    write().map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 
 fn is_locked_in_time(lock: &File) -> bool {

@@ -4,10 +4,12 @@
 
 mod joining;
 mod membership;
+mod renewal;
 mod routes;
+mod servers;
 
 pub(crate) use joining::join;
-pub(crate) use membership::Membership;
+pub(crate) use membership::{Membership, MembershipFile};
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -50,6 +52,8 @@ pub(crate) struct Options {
     /// The cluster's registry.
     pub(crate) registry: Registry,
     pub(crate) ingress_addr: SocketAddr,
+    /// Where the host keeps what it learns and gets, if that is anywhere.
+    pub(crate) file: Option<MembershipFile>,
 }
 
 /// A running host.
@@ -64,8 +68,9 @@ pub(crate) struct Host {
 impl Host {
     /// Starts everything; see [`Host::ready`] for what it takes to get pods.
     pub(crate) fn start(options: Options) -> Result<Host> {
-        let Options { node_name, data_dir, api_urls, identity, address, registry, ingress_addr } = options;
-        let client = Client::new(client_config(api_urls, &identity))?;
+        let Options { node_name, data_dir, api_urls, identity, address, registry, ingress_addr, file } = options;
+        let tls = identity.client_tls().map_err(Failure::new)?;
+        let client = Client::with_tls(client_config(api_urls, &identity), tls.clone())?;
         let runtime = WasmRuntime::open(coracle_host::wasm::Options::new(&data_dir));
         let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;
         let credentials = Credentials { user: registry.user, password: registry.password };
@@ -74,11 +79,18 @@ impl Host {
             credentials: [(CLUSTER_REGISTRY.to_owned(), credentials)].into(),
             ..PullOptions::default()
         });
-        let transport = Transport::new(identity.client_tls().map_err(Failure::new)?);
+        let transport = Transport::new(tls);
         let handlers = Arc::new(PodHandlers::default());
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        // Without a file the host is part of a server's process, and what it begins with is made anew at each start.
+        let (file, always) = (file.map(Arc::new), client.config().server.clone());
+        let always = Some(always).filter(|_| file.is_none());
+        let keeping = renewal::keep(client.clone(), identity.certificate.clone(), file.clone());
+        tasks.spawn(shutdown.clone().run_until_cancelled_owned(keeping));
+        let keeping = servers::keep(client.clone(), always, file);
+        tasks.spawn(shutdown.clone().run_until_cancelled_owned(keeping));
         let host = agent::run(HostOptions {
             node_name: node_name.clone(),
             internal_ip: address.to_string(),
@@ -140,7 +152,7 @@ fn client_config(mut servers: Vec<String>, identity: &ServerIdentity) -> Config 
         server: servers.pop().unwrap_or_default(),
         other_servers,
         ca_pem: identity.ca_pem.clone(),
-        identity_pem: Some((identity.certificate_pem.clone(), identity.key_pem.clone())),
+        identity_pem: None,
         token: None,
         namespace: "default".to_owned(),
         context: "host".to_owned(),

@@ -3,29 +3,32 @@
 //! Deliberately absent: running pods and taking requests for them, which is the part of [`crate::host`].
 
 mod joining;
+mod kubeconfig;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use coracle_api::join::Registry;
-use coracle_client::Kubeconfig;
 use coracle_control::joining::Joining;
-use coracle_control::peers::{HttpPeers, MEMBERS};
-use coracle_control::pki::{Identity, Pki, PkiError};
+use coracle_control::peers::HttpPeers;
+use coracle_control::pki::{Pki, PkiError};
 use coracle_control::sealing::Sealer;
 use coracle_control::tokens::Tokens;
-use coracle_control::{ClusterFiles, Objects, SystemClock, authorizer, driver, server, signer};
+use coracle_control::{ClusterFiles, Identities, Objects, SystemClock, authorizer, driver, server, signer};
 use coracle_registry::{BlobStore, Credentials, ServerOptions, StoreLimits};
 use coracle_store::{Member, OpenError, Options as StoreOptions, RealDisk, Store};
+use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cluster_file::{self, Endpoints};
-use crate::context::now;
+use crate::cluster_file::Endpoints;
 use crate::controller_flags::ControllerFlags;
-use crate::daemon::{self, Advertised, bind, listening};
+use crate::daemon::{self, Advertised, bind, listening, renewal_share};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
+
+use kubeconfig::KubeconfigFile;
 
 pub(crate) use joining::{MemberIdentity, join};
 
@@ -37,12 +40,21 @@ pub(crate) struct Options {
     pub(crate) api_addr: SocketAddr,
     pub(crate) registry_addr: SocketAddr,
     pub(crate) advertised: Option<Advertised>,
+    /// How long the certificates of machines last.
+    pub(crate) certificate_ttl: Duration,
     pub(crate) controllers: ControllerFlags,
 }
 
+/// With less time, machines would be busy with certificates.
+const CERTIFICATE_TTL_MIN: Duration = Duration::from_secs(5);
+
 impl Options {
-    /// Refuses to advertise what only this machine could reach.
+    /// Refuses to advertise what only this machine could reach, and certificates that last no time.
     pub(crate) fn check(&self) -> Result<()> {
+        if self.certificate_ttl < CERTIFICATE_TTL_MIN {
+            let message = format!("--certificate-ttl {:?} is too short", self.certificate_ttl);
+            return Err(Failure::usage(message).hint(format!("give at least {CERTIFICATE_TTL_MIN:?}")));
+        }
         let Some(advertised) = self.advertised.as_ref().filter(|advertised| !advertised.ip.is_loopback()) else {
             return Ok(());
         };
@@ -99,7 +111,8 @@ impl Server {
         options: &Options,
         sockets: Sockets,
     ) -> Result<Server> {
-        let pki = Pki::open_or_create(&data_dir.join("pki"), now()).map_err(|error| Failure::new(chain(&error)))?;
+        let lifetime = options.certificate_ttl.try_into().unwrap_or(SignedDuration::MAX);
+        let pki = issued(Pki::open_or_create(&data_dir.join("pki"), Arc::new(SystemClock), lifetime))?;
         let pki = Arc::new(pki);
         let Sockets { api, registry } = sockets;
         let settings = options.controllers.settings(pki.ca_pem())?;
@@ -109,16 +122,17 @@ impl Server {
 
         let member = MemberIdentity::load(data_dir, &identity.name)?;
         let address = reached_at(options.advertised.as_ref(), api_addr);
-        let identity_of_member = issued(pki.issue_client(&format!("coracle:member:{}", member.name), MEMBERS))?;
-        let member_tls = pki.client_config(&identity_of_member).map_err(|error| Failure::new(chain(&error)))?;
-        let store = open_store(data_dir, &member, address, &member_tls).await?;
+        let names = names(api_addr, options.advertised.as_ref());
+        let identities = issued(Identities::issue(pki.clone(), &member.name, names, renewal_share()))?;
+        let store = open_store(data_dir, &member, address, &issued(identities.member_tls())?).await?;
         // The other members may not be there so far.
         let snapshot = store.snapshot();
         let sealer = Sealer::open(&data_dir.join("pki"), &snapshot).map_err(|error| Failure::new(chain(&error)))?;
         let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
         let advertised = options.advertised.clone();
         let server = Server { pki, store, member, api_addr, registry_addr, advertised, shutdown, tasks };
-        server.serve_api(data_dir, identity, api, &objects, member_tls)?;
+        server.tasks.spawn(identities.clone().keep_renewed(Arc::new(SystemClock), server.shutdown.clone()));
+        server.serve_api(data_dir, identity, api, &objects, identities)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
         server.tasks.spawn(driver::run(objects, settings, server.shutdown.clone()));
         if let Some(registry) = registry {
@@ -184,30 +198,31 @@ impl Server {
         self.store.read().await.map(drop).map_err(|error| error.to_string())
     }
 
-    /// Writes the administrator's kubeconfig, by way of this member.
-    pub(crate) fn write_kubeconfig(
+    /// Writes the administrator's kubeconfig, by way of this member first, and keeps it true.
+    pub(crate) fn keep_kubeconfig(
         &self,
         data_dir: &DataDir,
         identity: &data_dir::Identity,
         ingress: Option<SocketAddr>,
     ) -> Result<()> {
-        let admin = issued(self.pki.issue_admin())?;
-        let mut kubeconfig = Kubeconfig::single(
-            &identity.name,
-            &format!("https://{}", self.api()),
-            self.pki.ca_pem().as_bytes(),
-            admin.certificate_pem.as_bytes(),
-            admin.key_pem.as_bytes(),
-        );
         let registry = self.registry(identity);
-        let endpoints = Endpoints {
-            registry: registry.address,
-            registry_user: registry.user,
-            registry_password: registry.password,
-            ingress: ingress.map(|ingress| ingress.to_string()).unwrap_or_default(),
+        let file = KubeconfigFile {
+            path: data_dir.join("kubeconfig"),
+            cluster: identity.name.clone(),
+            server: format!("https://{}", self.api()),
+            endpoints: Endpoints {
+                servers: Vec::new(),
+                registry: registry.address,
+                registry_user: registry.user,
+                registry_password: registry.password,
+                ingress: ingress.map(|ingress| ingress.to_string()).unwrap_or_default(),
+            },
+            pki: self.pki.clone(),
+            store: self.store.clone(),
         };
-        cluster_file::add(&mut kubeconfig, &endpoints);
-        data_dir.write("kubeconfig", kubeconfig.to_yaml().as_bytes())
+        let written = file.write()?;
+        self.tasks.spawn(self.shutdown.clone().run_until_cancelled_owned(file.keep(written)));
+        Ok(())
     }
 
     /// Lets another member lead, stops the API, and then the store.
@@ -225,35 +240,15 @@ impl Server {
         identity: &data_dir::Identity,
         listener: TcpListener,
         objects: &Objects,
-        member_tls: rustls::ClientConfig,
+        identities: Identities,
     ) -> Result<()> {
-        let failed = |error: PkiError| Failure::new(chain(&error));
         let tokens = Tokens::open_or_create(&data_dir.join("pki")).map_err(|error| Failure::new(chain(&error)))?;
-        let mut names = vec![
-            "localhost".to_owned(),
-            "127.0.0.1".to_owned(),
-            "kubernetes".to_owned(),
-            "kubernetes.default".to_owned(),
-            "kubernetes.default.svc".to_owned(),
-            "kubernetes.default.svc.cluster.local".to_owned(),
-        ];
-        names.push(self.api_from_here().ip().to_string());
-        if let Some(advertised) = &self.advertised {
-            names.extend([advertised.name.clone(), advertised.ip.to_string()]);
-        }
-        names.sort();
-        names.dedup();
-        let server_identity = issued(self.pki.issue_server(&names))?;
-        // Hosts answer the API server's requests for logs only.
-        let api_identity = issued(self.pki.issue_client("coracle:api-server", authorizer::MASTERS))?;
         let config = server::ServerConfig {
             listener,
-            tls: self.pki.server_config(&server_identity).map_err(failed)?,
+            identities,
             objects: objects.clone(),
             authorizer: Arc::new(authorizer::Rbac::default()),
             tokens: Arc::new(tokens),
-            host_tls: self.pki.client_config(&api_identity).map_err(failed)?,
-            member_tls,
             audit_log: Some(data_dir.join("audit.log")),
             cluster_files: ClusterFiles {
                 cluster: identity.name.clone(),
@@ -286,6 +281,20 @@ impl Server {
     }
 }
 
+/// The names and addresses under which clients reach the API.
+fn names(api_addr: SocketAddr, advertised: Option<&Advertised>) -> Vec<String> {
+    let service =
+        ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    let mut names: Vec<String> = ["localhost", "127.0.0.1"].into_iter().chain(service).map(str::to_owned).collect();
+    names.push(daemon::from_here(api_addr).ip().to_string());
+    if let Some(advertised) = advertised {
+        names.extend([advertised.name.clone(), advertised.ip.to_string()]);
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
 /// Host and port of what listens at `addr`, for everybody.
 fn reached_at(advertised: Option<&Advertised>, addr: SocketAddr) -> String {
     match advertised {
@@ -294,8 +303,8 @@ fn reached_at(advertised: Option<&Advertised>, addr: SocketAddr) -> String {
     }
 }
 
-/// A certificate, or why there is none.
-pub(crate) fn issued(issued: std::result::Result<Identity, PkiError>) -> Result<Identity> {
+/// What the CA makes, or why it does not.
+pub(crate) fn issued<T>(issued: std::result::Result<T, PkiError>) -> Result<T> {
     issued.map_err(|error| Failure::new(chain(&error)))
 }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use coracle_api::join::Registry;
 use coracle_host::server::ServerIdentity;
 
-use crate::daemon::{self, stop_signal};
+use crate::daemon::{self, renewal_share, stop_signal};
 use crate::data_dir::{self, DataDir};
 use crate::demo;
 use crate::failure::{Failure, Result};
@@ -99,13 +99,13 @@ impl Cluster {
             data_dir: data_dir.join("host"),
             api_urls: vec![format!("https://{}", server.api_from_here())],
             identity: ServerIdentity {
-                certificate_pem: certificate.certificate_pem.into_bytes(),
-                key_pem: certificate.key_pem.into_bytes(),
+                certificate: issued(certificate.rotating(renewal_share()))?,
                 ca_pem: server.pki().ca_pem().as_bytes().to_vec(),
             },
             address,
             registry: Registry { address: server.registry_from_here(), ..server.registry(identity) },
             ingress_addr: options.ingress_addr,
+            file: None,
         })?;
         let cluster = Cluster { host, server };
         cluster.write_files(data_dir, identity)?;
@@ -115,7 +115,7 @@ impl Cluster {
     /// What other programs read: the kubeconfig and the addresses.
     fn write_files(&self, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<()> {
         let ingress = self.host.ingress_addr();
-        self.server.write_kubeconfig(data_dir, identity, Some(ingress))?;
+        self.server.keep_kubeconfig(data_dir, identity, Some(ingress))?;
         let (api, registry) = (self.server.api(), self.server.registry(identity));
         let list = serde_json::json!({
             "api": api, "ingress": ingress.to_string(), "registry": registry.address,

@@ -1,5 +1,7 @@
 //! The command line: one variant and one file a verb. Doc comments here are the help texts.
 
+pub(crate) use member::MEMBERS;
+
 mod apply;
 mod attach;
 mod completion;

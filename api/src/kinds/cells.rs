@@ -81,7 +81,7 @@ pub(crate) fn timestamp_at(object: &Value, path: &[&str]) -> Option<Timestamp> {
 }
 
 /// Seconds in words of at most two units, coarser the longer they are.
-pub(crate) fn human_duration(seconds: i64) -> String {
+pub fn human_duration(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     let years = days / 365;
     let two = |large: i64, large_unit: &str, small: i64, small_unit: &str| match small {

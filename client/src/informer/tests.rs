@@ -145,7 +145,15 @@ async fn a_refused_connection_says_what_to_do() {
         context: "test".to_owned(),
         cluster: serde_json::Map::new(),
     };
-    let error = Client::new(config).unwrap().version().await.unwrap_err();
+    let error = Client::new(config.clone()).unwrap().version().await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot reach the API server at {server}: Connection refused"));
     assert!(error.hint().unwrap().contains("`wasmctl up`"));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(script(listener, vec![(200, "{}".to_owned()), (200, "{}".to_owned())]));
+    let client = Client::new(Config { other_servers: vec![other.clone()], ..config }).unwrap();
+    client.version().await.expect("what could not be sent is sent to another server");
+    assert_eq!(*client.server(), *other);
+    client.version().await.unwrap();
 }

@@ -59,6 +59,6 @@ pub(super) async fn health(app: &App, path: &str, is_verbose: bool) -> Result<Re
 }
 
 pub(super) fn metrics(app: &App) -> Response {
-    let text = app.metrics.render(app.objects.store());
+    let text = app.metrics.render(app.objects.store(), &app.identities);
     respond::respond(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", text.into())
 }

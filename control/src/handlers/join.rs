@@ -22,7 +22,7 @@ use crate::pki::Signable;
 use crate::respond;
 
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How far apart the clocks may be: a certificate begins so much before it is signed.
+/// How far apart the clocks may be.
 const CLOCK_SKEW_MAX: SignedDuration = SignedDuration::from_mins(5);
 const RETRY_SECONDS: u32 = 60;
 
@@ -60,7 +60,7 @@ async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Resul
                 .map_err(|_| status::bad_request("the certificate signing request cannot be read"))?;
             refuse_living(call, &request.name)?;
             redeem(call, &token).await?;
-            host(call, &request, signable, now)?
+            host(call, &request, signable)?
         }
         Role::Server => {
             let Some(port) = request.port else {
@@ -77,9 +77,9 @@ async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Resul
     Ok(respond::value(StatusCode::OK, &answer))
 }
 
-fn host(call: &Call, request: &Request, signable: Signable, now: Timestamp) -> Result<Answer, Status> {
+fn host(call: &Call, request: &Request, signable: Signable) -> Result<Answer, Status> {
     let names = [request.address.to_string(), request.name.clone()];
-    let certificate = call.app.joining.pki.sign_host(signable, &request.name, &names, now).map_err(status::internal)?;
+    let certificate = call.app.joining.pki.sign_host(signable, &request.name, &names).map_err(status::internal)?;
     Ok(answer(call, certificate, None))
 }
 

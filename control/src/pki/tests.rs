@@ -1,17 +1,28 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use expect_test::expect;
+use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tempfile::TempDir;
 
-use super::Pki;
+use super::{CERTIFICATE_LIFETIME, Identity, Pki, Signable};
+use crate::Clock;
 use crate::authentication::User;
 
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        "2026-11-21T10:00:00Z".parse().unwrap()
+    }
+}
+
 fn open(dir: &Path) -> Result<Pki, super::PkiError> {
-    Pki::open_or_create(dir, "2026-11-21T10:00:00Z".parse().unwrap())
+    Pki::open_or_create(dir, Arc::new(Still), CERTIFICATE_LIFETIME)
 }
 
 fn user(pem: &str) -> User {
@@ -73,4 +84,42 @@ fn certificates_name_their_user() {
     ]]
     .assert_eq(&format!("{:?}", user(&pki.issue_host("n1", &names).unwrap().certificate_pem)));
     assert_eq!(User::from_certificate(&CertificateDer::from(vec![1, 2, 3])), User::anonymous());
+}
+
+#[test]
+fn the_shorter_a_certificate_lasts_the_less_earlier_it_begins() {
+    let dir = TempDir::new().unwrap();
+    let validity = |identity: Identity| {
+        let validity = identity.rotating(0.8).unwrap().validity();
+        format!("{} to {}", validity.not_before, validity.not_after)
+    };
+    let of = |lifetime: SignedDuration| {
+        let pki = Pki::open_or_create(dir.path(), Arc::new(Still), lifetime).unwrap();
+        format!(
+            "{}, the administrator's {}\n",
+            validity(pki.issue_server(&[]).unwrap()),
+            validity(pki.issue_admin().unwrap())
+        )
+    };
+    expect![[r#"
+        2026-11-20T10:00:00Z to 2026-11-28T10:00:00Z, the administrator's 2026-11-20T10:00:00Z to 2027-11-21T10:00:00Z
+        2026-11-21T09:59:50Z to 2026-11-21T10:00:10Z, the administrator's 2026-11-20T10:00:00Z to 2027-11-21T10:00:00Z
+    "#]]
+    .assert_eq(&[CERTIFICATE_LIFETIME, SignedDuration::from_secs(10)].map(of).concat());
+}
+
+#[test]
+fn a_renewed_certificate_is_for_the_same_names_whatever_is_asked_for() {
+    let dir = TempDir::new().unwrap();
+    let pki = open(dir.path()).unwrap();
+    let names = ["10.0.0.7".to_owned(), "fd00::7".to_owned(), "n1".to_owned()];
+    let had = pki.issue_host("n1", &names).unwrap();
+    let had = CertificateDer::from_pem_slice(had.certificate_pem.as_bytes()).unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["kubernetes".to_owned()]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "admin");
+    let asked = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    let renewed = pki.renew_host(Signable::from_pem(&asked).unwrap(), "n1", &had).unwrap();
+    assert_eq!(user(&renewed).name, "system:node:n1");
+    let renewed = CertificateDer::from_pem_slice(renewed.as_bytes()).unwrap();
+    assert_eq!(super::alternative_names(&renewed).unwrap(), names);
 }

@@ -49,11 +49,9 @@ impl Ca {
         params.distinguished_name.push(DnType::OrganizationName, group);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate().unwrap();
-        ServerIdentity {
-            certificate_pem: params.signed_by(&key, &self.0).unwrap().pem().into_bytes(),
-            key_pem: key.serialize_pem().into_bytes(),
-            ca_pem: self.1.clone().into_bytes(),
-        }
+        let certificate = params.signed_by(&key, &self.0).unwrap().pem();
+        let certificate = RotatingIdentity::new(certificate.as_bytes(), key.serialize_pem().as_bytes(), 0.8).unwrap();
+        ServerIdentity { certificate, ca_pem: self.1.clone().into_bytes() }
     }
 
     fn node(&self, name: &str) -> ServerIdentity {
@@ -133,6 +131,7 @@ impl Host {
             clock,
             handlers,
             ingress: Arc::new(Metrics::new(1)),
+            certificate: identity.certificate.clone(),
             shutdown: shutdown.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

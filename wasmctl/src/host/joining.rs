@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSo
 
 use coracle_api::join::Role;
 use coracle_client::join::{self, Applicant, Invitation};
-use rcgen::{CertificateParams, KeyPair};
 
 use super::Membership;
+use super::renewal::KeyRequest;
 use crate::context::now;
 use crate::daemon::{Advertised, machine_name};
 use crate::data_dir::DataDir;
@@ -24,15 +24,11 @@ pub(crate) async fn join(
         Some(advertise) => Advertised::look_up(advertise)?.ip,
         None => own_address(&invitation.server)?,
     };
-    let failed = |error: rcgen::Error| Failure::new(format!("no key can be made: {error}"));
-    let key = KeyPair::generate().map_err(failed)?;
-    // The server decides what the certificate says.
-    let request = CertificateParams::new(Vec::new()).and_then(|params| params.serialize_request(&key));
-    let signing_request = request.and_then(|request| request.pem()).map_err(failed)?;
+    let KeyRequest { key_pem, signing_request } = KeyRequest::new()?;
     let applicant =
         Applicant { role: Role::Host, name: name.clone(), address, port: None, signing_request, time: now() };
     let answer = join::join(invitation, applicant).await?;
-    let membership = Membership::new(name, address, answer, key.serialize_pem());
+    let membership = Membership::new(name, address, answer, key_pem);
     membership.save(data_dir)?;
     Ok(membership)
 }

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use coracle_api::join::Registry;
 use coracle_host::server::ServerIdentity;
+use coracle_net::identity::RotatingIdentity;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::data_dir::DataDir;
@@ -51,10 +53,7 @@ impl Membership {
     /// That of a data directory; `None` if it has not joined.
     pub(crate) fn load(data_dir: &DataDir) -> Result<Option<Membership>> {
         let path = data_dir.join(FILE);
-        let damaged = |reason: String| {
-            Failure::new(format!("{}: {reason}", path.display()))
-                .hint("restore the file from a backup, or remove it and join again with a new token")
-        };
+        let damaged = |reason: String| damaged(path.display(), &reason);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -73,14 +72,41 @@ impl Membership {
         data_dir.write(FILE, &serde_json::to_vec_pretty(self).expect("invariant: a membership is plain data"))
     }
 
-    /// Who the host is.
-    pub(crate) fn identity(&self) -> ServerIdentity {
-        ServerIdentity {
-            certificate_pem: self.certificate_pem.clone().into_bytes(),
-            key_pem: self.key_pem.clone().into_bytes(),
-            ca_pem: self.ca_pem.clone().into_bytes(),
-        }
+    /// Who the host is. The certificate is to be renewed when this `share` (0 to 1) of its time is over.
+    pub(crate) fn identity(&self, share: f64) -> Result<ServerIdentity> {
+        let certificate = RotatingIdentity::new(self.certificate_pem.as_bytes(), self.key_pem.as_bytes(), share);
+        let certificate = certificate.map_err(|error| damaged(FILE, &error.to_string()))?;
+        Ok(ServerIdentity { certificate, ca_pem: self.ca_pem.clone().into_bytes() })
     }
+
+    pub(super) fn set_certificate(&mut self, certificate_pem: &str, key_pem: &str) {
+        (self.certificate_pem, self.key_pem) = (certificate_pem.to_owned(), key_pem.to_owned());
+    }
+}
+
+/// The membership of a host that runs, and the folder where it is kept.
+pub(crate) struct MembershipFile {
+    data_dir: DataDir,
+    membership: Mutex<Membership>,
+}
+
+impl MembershipFile {
+    /// What was loaded from the folder, or saved there.
+    pub(crate) fn new(data_dir: DataDir, membership: Membership) -> MembershipFile {
+        MembershipFile { data_dir, membership: Mutex::new(membership) }
+    }
+
+    /// Changes it, and keeps it so.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Membership)) -> Result<()> {
+        let mut membership = self.membership.lock();
+        change(&mut membership);
+        membership.save(&self.data_dir)
+    }
+}
+
+fn damaged(path: impl std::fmt::Display, reason: &str) -> Failure {
+    Failure::new(format!("{path}: {reason}"))
+        .hint("restore the file from a backup, or remove it and join again with a new token")
 }
 
 #[cfg(test)]
@@ -107,7 +133,14 @@ mod tests {
         };
         Membership::new("worker-1".to_owned(), [10, 0, 0, 7].into(), answer, "key".to_owned()).save(&data_dir).unwrap();
         let again = Membership::load(&data_dir).unwrap().unwrap();
-        assert_eq!((again.node.as_str(), again.identity().key_pem.as_slice()), ("worker-1", b"key".as_slice()));
+        assert_eq!((again.node.as_str(), again.key_pem.as_str()), ("worker-1", "key"));
+        let file = MembershipFile::new(data_dir, again);
+        file.change(|membership| membership.set_certificate("c2", "key2")).unwrap();
+        let MembershipFile { data_dir, .. } = file;
+        let again = Membership::load(&data_dir).unwrap().unwrap();
+        assert_eq!((again.certificate_pem.as_str(), again.key_pem.as_str()), ("c2", "key2"));
+        let unusable = again.identity(0.8).err().unwrap().to_string();
+        assert!(unusable.contains("host.json: the certificate"), "{unusable}");
         let mode = fs::metadata(data_dir.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         fs::write(data_dir.join(FILE), "{}").unwrap();

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use coracle_client::join::Invitation;
 
-use crate::context::{Global, default_data_dir};
-use crate::daemon::{self, stop_signal, until_ready};
+use crate::context::{Global, default_data_dir, now};
+use crate::daemon::{self, renewal_share, stop_signal, until_ready};
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, Result};
-use crate::host::{self, Host, Membership, machine};
+use crate::host::{self, Host, Membership, MembershipFile, machine};
 use crate::logging;
 use crate::progress::seconds;
 
@@ -54,18 +54,20 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     let (version, path) = (env!("CARGO_PKG_VERSION"), data_dir.path().display());
     println!("coracle {version}  data {path}  host \"{}\"", membership.node);
     let server = membership.servers.first().ok_or_else(|| Failure::new("the cluster named none of its servers"))?;
+    let (server, node) = (server.clone(), membership.node.clone());
     let host = Host::start(host::Options {
-        node_name: membership.node.clone(),
+        node_name: node.clone(),
         data_dir: data_dir.join("host"),
         api_urls: membership.servers.iter().map(|server| format!("https://{server}")).collect(),
-        identity: membership.identity(),
+        identity: membership.identity(renewal_share())?,
         address: membership.address,
         registry: membership.registry.clone(),
         ingress_addr: args.ingress_addr,
+        file: Some(MembershipFile::new(data_dir, membership)),
     })?;
     println!("  control plane   https://{server}");
     println!("  ingress         http://{}", host.ingress_addr());
-    println!("  host            {:<30} {}", membership.node, machine());
+    println!("  host            {node:<30} {}", machine());
     tokio::select! {
         () = until_ready("the cluster", || host.ready()) => println!("ready in {}", seconds(started.elapsed())),
         () = &mut stop => {
@@ -92,7 +94,21 @@ async fn membership(
         return Err(Failure::new(format!("{path} is the data directory of a cluster"))
             .hint("start it with `wasmctl up`, or name another folder with --data-dir"));
     }
-    match (Membership::load(data_dir)?, invitation) {
+    let joined = Membership::load(data_dir)?;
+    if let Some(joined) = &joined
+        && let until = joined.identity(1.0)?.certificate.validity().not_after
+        && until < now()
+    {
+        let node = joined.node.clone();
+        return match invitation {
+            Some(invitation) => host::join(data_dir, invitation, name.or(Some(node)), advertise).await,
+            None => Err(Failure::new(format!(
+                "host {node} was away for too long: its certificate in {path} expired at {until}"
+            ))
+            .hint("let it join anew: make a token with `wasmctl token create`, and start with --join TOKEN@HOST:PORT")),
+        };
+    }
+    match (joined, invitation) {
         (Some(membership), None) => Ok(membership),
         (None, Some(invitation)) => host::join(data_dir, invitation, name, advertise).await,
         (Some(membership), Some(_)) => {

@@ -7,7 +7,7 @@ use crate::context::Global;
 use crate::failure::Result;
 use crate::output::align;
 
-pub(super) const MEMBERS: &str = "/coracle/members";
+pub(crate) const MEMBERS: &str = "/coracle/members";
 
 /// List the control plane's members, and remove those that are gone for good
 ///

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coracle_client::join::Invitation;
 
@@ -12,6 +12,7 @@ use crate::context::{Global, default_data_dir};
 use crate::controller_flags::ControllerFlags;
 use crate::daemon::{self, Advertised, listening, stop_signal, until_ready};
 use crate::data_dir::DataDir;
+use crate::duration::duration;
 use crate::failure::Result;
 use crate::logging;
 use crate::progress::seconds;
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     /// Where the embedded registry answers, which the first member has; port 0 takes any free one [default: port 5000 of all addresses]
     #[arg(long, value_name = "HOST:PORT")]
     registry_addr: Option<SocketAddr>,
+    /// How long the certificates of servers and hosts last, which are renewed before they end
+    #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration)]
+    certificate_ttl: Duration,
     #[command(flatten)]
     controllers: ControllerFlags,
 }
@@ -62,6 +66,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
         api_addr: args.api_addr.unwrap_or(SocketAddr::new(ip, API_PORT)),
         registry_addr: args.registry_addr.unwrap_or(SocketAddr::new(ip, REGISTRY_PORT)),
         advertised: Some(advertised.clone()),
+        certificate_ttl: args.certificate_ttl,
         controllers: args.controllers,
     };
     options.check()?;
@@ -78,7 +83,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     println!("coracle {version}  data {path}  {news} \"{}\"  member \"{}\"", identity.name, server.name());
     println!("  control plane   https://{}", server.api());
     println!("  registry        http://{}", server.registry(&identity).address);
-    server.write_kubeconfig(&data_dir, &identity, None)?;
+    server.keep_kubeconfig(&data_dir, &identity, None)?;
     tokio::select! {
         () = until_ready("the other members", || server.ready()) => println!("ready in {}, {}", seconds(started.elapsed()), server.role()),
         () = &mut stop => {

@@ -1,5 +1,7 @@
 //! `wasmctl status`: the cluster in a few lines, and what is wrong with it.
 
+mod certificates;
+
 use std::collections::BTreeMap;
 
 use coracle_api::status::Status;
@@ -7,14 +9,14 @@ use coracle_api::{kinds, object};
 use coracle_client::{Client, ListOptions};
 use serde_json::{Value, json};
 
-use crate::context::Global;
+use crate::context::{Global, now};
 use crate::failure::{Failure, Result};
 use crate::rollout::is_ready;
 
 /// A member that has not answered the leader for so long is called silent.
 const SILENCE_MAX_MS: u64 = 2_000;
 
-/// Show the cluster's members, hosts and pods, and what is wrong
+/// Show the cluster's members, hosts, pods and certificates, and what is wrong
 ///
 /// Examples:
 ///   wasmctl status
@@ -34,11 +36,19 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let mut summary = summarise(&nodes, &pods);
     summary["store"] = store(&figures(&client, "/metrics").await?);
     summary["members"] = client.fetch::<Value>(super::member::MEMBERS).await?["items"].take();
-    let mut hosts = String::new();
-    for node in nodes.iter().filter(|node| is_ready(node)) {
-        hosts += &figures(&client, &format!("/api/v1/nodes/{}/proxy/metrics", object::name(node))).await?;
+    let of_members = certificates::of_members(&client, &summary["members"]).await;
+    let (mut hosts, mut of_hosts) = (String::new(), Vec::new());
+    for name in nodes.iter().filter(|node| is_ready(node)).map(object::name) {
+        let figures = figures(&client, &format!("/api/v1/nodes/{name}/proxy/metrics")).await?;
+        of_hosts.extend(certificates::read(&format!("host {name}"), &figures));
+        hosts += &figures;
     }
     summary["requests"] = requests(&hosts);
+    let now = now().as_second();
+    summary["certificates"] = json!([&of_members[..], &of_hosts[..]].concat());
+    let problems =
+        [&of_members, &of_hosts].into_iter().flat_map(|certificates| certificates::problems(certificates, now));
+    summary["problems"].as_array_mut().expect("invariant: a summary lists problems").extend(problems.map(Value::from));
     if args.output.is_some() {
         println!("{summary:#}");
         return Ok(());
@@ -46,9 +56,11 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     println!("cluster {}   {}", client.config().context, client.config().server);
     let (store, requests) = (&summary["store"], &summary["requests"]);
     println!("members {}", members(&summary["members"]));
+    println!("        certificates {}", certificates::first_end(&of_members, now));
     let log_mib = store["logBytes"].as_f64().unwrap_or(0.0) / f64::from(1 << 20);
     println!("store   {} objects at revision {}, log {log_mib:.1} MiB", store["objects"], store["revision"]);
     println!("hosts   {} ready, {} not ready", summary["hosts"]["ready"], summary["hosts"]["notReady"]);
+    println!("        certificates {}", certificates::first_end(&of_hosts, now));
     let phases: Vec<String> = summary["pods"]
         .as_object()
         .into_iter()
@@ -66,7 +78,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
-/// Who leads, who only learns, and who is silent.
+/// Who leads, how far the others are behind, and who is silent.
 fn members(list: &Value) -> String {
     let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let count = if all.len() == 1 { "1 member".to_owned() } else { format!("{} members", all.len()) };
@@ -79,9 +91,15 @@ fn members(list: &Value) -> String {
     };
     let led = leader.map_or_else(|| "without a leader".to_owned(), |name| format!("{name} leads"));
     let silent: Vec<&str> = all.iter().filter(is_silent).filter_map(|member| member["name"].as_str()).collect();
+    let behind = |member: &Value| -> Option<String> {
+        let lag = member["lag"].as_u64().filter(|_| member["role"] != "leader")?;
+        let learns = if member["role"] == "learner" { " (learns)" } else { "" };
+        Some(format!(", {} {lag} entries behind{learns}", member["name"].as_str()?))
+    };
+    let behind: String = all.iter().filter_map(behind).collect();
     match silent.as_slice() {
-        [] => format!("{count}, {led}"),
-        silent => format!("{count}, {led}, no answer from {}", silent.join(", ")),
+        [] => format!("{count}, {led}{behind}"),
+        silent => format!("{count}, {led}{behind}, no answer from {}", silent.join(", ")),
     }
 }
 
@@ -170,8 +188,7 @@ mod tests {
 
     #[test]
     fn members_are_summed_up() {
-        let member =
-            |name: &str, role: &str, silence: Value| json!({ "name": name, "role": role, "silenceMs": silence });
+        let member = |name: &str, role: &str, silence: Value| json!({ "name": name, "role": role, "silenceMs": silence, "lag": silence });
         let told = [
             members(&json!([member("a", "leader", Value::Null)])),
             members(&json!([
@@ -183,7 +200,7 @@ mod tests {
         ];
         expect![[r#"
             1 member, a leads
-            3 members, a leads, no answer from c
+            3 members, a leads, b 90 entries behind, no answer from c
             2 members, without a leader"#]]
         .assert_eq(&told.join("\n"));
     }

@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::context::{Global, default_data_dir};
 use crate::controller_flags::ControllerFlags;
 use crate::daemon::{Advertised, listening};
+use crate::duration::duration;
 use crate::failure::Result;
 use crate::up::{self, Options};
 use crate::{logging, server};
@@ -43,6 +45,9 @@ pub(crate) struct Args {
     /// Deploy a component that says hello
     #[arg(long)]
     demo: bool,
+    /// How long the certificates of servers and hosts last, which are renewed before they end
+    #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration)]
+    certificate_ttl: Duration,
     #[command(flatten)]
     controllers: ControllerFlags,
 }
@@ -57,6 +62,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
             api_addr: args.api_addr.unwrap_or(SocketAddr::new(ip, API_PORT)),
             registry_addr: args.registry_addr.unwrap_or(SocketAddr::new(ip, REGISTRY_PORT)),
             advertised,
+            certificate_ttl: args.certificate_ttl,
             controllers: args.controllers,
         },
         ingress_addr: args.ingress_addr,

@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::authentication::User;
-use crate::harness::Server;
-use crate::pki::Pki;
+use crate::harness::{Server, Still, pki};
 use crate::signer;
 
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
@@ -116,7 +115,7 @@ async fn settled(server: &Server, name: &str) -> Value {
 async fn what_is_approved_is_signed() {
     let server = Server::start().await;
     let dir = TempDir::new().unwrap();
-    let pki = Arc::new(Pki::open_or_create(dir.path(), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap());
+    let pki = Arc::new(pki(dir.path(), Still::default()));
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(signer::run(server.app.objects.clone(), Arc::clone(&pki), shutdown.clone()));
     let cases = [

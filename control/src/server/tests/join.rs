@@ -71,7 +71,7 @@ async fn a_host_gets_a_certificate_for_its_name_and_address_once() {
     expect![[r#"
         [IPAddress([10, 0, 0, 7]), DNSName("worker-1")]
         client true server true
-        from Nov 21 09:55:00 2026 +00:00 to Nov 21 10:00:00 2027 +00:00"#]]
+        from Nov 20 10:00:00 2026 +00:00 to Nov 28 10:00:00 2026 +00:00"#]]
     .assert_eq(&format!(
         "{:?}\nclient {} server {}\nfrom {} to {}",
         names.value.general_names,

@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::authorizer::Rbac;
-use crate::harness::{cluster_files, joining};
-use crate::peers::{HttpPeers, MEMBERS};
-use crate::pki::Pki;
+use crate::harness::{cluster_files, joining, pki};
+use crate::peers::HttpPeers;
+use crate::pki::{Identity, Pki};
 use crate::sealing::Sealer;
 use crate::server::{ServerConfig, serve};
 use crate::tokens::Tokens;
-use crate::{EPHEMERAL, Objects, SystemClock};
+use crate::{EPHEMERAL, Identities, Objects, SystemClock};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
@@ -32,14 +32,14 @@ struct Running {
 
 struct Cluster {
     dir: TempDir,
-    pki: Pki,
+    pki: Arc<Pki>,
     members: Vec<Running>,
 }
 
 impl Cluster {
     async fn of(names: &[&str]) -> Cluster {
         let dir = TempDir::new().unwrap();
-        let pki = Pki::open_or_create(&dir.path().join("pki"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap();
+        let pki = Arc::new(pki(dir.path(), SystemClock));
         let mut cluster = Cluster { dir, pki, members: Vec::new() };
         for name in names {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -60,31 +60,26 @@ impl Cluster {
     }
 
     async fn start(&self, member: Member, listener: TcpListener) -> Running {
-        let (name, base) = (member.name.clone(), format!("https://{}", member.address));
-        let tls = || {
-            let identity = self.pki.issue_client(&format!("coracle:member:{name}"), MEMBERS).unwrap();
-            self.pki.client_config(&identity).unwrap()
-        };
+        let base = format!("https://{}", member.address);
+        let names = vec!["127.0.0.1".to_owned()];
+        let identities = Identities::issue(self.pki.clone(), &member.name, names, 0.8).unwrap();
         let options = Options {
             is_founder: member.id == 1,
             member,
-            peers: Arc::new(HttpPeers::new(&tls()).unwrap()),
+            peers: Arc::new(HttpPeers::new(&identities.member_tls().unwrap()).unwrap()),
             ephemeral: EPHEMERAL,
             ..Options::new("/store")
         };
         let store = Store::open(options, Arc::new(SeededDisk::new(1))).await.unwrap();
         let keys = self.dir.path().join("pki");
         let sealer = Sealer::open(&keys, &store.snapshot()).unwrap();
-        let identity = self.pki.issue_server(&["127.0.0.1".to_owned()]).unwrap();
         let shutdown = CancellationToken::new();
         let config = ServerConfig {
             listener,
-            tls: self.pki.server_config(&identity).unwrap(),
+            identities,
             objects: Objects::new(store.clone(), Arc::new(SystemClock), sealer),
             authorizer: Arc::new(Rbac::default()),
             tokens: Arc::new(Tokens::open_or_create(&keys).unwrap()),
-            host_tls: tls(),
-            member_tls: tls(),
             audit_log: None,
             cluster_files: cluster_files(self.dir.path()),
             joining: joining(self.dir.path()),
@@ -95,7 +90,11 @@ impl Cluster {
     }
 
     fn admin(&self) -> reqwest::Client {
-        let tls = self.pki.client_config(&self.pki.issue_admin().unwrap()).unwrap();
+        self.client(&self.pki.issue_admin().unwrap())
+    }
+
+    fn client(&self, identity: &Identity) -> reqwest::Client {
+        let tls = self.pki.client_config(identity.rotating(0.8).unwrap()).unwrap();
         reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
     }
 
@@ -157,18 +156,16 @@ async fn members_are_listed_and_removed_through_any_of_them() {
     assert_eq!((code, &gone["message"]), (404, &json!("there is no member c")));
     let (code, refused) = cluster.ask(0, "POST /apis/coracle.dev/v1/secretkeyrotations", json!({})).await;
     assert_eq!((code, &refused["reason"]), (400, &json!("BadRequest")));
-    let identity = cluster.pki.issue_client("someone", "nobody").unwrap();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(cluster.pki.client_config(&identity).unwrap());
-    let list = client.build().unwrap().get(format!("{}/coracle/members", cluster.members[0].base));
+    let someone = cluster.client(&cluster.pki.issue_client("someone", "nobody").unwrap());
+    let list = someone.get(format!("{}/coracle/members", cluster.members[0].base));
     assert_eq!(list.send().await.unwrap().status(), 403);
 }
 
 #[tokio::test]
 async fn nobody_but_a_member_speaks_for_others() {
     let cluster = Cluster::of(&["a"]).await;
-    let identity = cluster.pki.issue_client("someone", "nobody").unwrap();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(cluster.pki.client_config(&identity).unwrap());
-    let (client, base) = (client.build().unwrap(), &cluster.members[0].base);
+    let client = cluster.client(&cluster.pki.issue_client("someone", "nobody").unwrap());
+    let base = &cluster.members[0].base;
     let request = client.get(format!("{base}/api/v1/nodes"));
     let request = request.header("x-remote-user", "admin").header("x-remote-group", "system:masters");
     assert_eq!(request.send().await.unwrap().status(), 403);

@@ -10,17 +10,24 @@ use expect_test::expect;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use serde_json::json;
+use jiff::SignedDuration;
+use rcgen::{CertificateParams, KeyPair};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::authentication::User;
 use crate::authorizer::Rbac;
-use crate::harness::{Server, cluster_files, joining, pod};
-use crate::peers::MEMBERS;
+use crate::harness::{self, Server, cluster_files, pod};
+use crate::joining::Joining;
 use crate::pki::{Identity, Pki};
+use crate::sealing::Sealer;
 use crate::server::{ServerConfig, serve};
+use crate::{Identities, Objects, SystemClock};
 
 struct Listening {
     base: String,
@@ -29,41 +36,43 @@ struct Listening {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-fn pki(dir: &TempDir) -> Pki {
-    Pki::open_or_create(&dir.path().join("pki"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap()
+fn pki(dir: &TempDir) -> Arc<Pki> {
+    Arc::new(harness::pki(dir.path(), SystemClock))
 }
 
-async fn listen(dir: &TempDir, pki: &Pki) -> Listening {
+async fn listen(dir: &TempDir, pki: &Arc<Pki>) -> Listening {
     let server = Server::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("https://{}", listener.local_addr().unwrap());
-    let identity = pki.issue_server(&["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+    // Certificates are good by the clock of the machine.
+    let store = server.app.objects.store().clone();
+    let sealer = Sealer::open(&server.dir.path().join("pki"), &store.snapshot()).unwrap();
+    let objects = Objects::new(store, Arc::new(SystemClock), sealer);
     let shutdown = CancellationToken::new();
     let config = ServerConfig {
         listener,
-        tls: pki.server_config(&identity).unwrap(),
-        objects: server.app.objects.clone(),
+        identities: Identities::issue(pki.clone(), "a", names, 0.8).unwrap(),
+        objects,
         authorizer: Arc::new(Rbac::default()),
         tokens: Arc::clone(&server.app.tokens),
-        host_tls: pki.client_config(&pki.issue_admin().unwrap()).unwrap(),
-        member_tls: pki.client_config(&pki.issue_client("coracle:member:a", MEMBERS).unwrap()).unwrap(),
         audit_log: Some(dir.path().join("audit.log")),
         cluster_files: cluster_files(dir.path()),
-        joining: joining(dir.path()),
+        joining: Joining { pki: pki.clone(), ..harness::joining(dir.path()) },
         shutdown: shutdown.clone(),
     };
     Listening { base, server, shutdown, task: tokio::spawn(serve(config)) }
 }
 
 fn client(pki: &Pki, identity: &Identity) -> reqwest::Client {
-    reqwest::Client::builder().tls_backend_preconfigured(pki.client_config(identity).unwrap()).build().unwrap()
+    let tls = pki.client_config(identity.rotating(0.8).unwrap()).unwrap();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
 }
 
 #[tokio::test]
 async fn certificates_say_who_asks() {
     let dir = TempDir::new().unwrap();
-    let (pki, other) =
-        (pki(&dir), Pki::open_or_create(&dir.path().join("other"), "2026-11-21T10:00:00Z".parse().unwrap()).unwrap());
+    let (pki, other) = (pki(&dir), harness::pki(&dir.path().join("other"), SystemClock));
     let listening = listen(&dir, &pki).await;
     let url = format!("{}/api/v1/nodes", listening.base);
     let admin = client(&pki, &pki.issue_admin().unwrap()).get(&url).send().await.unwrap();
@@ -95,7 +104,7 @@ async fn watches_end_with_the_server() {
 /// A host that answers every request with its path.
 async fn host(pki: &Pki) -> u16 {
     let identity = pki.issue_host("n1", &["127.0.0.1".to_owned()]).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(pki.server_config(&identity).unwrap()));
+    let acceptor = TlsAcceptor::from(Arc::new(pki.server_config(identity.rotating(0.8).unwrap()).unwrap()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -153,7 +162,7 @@ async fn writes_are_audited_and_reads_are_not() {
     let log = std::fs::read_to_string(dir.path().join("audit.log")).unwrap();
     assert!(!log.contains("hunter2"));
     let lines = log.lines().map(|line| {
-        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        let event: Value = serde_json::from_str(line).unwrap();
         let impersonated = &event["impersonatedUser"]["username"];
         format!(
             "{} {} {} {} {}\n",
@@ -165,4 +174,70 @@ async fn writes_are_audited_and_reads_are_not() {
         "delete" "admin" "jane" {"apiVersion":"v1","name":"s","namespace":"default","resource":"secrets"} 403
     "#]]
     .assert_eq(&lines.collect::<String>());
+}
+
+fn signing_request() -> Value {
+    let params = CertificateParams::new(vec!["kubernetes".to_owned()]).unwrap();
+    let pem = params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    json!({ "signingRequest": pem })
+}
+
+#[tokio::test]
+async fn a_host_gets_its_next_certificate_and_nobody_else_does() {
+    let dir = TempDir::new().unwrap();
+    let pki = pki(&dir);
+    let listening = listen(&dir, &pki).await;
+    let names = ["127.0.0.1".to_owned(), "n1".to_owned()];
+    let ask = async |identity: Identity, headers: &[(&str, &str)], body: Value| {
+        let mut request = client(&pki, &identity).post(format!("{}/coracle/certificate", listening.base)).json(&body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (host, admin) = (pki.issue_host("n1", &names).unwrap(), pki.issue_admin().unwrap());
+    let (code, answer) = ask(host.clone(), &[], signing_request()).await;
+    assert_eq!(code, 200, "{answer}");
+    let renewed = answer["certificate"].as_str().unwrap();
+    let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    assert_eq!(User::from_certificate(&der(renewed)), User::from_certificate(&der(&host.certificate_pem)));
+    let member = pki.issue_client("coracle:member:b", "coracle:members").unwrap();
+    let speaks = [("x-remote-user", "system:node:n1"), ("x-remote-group", "system:nodes")];
+    let impersonates = [("impersonate-user", "system:node:n1"), ("impersonate-group", "system:nodes")];
+    let refused = [
+        ask(admin.clone(), &[], signing_request()).await,
+        ask(admin, &impersonates, signing_request()).await,
+        ask(member, &speaks, signing_request()).await,
+        ask(pki.issue_client("system:node:n1", "people").unwrap(), &[], signing_request()).await,
+        ask(host.clone(), &[], json!({ "signingRequest": "nonsense" })).await,
+        ask(host, &[], json!({ "signingRequest": "", "names": ["kubernetes"] })).await,
+    ];
+    let refused = refused.map(|(code, answer)| format!("{code} {}", answer["message"].as_str().unwrap()));
+    expect![[r#"
+        403 forbidden: User "admin" is no host that shows its certificate
+        403 forbidden: User "system:node:n1" is no host that shows its certificate
+        403 forbidden: User "system:node:n1" is no host that shows its certificate
+        403 forbidden: User "system:node:n1" is no host that shows its certificate
+        400 the certificate signing request cannot be read
+        400 this is no request for a certificate: unknown field `names`, expected `signingRequest` at line 1 column 8"#]]
+    .assert_eq(&refused.join("\n"));
+}
+
+#[tokio::test]
+async fn a_connection_takes_no_requests_when_its_certificate_is_over_and_the_next_one_shows_another() {
+    let dir = TempDir::new().unwrap();
+    let pki = pki(&dir);
+    let listening = listen(&dir, &pki).await;
+    let lifetime = SignedDuration::from_secs(2);
+    let short = Pki::open_or_create(&dir.path().join("pki"), Arc::new(SystemClock), lifetime).unwrap();
+    let identity = short.issue_host("n1", &[]).unwrap().rotating(0.8).unwrap();
+    let tls = pki.client_config(identity.clone()).unwrap();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap();
+    let ask = async || client.get(format!("{}/api/v1/nodes", listening.base)).send().await;
+    assert_eq!(ask().await.unwrap().status(), 200);
+    while ask().await.is_ok() {}
+    let Identity { certificate_pem, key_pem } = pki.issue_host("n1", &[]).unwrap();
+    identity.replace(certificate_pem.as_bytes(), key_pem.as_bytes()).unwrap();
+    assert_eq!(ask().await.unwrap().status(), 200);
 }
