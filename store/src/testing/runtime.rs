@@ -134,11 +134,11 @@ impl TryRng for ThreadRandom {
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(self.0.next())
+        Ok(self.0.number())
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        bytes.fill_with(|| self.0.next().to_le_bytes()[0]);
+        bytes.fill_with(|| self.0.number().to_le_bytes()[0]);
         Ok(())
     }
 }

@@ -197,7 +197,7 @@ fn run(seed: u64, with_schedule: bool) -> Result<Report, String> {
 
 async fn simulate(seed: u64, trace: Trace) -> Result<Report, String> {
     let mut random = Random::new(seed);
-    let mut part = || Random::new(random.next());
+    let mut part = || Random::new(random.number());
     let network = Network::new(part(), trace.clone());
     let mut group = Group::new(network.clone(), part());
     let clients = Clients::new(network.clone());

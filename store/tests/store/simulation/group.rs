@@ -67,7 +67,7 @@ impl Group {
 
     /// A member that has no process yet, with an empty disk.
     pub(super) fn add(&mut self, member: Member, is_founder: bool) {
-        let disk = SeededDisk::new(self.random.next());
+        let disk = SeededDisk::new(self.random.number());
         self.places.insert(member.name.clone(), Place { member, is_founder, disk });
     }
 
@@ -104,7 +104,7 @@ impl Group {
         trace.note(format_args!("{name} starts at revision {}", store.snapshot().revision()));
         let running = Running { store, process };
         self.network.join(name, running.clone());
-        self.told.watch(name, running, &self.network, Random::new(self.random.next()));
+        self.told.watch(name, running, &self.network, Random::new(self.random.number()));
         self.starts += 1;
     }
 
