@@ -3,6 +3,9 @@
 //! `cargo xtask test` says where the binary, the peers and the example components are. Nothing here sleeps for a fixed time to see a result:
 //! conditions are waited for, with a limit.
 
+mod control_plane;
+mod network;
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,6 +15,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use control_plane::ControlPlane;
+pub use network::{Machine, Network};
 
 /// The longest wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -306,7 +312,17 @@ pub struct Server {
 impl Server {
     /// Starts the member of this directory, and waits until it is ready.
     pub fn start(dir: &Path, arguments: &[&str]) -> Server {
-        Server { dir: dir.to_owned(), process: start_until_ready(server(dir).args(arguments)) }
+        Server::spawn(dir, server(dir).args(arguments))
+    }
+
+    /// Runs the command of a member of this directory, and waits until it is ready.
+    pub fn spawn(dir: &Path, command: &mut Command) -> Server {
+        Server { dir: dir.to_owned(), process: start_until_ready(command) }
+    }
+
+    /// Sends the process a signal, as `kill` names them.
+    pub fn signal(&self, name: &str) {
+        run(Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()])).ok();
     }
 
     /// Runs `wasmctl` against this member.
@@ -356,7 +372,12 @@ pub struct Host {
 impl Host {
     /// Starts the host of this directory, and waits until it is ready.
     pub fn start(dir: &Path, arguments: &[&str]) -> Host {
-        Host { process: start_until_ready(host(dir).args(arguments)) }
+        Host::spawn(host(dir).args(arguments))
+    }
+
+    /// Runs the command of a host, and waits until it is ready.
+    pub fn spawn(command: &mut Command) -> Host {
+        Host { process: start_until_ready(command) }
     }
 
     /// Kills the process as nothing else does, and waits for its end.
