@@ -11,6 +11,7 @@ mod hosts;
 mod informers;
 mod kubectl;
 mod kubernetes_api;
+mod losses;
 mod python;
 mod restart;
 mod servers;

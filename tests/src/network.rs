@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -27,7 +27,10 @@ pub struct Network {
 pub struct Machine {
     namespace: Namespace,
     address: Ipv4Addr,
+    /// Where it is plugged in.
     port: String,
+    /// A folder with a disk of its own, and the megabytes of that.
+    disk: Option<(PathBuf, u32)>,
 }
 
 /// A network namespace, held by a process that sleeps.
@@ -53,7 +56,7 @@ impl Network {
         let peer = namespace.0.id().to_string();
         ip(&["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &peer]);
         ip(&["link", "set", &port, "master", "bridge", "up"]);
-        let machine = Machine { namespace, address, port };
+        let machine = Machine { namespace, address, port, disk: None };
         run(machine.command("ip").args(["addr", "add", &format!("{address}/24"), "dev", "eth0"])).ok();
         run(machine.command("ip").args(["link", "set", "eth0", "up"])).ok();
         machine
@@ -83,8 +86,20 @@ impl Machine {
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.namespace.0.id()));
-        command.args(["setpriv", "--pdeathsig", "KILL", "--"]).arg(program).env("RUST_BACKTRACE", "0");
+        command.args(["setpriv", "--pdeathsig", "KILL", "--"]);
+        if let Some((dir, megabytes)) = &self.disk {
+            let mount = format!("mount -t tmpfs -o size={megabytes}m none '{}' && exec \"$@\"", dir.display());
+            command.args(["unshare", "--mount", "--", "sh", "-c", &mount, "sh"]);
+        }
+        command.arg(program).env("RUST_BACKTRACE", "0");
         command
+    }
+
+    /// Gives a folder a small disk of its own, which is empty whenever a program is started here. Others see what is on it below
+    /// `/proc/PROCESS/root`.
+    pub fn set_disk(&mut self, dir: &Path, megabytes: u32) {
+        std::fs::create_dir_all(dir).expect("a folder can be made");
+        self.disk = Some((dir.to_owned(), megabytes));
     }
 
     /// The command that starts a member of a control plane here, reached by others at `advertised`.
