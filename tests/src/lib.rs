@@ -4,6 +4,7 @@
 //! conditions are waited for, with a limit.
 
 mod control_plane;
+pub mod linearizability;
 mod network;
 
 use std::ffi::OsStr;
