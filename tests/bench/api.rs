@@ -15,7 +15,7 @@ use coracle_tests::Cluster;
 use serde_json::json;
 
 use crate::report::{Report, percentile, resident_mb};
-use connection::{Connection, Target};
+pub(crate) use connection::{Connection, Target};
 
 const PEER_CREATES_PER_SECOND: f64 = 947.0;
 const OBJECTS: u64 = 10_000;
@@ -23,7 +23,7 @@ const WARM_UP_OBJECTS: u64 = 1_000;
 const ROUND: Duration = Duration::from_secs(5);
 const CLIENTS: [usize; 2] = [1, 16];
 const LISTS: usize = 10;
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
 
 /// Fills a fresh cluster, then reads and watches it.

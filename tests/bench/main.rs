@@ -4,6 +4,7 @@
 //! Deliberately absent: assertions about time. A missed target is printed, with by how much.
 
 mod api;
+mod cluster;
 mod http2;
 mod load;
 mod native;
@@ -28,6 +29,7 @@ fn main() -> Result<()> {
             "serve" => serve::measure()?,
             "pod-start" => pod_start::measure()?,
             "api" => api::measure()?,
+            "cluster" => cluster::measure()?,
             "store" => store::measure()?,
             "up" => up::measure()?,
             name => bail!("no benchmark is called `{name}`"),

@@ -84,9 +84,10 @@ impl Report {
     }
 }
 
-/// Three significant digits, or all of those before the point.
+/// Three significant digits, or all of those before the point; a dash where there is nothing to say.
 fn figure(value: f64) -> String {
     match value.abs() {
+        size if size.is_nan() => "-".to_owned(),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),

@@ -16,11 +16,11 @@ pub(crate) use server::{VERB, serve};
 
 use crate::report::{Report, percentile};
 
-const CLIENTS: [usize; 3] = [1, 64, 256];
-const ROUNDS: usize = 3;
+pub(crate) const CLIENTS: [usize; 3] = [1, 64, 256];
+pub(crate) const ROUNDS: usize = 3;
 const ROUND_SECONDS: u64 = 4;
-const KEYS: u64 = 10_000;
-const VALUE_BYTES: usize = 1_024;
+pub(crate) const KEYS: u64 = 10_000;
+pub(crate) const VALUE_BYTES: usize = 1_024;
 const OVERWRITES: u64 = 1_000_000;
 /// How long a server may take to answer its first put.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,7 +60,7 @@ pub(crate) fn measure() -> Result<Report> {
     Ok(report)
 }
 
-fn median(runs: &[[f64; 3]]) -> [f64; 3] {
+pub(crate) fn median(runs: &[[f64; 3]]) -> [f64; 3] {
     std::array::from_fn(|index| percentile(&mut runs.iter().map(|run| run[index]).collect::<Vec<_>>(), 0.5))
 }
 
@@ -69,7 +69,7 @@ fn key(index: u64) -> String {
 }
 
 /// Puts as fast as answers come, each client on a connection of its own: puts/s, p50 and p99 in milliseconds.
-async fn put_for(addr: SocketAddr, clients: usize, time: Duration) -> Result<[f64; 3]> {
+pub(crate) async fn put_for(addr: SocketAddr, clients: usize, time: Duration) -> Result<[f64; 3]> {
     let value = Arc::new(vec![b'x'; VALUE_BYTES]);
     let mut connections = Vec::new();
     for _ in 0..clients {

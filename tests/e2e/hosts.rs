@@ -1,8 +1,9 @@
 //! Machines that join a cluster: one process and one data directory each.
 
 use std::path::Path;
+use std::process::Command;
 
-use coracle_tests::{Cluster, Host, eventually, guest, host, run, up};
+use coracle_tests::{Cluster, Host, eventually, guest, host, run, up, wasmctl_path};
 
 fn token(cluster: &Cluster, arguments: &[&str]) -> String {
     let token = cluster.wasmctl(&[&["token", "create"], arguments].concat()).ok();
@@ -105,6 +106,24 @@ fn what_is_wrong_with_an_invitation_is_said_and_nothing_is_changed() {
 
     assert_eq!(ready_nodes(&cluster), 1);
     let _worker = Host::start(dir.path(), &["--join", &good, "--name", "worker"]);
+}
+
+#[test]
+fn clocks_that_are_hours_apart_are_told() {
+    let cluster = Cluster::start();
+    let dir = tempfile::tempdir().unwrap();
+    let invitation = token(&cluster, &[]);
+    for (hours, told) in [("+3h", "ahead of the server's"), ("-3h", "behind the server's")] {
+        let data_dir = dir.path().join("data");
+        let mut joiner = Command::new("faketime");
+        joiner.args(["-f", hours]).arg(wasmctl_path()).args(["host", "--ingress-addr", "127.0.0.1:0"]);
+        joiner.args(["--join", &invitation, "--name", "worker", "--data-dir"]).arg(&data_dir);
+        let refused = run(&mut joiner).fails_with(1);
+        assert!(refused.contains(told), "{refused}");
+        assert!(!data_dir.join("host.json").exists());
+    }
+    // The token is as good as before.
+    let _worker = Host::start(dir.path(), &["--join", &invitation, "--name", "worker"]);
 }
 
 #[test]

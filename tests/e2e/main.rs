@@ -13,6 +13,7 @@ mod hosts;
 mod informers;
 mod kubectl;
 mod kubernetes_api;
+mod losses;
 mod python;
 mod restart;
 mod servers;

@@ -3,15 +3,22 @@
 //! `cargo xtask test` says where the binary, the peers and the example components are. Nothing here sleeps for a fixed time to see a result:
 //! conditions are waited for, with a limit.
 
+mod control_plane;
+pub mod linearizability;
+mod network;
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub use control_plane::ControlPlane;
+pub use network::{Machine, Network};
 
 /// The longest wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -266,29 +273,29 @@ impl Cluster {
 
     /// As `get`, where the ingress may not be there.
     pub fn try_get(&self, host: &str, path: &str) -> std::io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.address("ingress"))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let status =
-            answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok((
-            status,
-            if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-                unchunk(body)
-            } else {
-                body.to_owned()
-            },
-        ))
+        try_get(self.address("ingress"), host, path)
     }
 
     /// An object as JSON, through `wasmctl`.
     pub fn object(&self, what: &str) -> Value {
         serde_json::from_str(&self.wasmctl(&["get", what, "-o", "json"]).ok()).expect("it is JSON")
     }
+}
+
+/// `GET http://HOST/PATH` through the ingress at an address.
+pub fn try_get(ingress: impl ToSocketAddrs, host: &str, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(ingress)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or(std::io::ErrorKind::InvalidData)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::InvalidData)?;
+    Ok((
+        status,
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() },
+    ))
 }
 
 impl Drop for Cluster {
@@ -306,7 +313,22 @@ pub struct Server {
 impl Server {
     /// Starts the member of this directory, and waits until it is ready.
     pub fn start(dir: &Path, arguments: &[&str]) -> Server {
-        Server { dir: dir.to_owned(), process: start_until_ready(server(dir).args(arguments)) }
+        Server::spawn(dir, server(dir).args(arguments))
+    }
+
+    /// Runs the command of a member of this directory, and waits until it is ready.
+    pub fn spawn(dir: &Path, command: &mut Command) -> Server {
+        Server { dir: dir.to_owned(), process: start_until_ready(command) }
+    }
+
+    /// The member's process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends the process a signal, as `kill` names them.
+    pub fn signal(&self, name: &str) {
+        run(Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()])).ok();
     }
 
     /// Runs `wasmctl` against this member.
@@ -356,7 +378,12 @@ pub struct Host {
 impl Host {
     /// Starts the host of this directory, and waits until it is ready.
     pub fn start(dir: &Path, arguments: &[&str]) -> Host {
-        Host { process: start_until_ready(host(dir).args(arguments)) }
+        Host::spawn(host(dir).args(arguments))
+    }
+
+    /// Runs the command of a host, and waits until it is ready.
+    pub fn spawn(command: &mut Command) -> Host {
+        Host { process: start_until_ready(command) }
     }
 
     /// Kills the process as nothing else does, and waits for its end.

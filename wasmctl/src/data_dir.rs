@@ -31,6 +31,8 @@ pub(crate) struct Identity {
     pub(crate) registry_password: String,
 }
 
+/// The folder of the store. It is made before the cluster's identity is kept: where the second is and the first is not, the store was lost.
+pub(crate) const STORE: &str = "store";
 /// What a snapshot takes along of the files: with them a restored cluster has its name, accepts the certificates and tokens it gave, and
 /// reads its Secrets.
 pub(crate) const IDENTITY_FILES: &[&str] =
@@ -108,6 +110,9 @@ impl DataDir {
                         identity.version
                     )));
                 }
+                if !self.join(STORE).exists() {
+                    return Err(self.lost_store());
+                }
                 Ok((identity, false))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -118,11 +123,27 @@ impl DataDir {
                 let name = format!("{}-{}", word(FIRST, &mut random), word(SECOND, &mut random));
                 let registry_password = format!("{:032x}", rand::random::<u128>());
                 let identity = Identity { version: IDENTITY_VERSION, name, registry_password };
+                self.make_store()?;
                 self.write("cluster.json", &serde_json::to_vec_pretty(&identity).expect("an identity is plain data"))?;
                 Ok((identity, true))
             }
             Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
         }
+    }
+
+    /// Makes the folder of the store.
+    pub(crate) fn make_store(&self) -> Result<()> {
+        let path = self.join(STORE);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    }
+
+    /// Without its store a member is not who it was: it has forgotten what it acknowledged and whom it voted for.
+    fn lost_store(&self) -> Failure {
+        Failure::new(format!("{} is gone: this member has lost what it kept", self.join(STORE).display())).hint(
+            "restore a snapshot with `wasmctl snapshot restore`; or, where other members are left, take this one out with \
+             `wasmctl member remove`, and let this machine join anew in an empty folder",
+        )
     }
 
     /// Writes a private file as a whole: a reader sees the old one or the new one.
@@ -174,5 +195,15 @@ mod tests {
         let (again, is_new) = DataDir::open(&path).unwrap().identity().unwrap();
         assert!(!is_new);
         assert_eq!(again.name, identity.name);
+    }
+
+    #[test]
+    fn a_directory_that_lost_its_store_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::open(folder.path()).unwrap();
+        data_dir.identity().unwrap();
+        fs::remove_dir_all(folder.path().join(STORE)).unwrap();
+        let refused = data_dir.identity().unwrap_err().to_string();
+        assert!(refused.contains("this member has lost what it kept"), "{refused}");
     }
 }

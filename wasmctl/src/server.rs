@@ -319,7 +319,7 @@ async fn open_store(
         is_founder: member.is_founder(),
         peers: Arc::new(HttpPeers::new(tls)?),
         ephemeral: coracle_control::EPHEMERAL,
-        ..StoreOptions::new(data_dir.join("store"))
+        ..StoreOptions::new(data_dir.join(data_dir::STORE))
     };
     Store::open(options, Arc::new(RealDisk)).await.map_err(|error| {
         let failure = Failure::new(chain(&error));

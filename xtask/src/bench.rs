@@ -13,12 +13,17 @@ pub(crate) struct Args {
     /// What to measure
     #[arg(required = true)]
     names: Vec<Name>,
+    /// How often `cluster` kills a leader, and a host
+    #[arg(long, default_value_t = 50)]
+    runs: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
     /// The API server's writes, reads, lists, watchers and memory
     Api,
+    /// Three members beside etcd's: durable writes, and what a lost leader and a lost host cost (needs root)
+    Cluster,
     /// Requests/s and latency of a hello component, beside `wasmtime serve` and native code
     Serve,
     /// From a pod's creation to Ready, alone and in a burst of 1,000
@@ -33,6 +38,7 @@ impl Name {
     fn as_str(self) -> &'static str {
         match self {
             Name::Api => "api",
+            Name::Cluster => "cluster",
             Name::Serve => "serve",
             Name::PodStart => "pod-start",
             Name::Store => "store",
@@ -50,8 +56,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         peers::debian(&[("wrk", "wrk")])?;
         bench.env("CORACLE_BENCH_WASMTIME", peers::wasmtime()?);
     }
-    if args.names.contains(&Name::Store) {
+    if args.names.contains(&Name::Store) || args.names.contains(&Name::Cluster) {
         peers::debian(&[("etcd", "etcd-server")])?;
+    }
+    if args.names.contains(&Name::Cluster) {
+        peers::debian(&[("ip", "iproute2")])?;
     }
     let target_dir = target_dir();
     bench
@@ -59,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .args(args.names.iter().map(|name| name.as_str()))
         .env("CORACLE_TEST_GUESTS", guests)
         .env("CORACLE_TEST_WASMCTL", target_dir.join("release/wasmctl"))
+        .env("CORACLE_BENCH_RUNS", args.runs.to_string())
         .env("CORACLE_BENCH_RESULTS", target_dir.join("bench"))
         .env("RUST_BACKTRACE", "0");
     stage("benchmark", &mut bench)?;

@@ -2,6 +2,7 @@
 //! Deliberately absent: anything a user of Coracle needs.
 
 mod bench;
+mod chaos;
 mod ci;
 mod fuzz;
 mod guests;
@@ -28,6 +29,8 @@ enum Task {
     Guests,
     /// Measure one promise of SPECIFICATION.md beside its peer
     Bench(bench::Args),
+    /// Kill, stop and cut off members of a control plane, and check what its clients see
+    Chaos(chaos::Args),
     /// Give random inputs to everything that reads what clients send
     Fuzz(fuzz::Args),
     /// Live through many seeds of the store's simulation
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Guests => guests::build().map(drop),
         Task::Bench(args) => bench::run(&args),
+        Task::Chaos(args) => chaos::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Simulate(args) => simulate::run(&args),
         Task::Tidy => tidy::run(),

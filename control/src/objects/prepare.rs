@@ -119,10 +119,10 @@ impl Request {
         self.namespace.as_deref().filter(|_| may_spend)
     }
 
-    /// Whether a snapshot is new enough to decide on.
+    /// Whether a snapshot is new enough to decide on: no write is refused because of what is there, or isn't, if that may be long past.
     pub(super) fn is_covered_by(&self, snapshot: &Snapshot) -> bool {
         let is_create = matches!(self.action, Action::Create { .. });
-        (is_create || snapshot.get(&self.key()).is_some())
+        is_create != snapshot.get(&self.key()).is_some()
             && self.revision().is_none_or(|revision| revision <= snapshot.revision())
     }
 

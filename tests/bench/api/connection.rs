@@ -15,13 +15,13 @@ use tokio_rustls::client::TlsStream;
 use crate::http2::{self, Content};
 
 /// Where the API server is, and how to be let in.
-pub(super) struct Target {
+pub(crate) struct Target {
     authority: String,
     tls: TlsConnector,
 }
 
 impl Target {
-    pub(super) fn of(kubeconfig: &Path) -> Result<Target> {
+    pub(crate) fn of(kubeconfig: &Path) -> Result<Target> {
         let config = Config::load(Some(kubeconfig))?;
         let authority = config.server.strip_prefix("https://").context("the API server speaks TLS")?.to_owned();
         let mut roots = rustls::RootCertStore::empty();
@@ -41,10 +41,10 @@ impl Target {
 }
 
 /// One connection.
-pub(super) struct Connection(http2::Connection<TlsStream<TcpStream>>);
+pub(crate) struct Connection(http2::Connection<TlsStream<TcpStream>>);
 
 impl Connection {
-    pub(super) async fn open(target: &Target) -> Result<Connection> {
+    pub(crate) async fn open(target: &Target) -> Result<Connection> {
         let stream = TcpStream::connect(&target.authority).await?;
         stream.set_nodelay(true)?;
         let (host, _) = target.authority.rsplit_once(':').context("an address has a port")?;
@@ -52,11 +52,11 @@ impl Connection {
         Ok(Connection(http2::Connection::open(stream, target.authority.clone()).await?))
     }
 
-    pub(super) async fn get(&mut self, path: &str) -> Result<Bytes> {
+    pub(crate) async fn get(&mut self, path: &str) -> Result<Bytes> {
         self.send("GET", path, "", &[]).await
     }
 
-    pub(super) async fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Bytes> {
+    pub(crate) async fn send(&mut self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Bytes> {
         let own = [("content-type", content_type)];
         let answer = self.0.request(method, path, if body.is_empty() { &[] } else { &own }, body).await?;
         let status = answer.header(":status").context("an answer without a status")?;
@@ -66,7 +66,7 @@ impl Connection {
     }
 
     /// Begins watches, and waits until all have begun.
-    pub(super) async fn watch(&mut self, paths: &[String]) -> Result<()> {
+    pub(crate) async fn watch(&mut self, paths: &[String]) -> Result<()> {
         for path in paths {
             self.0.send("GET", path, &[], &[]).await?;
         }
@@ -79,7 +79,7 @@ impl Connection {
     }
 
     /// The next piece of any watch.
-    pub(super) async fn next(&mut self) -> Result<Bytes> {
+    pub(crate) async fn next(&mut self) -> Result<Bytes> {
         match self.0.next().await?.content {
             Content::Data(data) => Ok(data),
             Content::Headers(_) => bail!("a watch ended"),

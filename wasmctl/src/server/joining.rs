@@ -113,6 +113,7 @@ pub(crate) async fn join(
     let registry = Some(answer.registry.address);
     let member = MemberIdentity { version: VERSION, id: membership.member, name, registry };
     data_dir.write(FILE, &serde_json::to_vec_pretty(&member).expect("a member's identity is plain data"))?;
+    data_dir.make_store()?;
     // The cluster's own file comes last: with it the folder is whole.
     for wanted in data_dir::IDENTITY_FILES.iter().rev() {
         data_dir.write(wanted, membership.files[*wanted].as_bytes())?;

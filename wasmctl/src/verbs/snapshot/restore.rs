@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::contents::Contents;
 use super::inspect;
 use crate::context::default_data_dir;
+use crate::data_dir::STORE;
 use crate::failure::{Failure, Result, chain};
 
 /// Make a data directory of a snapshot, for `wasmctl up` to go on with
@@ -76,7 +77,7 @@ fn restore(file: &File, path: &Path, data_dir: &Path, is_interrupted: &AtomicBoo
         }
         unpacked.add(entry)
     })?;
-    let options = Options::new(partial.path().join("store"));
+    let options = Options::new(partial.path().join(STORE));
     coracle_store::restore(&options, Arc::new(RealDisk), unpacked.records, contents.revision)
         .map_err(|error| Failure::new(chain(&error)))?;
     put_in_place(partial, data_dir, parent)?;

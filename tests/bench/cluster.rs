@@ -1,0 +1,103 @@
+//! Three servers on machines of their own (network namespaces on a bridge), beside three members of etcd likewise, on the same disk: durable
+//! writes, and how long a lost leader and a lost host are felt, by writers and by those who ask pods.
+//!
+//! The two are not asked the same: Coracle takes PUTs of ConfigMaps over HTTPS, which it decodes, admits and validates; etcd takes puts of
+//! bytes over gRPC without TLS.
+
+mod etcd;
+mod failover;
+mod replacement;
+mod requests;
+mod writes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use coracle_tests::{ControlPlane, Network, eventually, root};
+use etcd::Etcd;
+use replacement::Workers;
+use requests::{Kill, Requests};
+
+use crate::api::Target;
+use crate::report::{Report, percentile};
+use crate::store::{self, CLIENTS, ROUNDS};
+
+/// How often a leader, and a host, is killed.
+pub(crate) const RUNS: &str = "CORACLE_BENCH_RUNS";
+const ROUND: Duration = Duration::from_secs(4);
+const MEMBERS: u8 = 3;
+const REPLICAS: usize = 6;
+
+/// Writes first, then kills.
+pub(crate) fn measure() -> Result<Report> {
+    let runs: usize = std::env::var(RUNS).with_context(|| format!("${RUNS}"))?.parse()?;
+    let dir = tempfile::tempdir_in(crate::report::results_dir()?)?;
+    let mut network = Network::start();
+    let mut plane = ControlPlane::start(&mut network, dir.path(), MEMBERS);
+    let mut report = Report::new("cluster", &["per second", "p50 ms", "p99 ms", "failed"]);
+    {
+        let etcd = Etcd::start(&mut network, &dir.path().join("etcd"), MEMBERS)?;
+        measure_writes(&mut report, &plane, &etcd)?;
+    }
+
+    let mut workers = Workers::start(&mut network, dir.path(), &plane, 3);
+    let hello = root().join("examples/hello/hello.wat");
+    let replicas = REPLICAS.to_string();
+    plane.wasmctl(&["deploy", hello.to_str().context("the path is UTF-8")?, "--replicas", &replicas]).ok();
+    let requests = Requests::start(workers.ingress(), "hello.localhost");
+    eventually("pods answer", || (requests.answered() > 100).then_some(()));
+
+    let leaders = failover::measure(&mut plane, runs)?;
+    let to_write_s = row(&mut report, "from kill -9 of the leader to the next acknowledged write", &leaders) / 1e3;
+    let at_leaders = requests.failed(&leaders);
+    let at_leaders = at_leaders.in_flight + at_leaders.others;
+    report.row("  requests to pods that failed meanwhile", &[f64::NAN, f64::NAN, f64::NAN, at_leaders as f64]);
+    let hosts = replacement::measure(&plane, &mut workers, runs, REPLICAS)?;
+    let to_ready_s = row(&mut report, "from kill -9 of a host to its pods' replacements Ready", &hosts) / 1e3;
+    let at_hosts = requests.failed(&hosts);
+    report.row(
+        "  requests on their way to a host that was killed",
+        &[f64::NAN, f64::NAN, f64::NAN, at_hosts.in_flight as f64],
+    );
+    report.row("  requests to pods that failed meanwhile", &[f64::NAN, f64::NAN, f64::NAN, at_hosts.others as f64]);
+    report.row("requests to pods all the while", &[requests.per_second(), f64::NAN, f64::NAN, f64::NAN]);
+    report.at_most("s from a leader's kill to a write, p99", to_write_s, 2.0);
+    report.at_most("s from a host's kill to replacements, p99", to_ready_s, 12.0);
+    report.at_most("requests failed that others could have served", (at_leaders + at_hosts.others) as f64, 0.0);
+    Ok(report)
+}
+
+/// How long each kill was felt; gives the p99.
+fn row(report: &mut Report, what: &str, kills: &[Kill]) -> f64 {
+    let mut times: Vec<f64> = kills.iter().map(|kill| kill.felt_ms).collect();
+    let (p50, p99) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
+    report.row(format!("{what}, {} times", kills.len()), &[f64::NAN, p50, p99, f64::NAN]);
+    p99
+}
+
+/// Writes to the two leaders in turn, with more and more clients.
+fn measure_writes(report: &mut Report, plane: &ControlPlane, etcd: &Etcd) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ours = Arc::new(Target::of(&plane.dir(plane.leader()).join("kubeconfig"))?);
+    let theirs = etcd.leader()?;
+    runtime.block_on(writes::prepare(&ours))?;
+    let mut ratio = f64::NAN;
+    for clients in CLIENTS {
+        let mut runs = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            runs[0].push(runtime.block_on(writes::update_for(&ours, clients, ROUND))?);
+            runs[1].push(runtime.block_on(store::put_for(theirs, clients, ROUND))?);
+        }
+        let [ours, theirs] = runs.map(|runs| store::median(&runs));
+        let names = ["coracle: ConfigMaps of 1 KiB replaced by HTTPS", "etcd: 1 KiB put by gRPC"];
+        for (name, [rate, p50, p99]) in names.into_iter().zip([ours, theirs]) {
+            report.row(format!("{name}, {clients} clients of the leader"), &[rate, p50, p99, 0.0]);
+        }
+        if clients == CLIENTS[1] {
+            ratio = ours[0] / theirs[0];
+        }
+    }
+    report.at_least("durable writes/s beside etcd, 64 clients", ratio, 2.0);
+    Ok(())
+}

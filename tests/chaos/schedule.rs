@@ -1,0 +1,110 @@
+//! Which faults happen, and when: all that a seed decides.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::MEMBERS;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process is killed, and started again in the end.
+    Kill,
+    /// The process stands still.
+    Pause,
+    /// Nothing that the member sends arrives.
+    Mute,
+    /// Nothing arrives that is sent to the member.
+    Deafen,
+    /// Neither.
+    Isolate,
+    /// All that the member sends and is sent takes longer.
+    Delay,
+    /// Pieces of what the member sends and is sent are sent again late, and connections break.
+    Lose,
+    /// The member stops politely, lets another lead first, and is started again in the end.
+    Stop,
+    /// The member loses its folder, is taken out of the group, and joins anew in the end.
+    Replace,
+}
+
+/// Whom it happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Victim {
+    /// Whoever leads then.
+    Leader,
+    /// A member by its number.
+    Member(usize),
+}
+
+/// One fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// From the beginning.
+    pub(crate) at: Duration,
+    pub(crate) fault: Fault,
+    pub(crate) victim: Victim,
+    pub(crate) lasts: Duration,
+}
+
+const FAULTS: [Fault; 9] = [
+    Fault::Kill,
+    Fault::Pause,
+    Fault::Mute,
+    Fault::Deafen,
+    Fault::Isolate,
+    Fault::Delay,
+    Fault::Lose,
+    Fault::Stop,
+    Fault::Replace,
+];
+
+/// Faults for so long, one every 5 to 10 s; each kind once before any comes again.
+pub(crate) fn schedule(seed: u64, length: Duration) -> Vec<Step> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut steps = Vec::new();
+    let mut deck = Vec::new();
+    let mut at = Duration::from_secs(2);
+    while at < length {
+        if deck.is_empty() {
+            deck = FAULTS.to_vec();
+            deck.shuffle(&mut random);
+        }
+        let fault = deck.pop().expect("invariant: the deck was filled");
+        let victim = match random.random_range(0..2 * MEMBERS) {
+            number if number < MEMBERS => Victim::Member(number),
+            _ => Victim::Leader,
+        };
+        let lasts = Duration::from_millis(random.random_range(500..4_500));
+        steps.push(Step { at, fault, victim, lasts });
+        at += Duration::from_millis(random.random_range(5_000..10_000));
+    }
+    steps
+}
+
+#[test]
+fn a_seed_makes_one_schedule() {
+    let minutes = Duration::from_secs(120);
+    assert_eq!(schedule(7, minutes), schedule(7, minutes));
+    assert_ne!(schedule(7, minutes), schedule(8, minutes));
+    let text: Vec<String> = schedule(7, Duration::from_secs(40)).iter().map(|step| format!("{step:?}")).collect();
+    expect_test::expect![[r#"
+        Step { at: 2s, fault: Replace, victim: Member(0), lasts: 1.728s }
+        Step { at: 7.713s, fault: Delay, victim: Leader, lasts: 2.974s }
+        Step { at: 16.398s, fault: Mute, victim: Leader, lasts: 1.201s }
+        Step { at: 22.681s, fault: Stop, victim: Member(2), lasts: 2.007s }
+        Step { at: 30.19s, fault: Kill, victim: Leader, lasts: 582ms }
+        Step { at: 35.615s, fault: Lose, victim: Member(1), lasts: 1.627s }"#]]
+    .assert_eq(&text.join("\n"));
+}
+
+#[test]
+fn every_fault_happens_within_90_seconds() {
+    for seed in 0..100 {
+        let steps = schedule(seed, Duration::from_secs(90));
+        assert!(FAULTS.iter().all(|fault| steps.iter().any(|step| step.fault == *fault)), "seed {seed}");
+    }
+}
