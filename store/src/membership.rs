@@ -21,6 +21,8 @@ use crate::store::Store;
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two attempts to tell the others where this member is reached, and the longest wait for an answer.
 const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(500);
+/// Wait before it is tried again to let a learner vote.
+const PROMOTE_INTERVAL: Duration = Duration::from_millis(100);
 /// A learner that lacks no more entries may vote.
 const LAG_MAX: u64 = 64;
 
@@ -225,6 +227,8 @@ async fn promote(raft: &Raft) {
             && let Err(error) = raft.change_membership(ChangeMembers::AddVoterIds(caught_up), true).await
         {
             tracing::debug!(%error, "a learner can't vote yet");
+            // The metrics change with each answer, this one's too.
+            Runtime::sleep(PROMOTE_INTERVAL).await;
         }
         if metrics.changed().await.is_err() {
             return;
