@@ -106,7 +106,7 @@ pub async fn push_component(
     }
     let base = Url::parse(&target.base).ok().filter(|url| url.has_host());
     let base = base.ok_or_else(|| PushError::Base(target.base.clone()))?;
-    let transport = Transport::new(TIMEOUTS);
+    let transport = Transport::new(TIMEOUTS, None);
     let session = Session::new(&transport, base, &target.repository, target.credentials.clone(), "pull,push");
     let layer_digest = Digest::of(&component);
     let size = component.len() as u64;

@@ -2,7 +2,8 @@
 
 use coracle_host::inspect::Inspection;
 use coracle_registry::{
-    CLUSTER_REGISTRY, ComponentConfig, Credentials, PullOptions, Puller, PushTarget, Reference, push_component,
+    CLUSTER_REGISTRY, ClusterRegistry, ComponentConfig, Credentials, PullOptions, Puller, PushTarget, Reference,
+    push_component,
 };
 
 use crate::cluster_file;
@@ -42,7 +43,8 @@ pub(crate) async fn pull(reference: &str, global: &Global) -> Result<(Vec<u8>, S
     let mut options = PullOptions::default();
     if let Some(endpoints) = global.config().ok().and_then(|config| cluster_file::find(&config).ok()) {
         let credentials = Credentials { user: endpoints.registry_user, password: endpoints.registry_password };
-        options.cluster_registry = Some(format!("http://{}", endpoints.registry));
+        let servers = vec![format!("http://{}", endpoints.registry)];
+        options.cluster = Some(ClusterRegistry { servers, tls: None });
         options.credentials.insert(CLUSTER_REGISTRY.to_owned(), credentials);
     }
     let puller = Puller::new(options);
