@@ -4,23 +4,28 @@
 //! Deliberately absent: content, which members copy from each other.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::response::Response;
 use coracle_api::join::hash;
+use coracle_api::status::Status;
 use coracle_registry::{BlobStore, Caller, Cluster, ClusterError, Credentials, Digest, Peer, Registry, ServerOptions};
 use futures::future::BoxFuture;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authentication::User;
-use crate::authorizer::MASTERS;
+use crate::authorizer::{Attributes, MASTERS, Subject};
 use crate::handlers::App;
 use crate::peers::MEMBERS;
+use crate::respond;
 use crate::server;
 
 /// Who changes tags, as audit logs name it.
@@ -31,7 +36,7 @@ const REPOSITORY: &str = "coracle.dev/repository";
 
 /// The registry of a member.
 pub struct Artifacts {
-    /// Where it is reached without a certificate: by whoever pushes, and on this machine.
+    /// Where it is reached without a certificate: by tools of others, and on this machine.
     pub listener: TcpListener,
     /// What this member has.
     pub store: Arc<BlobStore>,
@@ -61,15 +66,44 @@ impl Artifacts {
     }
 }
 
-/// Whose request for an artifact this is, if it is one.
-pub(crate) fn caller(connected: &User, path: &str) -> Option<Caller> {
-    let is_artifact = path == "/v2" || path.starts_with("/v2/");
-    match connected {
-        _ if !is_artifact => None,
-        member if member.is_in(MEMBERS) => Some(Caller::Member),
-        host if host.node().is_some() => Some(Caller::Host),
-        _ => None,
+/// Does the registry answer this?
+pub(crate) fn is_asked(path: &str) -> bool {
+    path == "/v2" || path.starts_with("/v2/")
+}
+
+/// Answers a request of somebody who may make it: a member, a host, or a user to whom a role allows the path.
+pub(crate) async fn answer(
+    app: &App,
+    registry: Arc<Registry>,
+    connected: User,
+    request: Request<Incoming>,
+) -> Response {
+    let caller = match &connected {
+        member if member.is_in(MEMBERS) => Ok(Caller::Member),
+        host if host.node().is_some() => Ok(Caller::Host),
+        _ => user(app, connected, &request),
+    };
+    match caller {
+        Ok(caller) => {
+            let request = request.map(|body| body.map_err(io::Error::other).boxed_unsync());
+            registry.answer(request, caller).await.map(Body::new)
+        }
+        Err(refused) => {
+            let errors = json!({ "errors": [{ "code": "DENIED", "message": refused.message }] });
+            respond::value(StatusCode::from_u16(refused.code).unwrap_or(StatusCode::FORBIDDEN), &errors)
+        }
     }
+}
+
+fn user(app: &App, connected: User, request: &Request<Incoming>) -> Result<Caller, Status> {
+    let (user, _) = server::identify(app, connected, request.headers())?;
+    let verb = match *request.method() {
+        Method::GET | Method::HEAD => "get".to_owned(),
+        ref other => other.as_str().to_ascii_lowercase(),
+    };
+    let subject = Subject::Path(request.uri().path());
+    app.authorize(&Attributes { user: &user, verb: &verb, subject }, None)?;
+    Ok(Caller::User)
 }
 
 struct Group {

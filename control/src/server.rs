@@ -15,7 +15,6 @@ use coracle_net::identity::until_expired;
 use coracle_registry::Registry;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -170,12 +169,9 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
         }
         let (app, registry, user) = (Arc::clone(&app), Arc::clone(&registry), user.clone());
         async move {
-            Ok::<_, std::convert::Infallible>(match artifacts::caller(&user, request.uri().path()) {
-                Some(caller) => {
-                    let request = request.map(|body| body.map_err(io::Error::other).boxed_unsync());
-                    registry.answer(request, caller).await.map(Body::new)
-                }
-                None => handle(app, user, request.map(Body::new)).await,
+            Ok::<_, std::convert::Infallible>(match artifacts::is_asked(request.uri().path()) {
+                true => artifacts::answer(&app, registry, user, request).await,
+                false => handle(app, user, request.map(Body::new)).await,
             })
         }
     });
@@ -254,7 +250,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
 }
 
 /// Who asks, and who really does where that is somebody else.
-fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Option<User>), Status> {
+pub(crate) fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Option<User>), Status> {
     let (snapshot, now) = (app.objects.store().snapshot(), app.objects.clock().now());
     let user = authentication::request::authenticate(connected, headers, &app.tokens, &snapshot, now)?;
     match authentication::request::impersonate(&user, headers, &*app.authorizer, &snapshot)? {

@@ -7,6 +7,7 @@ mod blob_store;
 mod cluster;
 mod copies;
 mod digest;
+mod endpoints;
 mod manifest;
 #[cfg(test)]
 mod peers;
@@ -19,8 +20,9 @@ mod transport;
 pub use blob_store::{BlobStore, StoreError, StoreLimits};
 pub use cluster::{Cluster, ClusterError, Peer};
 pub use digest::{Digest, DigestError};
+pub use endpoints::Endpoints;
 pub use manifest::{ArtifactKind, Manifest, NotAComponent};
-pub use pull::{ClusterRegistry, PullCause, PullError, PullOptions, PulledArtifact, Puller};
+pub use pull::{PullCause, PullError, PullOptions, PulledArtifact, Puller};
 pub use push::{ComponentConfig, PushError, PushTarget, PushedComponent, push_component};
 pub use reference::{CLUSTER_REGISTRY, Reference, ReferenceError};
 pub use server::{Body, Caller, Registry, ServerOptions, serve};

@@ -15,6 +15,7 @@ mod turns;
 use turns::Turns;
 
 use crate::digest::Digest;
+use crate::endpoints::Endpoints;
 use crate::manifest::{
     ArtifactKind, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, IMAGE_INDEX, IMAGE_MANIFEST, Manifest,
     NotAComponent,
@@ -22,20 +23,11 @@ use crate::manifest::{
 use crate::reference::Reference;
 use crate::transport::{Ask, Credentials, Session, Timeouts, Transport, TransportError};
 
-/// The registries of a cluster's members: whichever is asked answers for all.
-#[derive(Clone, Debug, Default)]
-pub struct ClusterRegistry {
-    /// Where they are, such as `https://10.0.0.1:6443`; another is asked when one fails.
-    pub servers: Vec<String>,
-    /// How they are spoken to where their addresses are `https`.
-    pub tls: Option<rustls::ClientConfig>,
-}
-
 /// How to pull.
 #[derive(Clone, Debug)]
 pub struct PullOptions {
     /// The cluster that `registry.coracle.internal` is of; nothing if none is known.
-    pub cluster: Option<ClusterRegistry>,
+    pub cluster: Option<Endpoints>,
     /// Registries besides those on this machine that are spoken to without TLS.
     pub insecure_hosts: Vec<String>,
     /// Who to be, by registry (as in the reference: host, and port if it has one).

@@ -1,7 +1,7 @@
 //! The registry's HTTP side: the OCI distribution API, version 1.1.
 //!
-//! Deliberately absent: TLS and token servers. Reading needs no credentials on this machine; everything else takes Basic ones. Hosts and
-//! other members, who show certificates, ask through the API server.
+//! Deliberately absent: TLS and token servers. Reading needs no credentials on this machine; everything else takes Basic ones. Whoever shows
+//! a certificate asks through the API server.
 
 use std::convert::Infallible;
 use std::io;
@@ -129,6 +129,8 @@ async fn connection(
 pub enum Caller {
     /// Somebody at this address, who may show credentials.
     Anyone(IpAddr),
+    /// Somebody whom the API server lets do this.
+    User,
     /// A host of the cluster, which may pull.
     Host,
     /// The registry of another member.
@@ -170,6 +172,7 @@ impl Registry {
         let route = Route::parse(head.uri.path())?;
         let user = match caller {
             Caller::Anyone(peer) => self.guard.check(head, peer)?,
+            Caller::User => auth::User::Known,
             Caller::Host => auth::host(head)?,
             Caller::Member => return members::answer(self, route, head).await,
         };

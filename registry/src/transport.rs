@@ -142,6 +142,13 @@ pub enum TransportError {
     },
 }
 
+impl TransportError {
+    /// Whether it only says that a registry is not there.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, TransportError::Unreachable { .. } | TransportError::TimedOut { .. })
+    }
+}
+
 /// How long to wait for a registry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
@@ -247,9 +254,13 @@ impl<'a> Session<'a> {
         Session { transport, base, is_cluster: false, repository, credentials, actions, authorization }
     }
 
-    /// The same with a registry of the cluster itself.
-    pub(crate) fn with_cluster(self, is_cluster: bool) -> Session<'a> {
-        Session { is_cluster, ..self }
+    /// The same with the registry of a cluster, which may be shown a token.
+    pub(crate) fn in_cluster(self, token: Option<&str>) -> Session<'a> {
+        let mut bearer = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+        if let Some(bearer) = &mut bearer {
+            bearer.set_sensitive(true);
+        }
+        Session { is_cluster: true, authorization: Mutex::new(bearer), ..self }
     }
 
     /// The registry, for errors: host and port.

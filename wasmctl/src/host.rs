@@ -23,7 +23,7 @@ use coracle_host::agent::{self, HostOptions, PodHandlers};
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
 use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running, Transport};
-use coracle_registry::{ClusterRegistry, PullOptions, Puller};
+use coracle_registry::{Endpoints, PullOptions, Puller};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -68,7 +68,7 @@ impl Host {
         let Options { node_name, data_dir, api_urls, identity, address, ingress_addr, file } = options;
         let tls = identity.client_tls().map_err(Failure::new)?;
         // Every API server answers for the registry, and it's as hosts' certificates say that they may pull.
-        let cluster = ClusterRegistry { servers: api_urls.clone(), tls: Some(tls.clone()) };
+        let cluster = Endpoints { servers: api_urls.clone(), tls: Some(tls.clone()), token: None };
         let client = Client::with_tls(client_config(api_urls, &identity), tls.clone())?;
         let runtime = WasmRuntime::open(coracle_host::wasm::Options::new(&data_dir));
         let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;

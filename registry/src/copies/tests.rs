@@ -14,7 +14,8 @@ use tokio_util::sync::DropGuard;
 use super::*;
 use crate::blob_store::StoreLimits;
 use crate::cluster::ClusterError;
-use crate::pull::{ClusterRegistry, PullOptions, Puller};
+use crate::endpoints::Endpoints;
+use crate::pull::{PullOptions, Puller};
 use crate::push::{ComponentConfig, PushError, PushTarget, PushedComponent, push_component};
 use crate::reference::{CLUSTER_REGISTRY, Reference};
 use crate::server::Caller;
@@ -123,7 +124,7 @@ fn ok(length: usize, body: &[u8]) -> Vec<u8> {
 impl Member {
     async fn push(&self, tag: &str, component: &'static [u8]) -> Result<PushedComponent, PushError> {
         let target = PushTarget {
-            base: self.registry.base.clone(),
+            registry: Endpoints::at(&self.registry.base),
             credentials: Some(self.registry.credentials.clone()),
             repository: "shop/cart".into(),
             tag: Some(tag.into()),
@@ -163,7 +164,7 @@ async fn what_was_acknowledged_outlives_the_member_it_was_pushed_to() {
     let servers = vec![gone, one.registry.base.clone(), three.registry.base.clone()];
     let dir = tempfile::tempdir().unwrap();
     for servers in [servers.clone(), vec![servers[2].clone()]] {
-        let cluster = Some(ClusterRegistry { servers, tls: None });
+        let cluster = Some(Endpoints { servers, ..Endpoints::default() });
         let puller = Puller::new(PullOptions { cluster, ..PullOptions::default() });
         let tagged = Reference::parse(&format!("{CLUSTER_REGISTRY}/shop/cart:1")).unwrap();
         assert_eq!(puller.resolve(&tagged).await.unwrap(), pushed.digest);

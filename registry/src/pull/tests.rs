@@ -115,15 +115,15 @@ async fn check(puller: &Puller, reference: &Reference, hosts: &[&str], expected:
     expected.assert_eq(&text);
 }
 
-fn cluster(servers: &[&str]) -> ClusterRegistry {
-    ClusterRegistry { servers: servers.iter().map(|&server| server.to_owned()).collect(), tls: None }
+fn cluster(servers: &[&str]) -> Endpoints {
+    Endpoints { servers: servers.iter().map(|&server| server.to_owned()).collect(), ..Endpoints::default() }
 }
 
 #[tokio::test]
 async fn a_component_is_pushed_and_pulled() {
     let registry = Registry::start(StoreLimits::default());
     let target = PushTarget {
-        base: registry.base.clone(),
+        registry: Endpoints::at(&registry.base),
         credentials: Some(registry.credentials.clone()),
         repository: "shop/cart".into(),
         tag: Some("1".into()),
@@ -149,7 +149,7 @@ async fn a_component_is_pushed_and_pulled() {
 async fn the_cluster_s_registries_are_asked_in_turn() {
     let [empty, registry] = [0, 1].map(|_| Registry::start(StoreLimits::default()));
     let target = PushTarget {
-        base: registry.base.clone(),
+        registry: Endpoints::at(&registry.base),
         credentials: Some(registry.credentials.clone()),
         repository: "a".into(),
         tag: Some("1".into()),
@@ -170,7 +170,7 @@ async fn the_cluster_s_registries_are_asked_in_turn() {
 async fn pushing_says_why_it_failed() {
     let registry = Registry::start(StoreLimits { blob_bytes_max: 64, ..StoreLimits::default() });
     let target = |base: &str, user: Option<&str>, repository: &str, tag: Option<&str>| PushTarget {
-        base: base.into(),
+        registry: Endpoints::at(base),
         credentials: user.map(|user| Credentials { user: user.into(), password: "secret".into() }),
         repository: repository.into(),
         tag: tag.map(Into::into),

@@ -6,7 +6,7 @@ use reqwest::Url;
 
 use super::{PullCause, PullError, Puller};
 use crate::reference::Reference;
-use crate::transport::{Session, TransportError, is_loopback};
+use crate::transport::{Session, is_loopback};
 
 const DOCKER_HUB: &str = "docker.io";
 const DOCKER_HUB_API: &str = "registry-1.docker.io";
@@ -47,7 +47,11 @@ impl<'a> Turns<'a> {
         self.taken += 1;
         let credentials = self.puller.options.credentials.get(self.reference.registry()).cloned();
         let session = Session::new(&self.puller.transport, base, self.reference.repository(), credentials, "pull");
-        Ok(session.with_cluster(self.reference.is_cluster()))
+        let cluster = self.puller.options.cluster.as_ref().filter(|_| self.reference.is_cluster());
+        Ok(match cluster {
+            Some(cluster) => session.in_cluster(cluster.token.as_deref()),
+            None => session,
+        })
     }
 
     /// Notes what the last one answered; an error is one that no other could do better about.
@@ -83,5 +87,5 @@ fn is_of_one_registry(cause: &PullCause) -> bool {
 
 /// Whether it only says that a registry is not there.
 fn is_absence(cause: &PullCause) -> bool {
-    matches!(cause, PullCause::Transport(TransportError::Unreachable { .. } | TransportError::TimedOut { .. }))
+    matches!(cause, PullCause::Transport(error) if error.is_absence())
 }

@@ -246,5 +246,11 @@ async fn what_is_pushed_to_one_member_is_at_all_and_hosts_pull_it_by_their_certi
     let digest = Digest::of(manifest.as_bytes());
     assert_eq!(member.get(&list).send().await.unwrap().text().await.unwrap(), format!("shop/cart@{digest}\n"));
     let stranger = cluster.client(&cluster.pki.issue_client("jane", "people").unwrap());
-    assert_eq!(stranger.get(api("manifests/2.0_x")).send().await.unwrap().status(), 403);
+    let refused = stranger.get(api("manifests/2.0_x")).send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    let refused = refused.text().await.unwrap();
+    assert!(refused.contains("DENIED") && refused.contains("cannot get path"), "{refused}");
+    // Users show their certificates, as everywhere.
+    let put = people.put(api("manifests/3")).body(manifest).send().await.unwrap();
+    assert_eq!(put.status(), 201);
 }
