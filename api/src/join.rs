@@ -139,8 +139,6 @@ pub struct Answer {
     pub certificate: String,
     /// Host and port of the API servers.
     pub servers: Vec<String>,
-    /// The cluster's registry.
-    pub registry: Registry,
     /// What makes a server a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub membership: Option<Membership>,
@@ -154,18 +152,6 @@ pub struct Membership {
     pub member: u64,
     /// The files that make the cluster itself, by their paths in the data directory.
     pub files: BTreeMap<String, String>,
-}
-
-/// The cluster's registry, as hosts reach it.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Registry {
-    /// Host and port.
-    pub address: String,
-    /// Who may pull.
-    pub user: String,
-    /// Their password.
-    pub password: String,
 }
 
 #[cfg(test)]

@@ -113,6 +113,11 @@ impl Config {
         Config::from_files(&[path])
     }
 
+    /// How its servers are spoken to: trusts the cluster's CA only, and shows the client's certificate.
+    pub fn tls(&self) -> Result<rustls::ClientConfig, ConfigError> {
+        crate::tls::client_config(self)
+    }
+
     /// The current context of these files, merged; the first wins.
     pub fn from_files(paths: &[PathBuf]) -> Result<Config, ConfigError> {
         let mut merged = Kubeconfig::default();

@@ -138,7 +138,7 @@ impl App {
     }
 
     /// Refuses what the user may not do.
-    fn authorize(&self, attributes: &Attributes<'_>, kind: Option<&Kind>) -> Result<(), Status> {
+    pub(crate) fn authorize(&self, attributes: &Attributes<'_>, kind: Option<&Kind>) -> Result<(), Status> {
         let snapshot = self.objects.store().snapshot();
         if self.authorizer.allows(attributes, &snapshot) { Ok(()) } else { Err(refusal(attributes, kind)) }
     }

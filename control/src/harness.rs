@@ -1,5 +1,6 @@
 //! A server to test against: a real store in a temporary folder, a clock that stands still, uids that count.
 
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use coracle_api::join::Registry;
+use coracle_registry::{BlobStore, Credentials, StoreLimits};
 use coracle_store::{Disk, Member, Options, RealDisk, Store, WatchRequest};
 use http::Request;
 use http_body_util::BodyExt;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::artifacts::Artifacts;
 use crate::authentication::User;
 use crate::authorizer::{MASTERS, NODES, Rbac};
 use crate::cluster_files::ClusterFiles;
@@ -203,17 +205,19 @@ pub(crate) fn cluster_files(dir: &Path) -> ClusterFiles {
 
 /// What machines get that join a server whose CA is in this folder.
 pub(crate) fn joining(dir: &Path) -> Joining {
-    let registry = Registry {
-        address: "10.0.0.1:5000".to_owned(),
-        user: "admin".to_owned(),
-        password: "registry-password".to_owned(),
-    };
-    Joining { pki: Arc::new(pki(dir, Still::default())), registry }
+    Joining { pki: Arc::new(pki(dir, Still::default())) }
 }
 
 /// The CA in this folder.
 pub(crate) fn pki(dir: &Path, clock: impl Clock) -> Pki {
     Pki::open_or_create(&dir.join("pki"), Arc::new(clock), CERTIFICATE_LIFETIME).unwrap()
+}
+
+/// A member's registry whose files are in this folder, on a port of its own.
+pub(crate) fn artifacts(dir: &Path) -> Artifacts {
+    let store = Arc::new(BlobStore::open(&dir.join("registry"), StoreLimits::default()).unwrap());
+    let credentials = Credentials { user: "admin".to_owned(), password: "registry-password".to_owned() };
+    Artifacts { listener: TcpListener::bind("127.0.0.1:0").unwrap(), store, credentials }
 }
 
 fn reqwest_client() -> reqwest::Client {

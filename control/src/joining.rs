@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use coracle_api::join::Registry;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -15,8 +14,6 @@ use crate::pki::Pki;
 pub struct Joining {
     /// Signs their certificates.
     pub pki: Arc<Pki>,
-    /// The cluster's registry, as other machines reach it.
-    pub registry: Registry,
 }
 
 /// How often one address may fail within a minute.

@@ -6,6 +6,7 @@
 
 mod admission;
 mod amounts;
+mod artifacts;
 mod audit;
 pub mod authentication;
 pub mod authorizer;
@@ -36,6 +37,7 @@ pub mod signer;
 mod snapshots;
 pub mod tokens;
 
+pub use artifacts::Artifacts;
 pub use clock::{Clock, SystemClock};
 pub use cluster_files::ClusterFiles;
 pub use identities::Identities;

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::response::Response;
 use coracle_api::status::{self, Status};
 use coracle_net::identity::until_expired;
+use coracle_registry::Registry;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use hyper::body::Incoming;
@@ -26,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::Objects;
+use crate::artifacts::{self, Artifacts};
 use crate::audit::{Audit, Entry};
 use crate::authentication::{self, User};
 use crate::authorizer::Authorizer;
@@ -71,14 +73,26 @@ pub struct ServerConfig {
     pub cluster_files: ClusterFiles,
     /// What machines are told and given that join.
     pub joining: Joining,
+    /// This member's registry.
+    pub artifacts: Artifacts,
     /// Ends the server.
     pub shutdown: CancellationToken,
 }
 
 /// Serves until `shutdown`, then lets requests end.
 pub async fn serve(config: ServerConfig) -> io::Result<()> {
-    let ServerConfig { listener, identities, objects, authorizer, tokens, audit_log, cluster_files, joining, shutdown } =
-        config;
+    let ServerConfig {
+        listener,
+        identities,
+        objects,
+        authorizer,
+        tokens,
+        audit_log,
+        cluster_files,
+        joining,
+        artifacts,
+        shutdown,
+    } = config;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut tls = identities.server_tls().map_err(io::Error::other)?;
@@ -88,6 +102,8 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
         (identities.host_tls().map_err(io::Error::other)?, identities.member_tls().map_err(io::Error::other)?);
     let hosts = reqwest::Client::builder().tls_backend_preconfigured(host_tls).connect_timeout(Duration::from_secs(5));
     let hosts = hosts.build().map_err(io::Error::other)?;
+    // Content has connections of its own, so that nothing waits behind it.
+    let for_content = peers::client(member_tls.clone()).map_err(io::Error::other)?;
     let clients = Clients { hosts, members: peers::client(member_tls).map_err(io::Error::other)? };
     let (audit, writer) = match &audit_log {
         None => (None, None),
@@ -101,6 +117,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
     let app = App::new(objects, authorizer, tokens, clients, audit, cluster_files, joining, identities, stop);
     let app = Arc::new(app);
     let connections = TaskTracker::new();
+    let registry = artifacts.serve(Arc::clone(&app), for_content, &connections, shutdown.clone());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -108,7 +125,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(connection(Arc::clone(&app), acceptor.clone(), stream));
+                connections.spawn(connection(Arc::clone(&app), Arc::clone(&registry), acceptor.clone(), stream));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -119,7 +136,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
     connections.close();
     // Each connection ends by itself within the time-out.
     connections.wait().await;
-    drop(app);
+    drop((app, registry));
     if let Some(writer) = writer {
         // What was noted is written before the server has ended.
         let _ = tokio::task::spawn_blocking(|| writer.join()).await;
@@ -127,7 +144,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
     Ok(())
 }
 
-async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
+async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAcceptor, stream: TcpStream) {
     // Watches are small frames that must not wait for each other.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
@@ -150,8 +167,13 @@ async fn connection(app: Arc<App>, acceptor: TlsAcceptor, stream: TcpStream) {
         if let Some(certificate) = &certificate {
             request.extensions_mut().insert(Arc::clone(certificate));
         }
-        let (app, user) = (Arc::clone(&app), user.clone());
-        async move { Ok::<_, std::convert::Infallible>(handle(app, user, request.map(Body::new)).await) }
+        let (app, registry, user) = (Arc::clone(&app), Arc::clone(&registry), user.clone());
+        async move {
+            Ok::<_, std::convert::Infallible>(match artifacts::is_asked(request.uri().path()) {
+                true => artifacts::answer(&app, registry, user, request).await,
+                false => handle(app, user, request.map(Body::new)).await,
+            })
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -228,7 +250,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
 }
 
 /// Who asks, and who really does where that is somebody else.
-fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Option<User>), Status> {
+pub(crate) fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Option<User>), Status> {
     let (snapshot, now) = (app.objects.store().snapshot(), app.objects.clock().now());
     let user = authentication::request::authenticate(connected, headers, &app.tokens, &snapshot, now)?;
     match authentication::request::impersonate(&user, headers, &*app.authorizer, &snapshot)? {

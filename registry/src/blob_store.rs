@@ -1,10 +1,11 @@
 //! The registry's files: content under its digest, and per repository what it has of it.
 //!
+//! Deliberately absent: tags. What they mean is the same on all members of a cluster, so no member keeps it by itself.
+//!
 //! ```text
 //! blobs/sha256/ab/ab12…              content: layers, configurations, manifests
 //! repositories/NAME/_blobs/ab12…     this repository has this blob
 //! repositories/NAME/_manifests/ab12… this repository has this manifest; holds its media type
-//! repositories/NAME/_tags/latest     holds a manifest's digest
 //! repositories/NAME/_referrers/ab12…/cd34… a manifest that names another as its subject; holds its descriptor
 //! uploads/…                          not finished; emptied at open
 //! ```
@@ -165,6 +166,11 @@ impl BlobStore {
         &self.limits
     }
 
+    /// Whether the repository has the blob.
+    pub(crate) fn has_blob(&self, repository: &str, digest: Digest) -> bool {
+        self.files.exists(&self.blob_link(repository, digest)) && self.files.exists(&blob_path(digest))
+    }
+
     /// A blob's size, if the repository has it.
     pub(crate) fn blob_size(&self, repository: &str, digest: Digest) -> Result<u64, StoreError> {
         Ok(self.open_blob(repository, digest)?.1)
@@ -216,6 +222,11 @@ impl BlobStore {
         self.uploads.forget(id);
     }
 
+    /// Forgets an upload when the guard is dropped, also when whoever holds it goes away in the middle.
+    pub(crate) fn cancel_on_drop(self: &Arc<Self>, id: &str) -> CancelUpload {
+        CancelUpload { store: self.clone(), id: id.to_owned() }
+    }
+
     /// Makes a finished upload, whose bytes are synced, a blob of its repository.
     pub(crate) fn finish_upload(&self, repository: &str, path: &Path, digest: Digest) -> Result<(), StoreError> {
         let _links = self.lock();
@@ -223,11 +234,11 @@ impl BlobStore {
         self.files.write(&self.blob_link(repository, digest), b"")
     }
 
-    /// Stores a manifest under its digest, and under a tag if `key` is one. What it names has to be there.
+    /// Stores a manifest, of this digest if one is given. What it names has to be there.
     pub(crate) fn put_manifest(
         &self,
         repository: &str,
-        key: &Key,
+        expected: Option<Digest>,
         content_type: Option<&str>,
         bytes: &[u8],
     ) -> Result<(Digest, Option<Digest>), StoreError> {
@@ -236,10 +247,8 @@ impl BlobStore {
             return Err(StoreError::TooLarge { what: "manifest", limit: limit as u64 });
         }
         let found = Digest::of(bytes);
-        if let Key::Digest(expected) = key
-            && *expected != found
-        {
-            return Err(StoreError::DigestMismatch { expected: *expected, found });
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            return Err(StoreError::DigestMismatch { expected, found });
         }
         let document: Document =
             serde_json::from_slice(bytes).map_err(|error| StoreError::ManifestInvalid(error.to_string()))?;
@@ -253,15 +262,28 @@ impl BlobStore {
             self.files.write(&path, &serde_json::to_vec(&descriptor).expect("invariant: a descriptor becomes JSON"))?;
         }
         self.files.write(&manifest_link(repository, found), media_type.as_bytes())?;
-        if let Key::Tag(tag) = key {
-            self.files.write(&tag_path(repository, tag), found.to_string().as_bytes())?;
-        }
         Ok((found, document.subject.map(|subject| subject.digest)))
     }
 
-    /// The manifest of a tag or digest.
-    pub(crate) fn manifest(&self, repository: &str, key: &Key) -> Result<StoredManifest, StoreError> {
-        let digest = self.manifest_digest(repository, key)?;
+    /// Whether the repository has the manifest.
+    pub(crate) fn has_manifest(&self, repository: &str, digest: Digest) -> bool {
+        self.files.exists(&manifest_link(repository, digest)) && self.files.exists(&blob_path(digest))
+    }
+
+    /// Every manifest, with the repository that has it.
+    pub(crate) fn manifests(&self) -> Result<Vec<(String, Digest)>, StoreError> {
+        let mut found = Vec::new();
+        for repository in self.repositories()? {
+            let names = self.files.names(&repository_path(&repository).join("_manifests"))?;
+            // A file of another name is none of ours.
+            let digests = names.iter().filter_map(|name| format!("sha256:{name}").parse().ok());
+            found.extend(digests.map(|digest| (repository.clone(), digest)));
+        }
+        Ok(found)
+    }
+
+    /// The manifest of a digest.
+    pub(crate) fn manifest(&self, repository: &str, digest: Digest) -> Result<StoredManifest, StoreError> {
         let media_type =
             self.files.read_text(&manifest_link(repository, digest))?.ok_or(StoreError::ManifestUnknown)?;
         let path = blob_path(digest);
@@ -272,22 +294,10 @@ impl BlobStore {
         Ok(StoredManifest { digest, media_type, bytes: bytes.into() })
     }
 
-    /// Removes a tag; or a manifest by its digest, with the tags that name it.
-    pub(crate) fn delete_manifest(&self, repository: &str, key: &Key) -> Result<(), StoreError> {
+    /// Removes a manifest; its content goes with the last repository that has it.
+    pub(crate) fn delete_manifest(&self, repository: &str, digest: Digest) -> Result<(), StoreError> {
         let _links = self.lock();
-        let digest = match key {
-            Key::Tag(tag) => {
-                let is_removed = self.files.remove(&tag_path(repository, tag))?;
-                return if is_removed { Ok(()) } else { Err(StoreError::ManifestUnknown) };
-            }
-            Key::Digest(digest) => *digest,
-        };
-        let manifest = self.manifest(repository, key)?;
-        for tag in self.files.names(&repository_path(repository).join("_tags"))? {
-            if self.files.read_text(&tag_path(repository, &tag))?.as_deref() == Some(&digest.to_string()) {
-                self.files.remove(&tag_path(repository, &tag))?;
-            }
-        }
+        let manifest = self.manifest(repository, digest)?;
         let document: Option<Document> = serde_json::from_slice(&manifest.bytes).ok();
         if let Some(subject) = document.and_then(|document| document.subject) {
             self.files.remove(&referrers_path(repository, subject.digest).join(digest.hex()))?;
@@ -296,12 +306,9 @@ impl BlobStore {
         self.drop_content(digest)
     }
 
-    /// The tags of a repository, in order.
-    pub(crate) fn tags(&self, repository: &str) -> Result<Vec<String>, StoreError> {
-        if !self.files.exists(&repository_path(repository).join("_manifests")) {
-            return Err(StoreError::NameUnknown);
-        }
-        self.files.names(&repository_path(repository).join("_tags"))
+    /// Whether a repository has, or had, a manifest.
+    pub(crate) fn has_repository(&self, repository: &str) -> bool {
+        self.files.exists(&repository_path(repository).join("_manifests"))
     }
 
     /// The repositories that have a manifest, in order.
@@ -323,19 +330,8 @@ impl BlobStore {
         Ok(descriptors)
     }
 
-    fn manifest_digest(&self, repository: &str, key: &Key) -> Result<Digest, StoreError> {
-        let tag = match key {
-            Key::Digest(digest) => return Ok(*digest),
-            Key::Tag(tag) => tag,
-        };
-        let path = tag_path(repository, tag);
-        let text = self.files.read_text(&path)?.ok_or(StoreError::ManifestUnknown)?;
-        text.parse().map_err(|_| StoreError::Corrupt { path: self.files.absolute(&path) })
-    }
-
     fn check_references(&self, repository: &str, document: &Document) -> Result<(), StoreError> {
-        let is_elsewhere = |blob: &&Descriptor| blob.urls.as_ref().is_some_and(|urls| !urls.is_empty());
-        for blob in document.config.iter().chain(&document.layers).filter(|blob| !is_elsewhere(blob)) {
+        for blob in document.blobs() {
             self.blob_size(repository, blob.digest).map_err(|error| match error {
                 StoreError::BlobUnknown => StoreError::ManifestBlobUnknown(blob.digest),
                 other => other,
@@ -383,6 +379,18 @@ impl BlobStore {
 
     fn lock(&self) -> MutexGuard<'_, ()> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets an upload when dropped.
+pub(crate) struct CancelUpload {
+    store: Arc<BlobStore>,
+    id: UploadId,
+}
+
+impl Drop for CancelUpload {
+    fn drop(&mut self) {
+        self.store.cancel_upload(&self.id);
     }
 }
 
@@ -443,10 +451,6 @@ fn repository_path(repository: &str) -> PathBuf {
 
 fn manifest_link(repository: &str, digest: Digest) -> PathBuf {
     repository_path(repository).join("_manifests").join(digest.hex())
-}
-
-fn tag_path(repository: &str, tag: &str) -> PathBuf {
-    repository_path(repository).join("_tags").join(tag)
 }
 
 fn referrers_path(repository: &str, subject: Digest) -> PathBuf {

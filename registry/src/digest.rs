@@ -22,6 +22,11 @@ impl Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
+    /// One of `count` parts into which digests fall evenly.
+    pub(crate) fn part(&self, count: usize) -> usize {
+        usize::from(self.0[0]) % count
+    }
+
     /// The hexadecimal digits alone.
     pub fn hex(&self) -> String {
         hex::encode(self.0)

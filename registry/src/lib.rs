@@ -4,7 +4,10 @@
 //! Deliberately absent: everything that would make a component run. A component is bytes of a digest here.
 
 mod blob_store;
+mod cluster;
+mod copies;
 mod digest;
+mod endpoints;
 mod manifest;
 #[cfg(test)]
 mod peers;
@@ -15,10 +18,12 @@ mod server;
 mod transport;
 
 pub use blob_store::{BlobStore, StoreError, StoreLimits};
+pub use cluster::{Cluster, ClusterError, Peer};
 pub use digest::{Digest, DigestError};
+pub use endpoints::Endpoints;
 pub use manifest::{ArtifactKind, Manifest, NotAComponent};
 pub use pull::{PullCause, PullError, PullOptions, PulledArtifact, Puller};
 pub use push::{ComponentConfig, PushError, PushTarget, PushedComponent, push_component};
 pub use reference::{CLUSTER_REGISTRY, Reference, ReferenceError};
-pub use server::{ServerOptions, serve};
+pub use server::{Body, Caller, Registry, ServerOptions, serve};
 pub use transport::{Credentials, TransportError};

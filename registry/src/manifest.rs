@@ -131,6 +131,12 @@ pub enum NotAComponent {
 }
 
 impl Document {
+    /// The blobs that a registry has to have for it: not those that are to be had elsewhere.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
+        let is_elsewhere = |blob: &&Descriptor| blob.urls.as_ref().is_some_and(|urls| !urls.is_empty());
+        self.config.iter().chain(&self.layers).filter(move |blob| !is_elsewhere(blob))
+    }
+
     /// The manifest for WebAssembly among those of an index; `None` if this is no index.
     pub(crate) fn wasm_manifest(&self) -> Option<Result<&Descriptor, NotAComponent>> {
         let manifests = self.manifests.as_ref()?;

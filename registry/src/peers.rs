@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::blob_store::StoreLimits;
 use crate::digest::Digest;
+use crate::endpoints::Endpoints;
 use crate::pull::{PullCause, PullOptions, Puller};
 use crate::push::{ComponentConfig, PushTarget, push_component};
 use crate::reference::Reference;
@@ -61,7 +62,12 @@ impl DockerRegistry {
     fn target(&self, user: Option<&str>) -> PushTarget {
         let credentials = user.map(|user| Credentials { user: user.into(), password: "secret".into() });
         let tag = Some("1.0".to_owned());
-        PushTarget { base: format!("http://{}", self.host), credentials, repository: "shop/cart".into(), tag }
+        PushTarget {
+            registry: Endpoints::at(format!("http://{}", self.host)),
+            credentials,
+            repository: "shop/cart".into(),
+            tag,
+        }
     }
 
     fn reference(&self) -> Reference {

@@ -4,29 +4,30 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, header};
-use reqwest::Url;
 
 mod download;
+mod turns;
+
+use turns::Turns;
 
 use crate::digest::Digest;
+use crate::endpoints::Endpoints;
 use crate::manifest::{
     ArtifactKind, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, Document, IMAGE_INDEX, IMAGE_MANIFEST, Manifest,
     NotAComponent,
 };
 use crate::reference::Reference;
-use crate::transport::{Ask, Credentials, Session, Timeouts, Transport, TransportError, is_loopback};
-
-const DOCKER_HUB: &str = "docker.io";
-const DOCKER_HUB_API: &str = "registry-1.docker.io";
+use crate::transport::{Ask, Credentials, Session, Timeouts, Transport, TransportError};
 
 /// How to pull.
 #[derive(Clone, Debug)]
 pub struct PullOptions {
-    /// Where `registry.coracle.internal` is, such as `http://127.0.0.1:5000`.
-    pub cluster_registry: Option<String>,
+    /// The cluster that `registry.coracle.internal` is of; nothing if none is known.
+    pub cluster: Option<Endpoints>,
     /// Registries besides those on this machine that are spoken to without TLS.
     pub insecure_hosts: Vec<String>,
     /// Who to be, by registry (as in the reference: host, and port if it has one).
@@ -46,7 +47,7 @@ pub struct PullOptions {
 impl Default for PullOptions {
     fn default() -> PullOptions {
         PullOptions {
-            cluster_registry: None,
+            cluster: None,
             insecure_hosts: Vec::new(),
             credentials: BTreeMap::new(),
             manifest_bytes_max: 4 * 1024 * 1024,
@@ -176,6 +177,8 @@ pub struct PulledArtifact {
 pub struct Puller {
     options: PullOptions,
     transport: Transport,
+    /// Which of the cluster's registries answered last.
+    current: AtomicUsize,
 }
 
 impl Puller {
@@ -183,7 +186,8 @@ impl Puller {
     pub fn new(options: PullOptions) -> Puller {
         let timeouts =
             Timeouts { connect: options.connect_timeout, idle: options.idle_timeout, total: options.total_timeout };
-        Puller { options, transport: Transport::new(timeouts) }
+        let tls = options.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
+        Puller { options, transport: Transport::new(timeouts, tls), current: AtomicUsize::new(0) }
     }
 
     /// The digest a reference stands for now: its own, or that of its tag.
@@ -191,40 +195,61 @@ impl Puller {
         if let Some(digest) = reference.digest() {
             return Ok(digest);
         }
-        let named = self.session(reference).map_err(|cause| failed(reference, cause))?;
-        let what = format!("manifest `{}` in `{}`", reference.manifest_key(), reference.repository());
-        let ask = manifest_ask(&named, &reference.manifest_key(), Method::HEAD, &what);
-        let response = named.send(ask).await.map_err(|error| failed(reference, PullCause::Transport(error)))?;
-        match content_digest(response.headers()) {
-            Some(digest) => Ok(digest),
-            None => {
-                let document = self.fetch(&named, reference, None).await.map_err(|cause| failed(reference, cause))?;
-                Ok(document.digest)
+        let mut turns = Turns::new(self, reference);
+        loop {
+            let session = turns.next()?;
+            if let Some(digest) = turns.settle(self.resolve_by(&session, reference).await)? {
+                return Ok(digest);
             }
         }
     }
 
     /// The manifest of a reference: verified, and the one for WebAssembly where an index is named.
     pub async fn manifest(&self, reference: &Reference) -> Result<Manifest, PullError> {
-        let session = self.session(reference).map_err(|cause| failed(reference, cause))?;
-        self.manifest_by(&session, reference).await.map_err(|cause| failed(reference, cause))
+        let mut turns = Turns::new(self, reference);
+        loop {
+            let session = turns.next()?;
+            if let Some(manifest) = turns.settle(self.manifest_by(&session, reference).await)? {
+                return Ok(manifest);
+            }
+        }
     }
 
     /// Pulls the component of a reference into the folder `into`, under its digest's digits and `.wasm`. A file that is
     /// there already and intact is kept.
     pub async fn pull_component(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullError> {
-        self.pull(reference, into).await.map_err(|cause| failed(reference, cause))
+        let mut turns = Turns::new(self, reference);
+        loop {
+            let session = turns.next()?;
+            if let Some(pulled) = turns.settle(self.pull(&session, reference, into).await)? {
+                return Ok(pulled);
+            }
+        }
     }
 
-    async fn pull(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullCause> {
-        let session = self.session(reference)?;
-        let manifest = self.manifest_by(&session, reference).await?;
+    async fn resolve_by(&self, session: &Session<'_>, reference: &Reference) -> Result<Digest, PullCause> {
+        let what = format!("manifest `{}` in `{}`", reference.manifest_key(), reference.repository());
+        let ask = manifest_ask(session, &reference.manifest_key(), Method::HEAD, &what);
+        let response = session.send(ask).await.map_err(PullCause::Transport)?;
+        match content_digest(response.headers()) {
+            Some(digest) => Ok(digest),
+            None => Ok(self.fetch(session, reference, None).await?.digest),
+        }
+    }
+
+    async fn pull(
+        &self,
+        session: &Session<'_>,
+        reference: &Reference,
+        into: &Path,
+    ) -> Result<PulledArtifact, PullCause> {
+        let manifest = self.manifest_by(session, reference).await?;
         let layer = manifest.document.component_layer().map_err(PullCause::NotAComponent)?;
         let limit = self.options.component_bytes_max;
         if layer.size > limit {
             return Err(PullCause::TooLarge { size: layer.size, limit });
         }
-        let path = download::layer(&session, layer, into).await?;
+        let path = download::layer(session, layer, into).await?;
         Ok(PulledArtifact {
             digest: manifest.digest,
             layer_digest: layer.digest,
@@ -271,24 +296,6 @@ impl Puller {
         let media_type = document.media_type.clone().or(content_type).unwrap_or_else(|| IMAGE_MANIFEST.to_owned());
         Ok(Manifest { digest, media_type, bytes, document })
     }
-
-    fn session(&self, reference: &Reference) -> Result<Session<'_>, PullCause> {
-        let registry = reference.registry();
-        let base = if reference.is_cluster() {
-            self.options.cluster_registry.clone().ok_or(PullCause::NoClusterRegistry)?
-        } else {
-            let is_plain = is_loopback(registry) || self.options.insecure_hosts.iter().any(|host| host == registry);
-            let host = if registry == DOCKER_HUB { DOCKER_HUB_API } else { registry };
-            format!("{}://{host}", if is_plain { "http" } else { "https" })
-        };
-        let base = Url::parse(&base).map_err(|_| PullCause::BadAddress(base))?;
-        let credentials = self.options.credentials.get(registry).cloned();
-        Ok(Session::new(&self.transport, base, reference.repository(), credentials, "pull"))
-    }
-}
-
-fn failed(reference: &Reference, cause: PullCause) -> PullError {
-    PullError { reference: reference.to_string(), cause }
 }
 
 fn manifest_ask<'a>(session: &Session<'_>, key: &str, method: Method, what: &'a str) -> Ask<'a> {

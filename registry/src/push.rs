@@ -10,6 +10,7 @@ use reqwest::Url;
 use serde::Serialize;
 
 use crate::digest::Digest;
+use crate::endpoints::Endpoints;
 use crate::manifest::{IMAGE_MANIFEST, WASM_CONFIG, WASM_LAYER};
 use crate::reference::{is_repository, is_tag};
 use crate::transport::{Ask, Credentials, Session, Timeouts, Transport, TransportError};
@@ -22,9 +23,9 @@ const EPOCH: &str = "1970-01-01T00:00:00Z";
 /// Where to push.
 #[derive(Clone, Debug)]
 pub struct PushTarget {
-    /// The registry, such as `http://127.0.0.1:5000`.
-    pub base: String,
-    /// Who to be.
+    /// The registry.
+    pub registry: Endpoints,
+    /// Who to be, where it asks.
     pub credentials: Option<Credentials>,
     /// The name in the registry.
     pub repository: String,
@@ -92,6 +93,12 @@ pub enum PushError {
     },
 }
 
+impl PushError {
+    fn is_absence(&self) -> bool {
+        matches!(self, PushError::Transport { cause, .. } if cause.is_absence())
+    }
+}
+
 /// Pushes a component; what the registry has already is not sent again.
 pub async fn push_component(
     target: &PushTarget,
@@ -104,10 +111,31 @@ pub async fn push_component(
     if let Some(tag) = target.tag.as_ref().filter(|tag| !is_tag(tag)) {
         return Err(PushError::Tag(tag.clone()));
     }
-    let base = Url::parse(&target.base).ok().filter(|url| url.has_host());
-    let base = base.ok_or_else(|| PushError::Base(target.base.clone()))?;
-    let transport = Transport::new(TIMEOUTS);
-    let session = Session::new(&transport, base, &target.repository, target.credentials.clone(), "pull,push");
+    let transport = Transport::new(TIMEOUTS, target.registry.tls.clone());
+    let mut failure = PushError::Base(String::new());
+    for server in &target.registry.servers {
+        match push_to(server, &transport, target, component.clone(), config).await {
+            // Pushing again elsewhere is pushing once.
+            Err(error) if error.is_absence() => failure = error,
+            result => return result,
+        }
+    }
+    Err(failure)
+}
+
+async fn push_to(
+    server: &str,
+    transport: &Transport,
+    target: &PushTarget,
+    component: Bytes,
+    config: &ComponentConfig,
+) -> Result<PushedComponent, PushError> {
+    let base = Url::parse(server).ok().filter(|url| url.has_host());
+    let base = base.ok_or_else(|| PushError::Base(server.to_owned()))?;
+    let mut session = Session::new(transport, base, &target.repository, target.credentials.clone(), "pull,push");
+    if target.registry.tls.is_some() {
+        session = session.in_cluster(target.registry.token.as_deref());
+    }
     let layer_digest = Digest::of(&component);
     let size = component.len() as u64;
     let config = config_bytes(config, layer_digest);

@@ -1,6 +1,7 @@
 //! The registry's HTTP side: the OCI distribution API, version 1.1.
 //!
-//! Deliberately absent: TLS and token servers. Reading needs no credentials on this machine; everything else takes Basic ones.
+//! Deliberately absent: TLS and token servers. Reading needs no credentials on this machine; everything else takes Basic ones. Whoever shows
+//! a certificate asks through the API server.
 
 use std::convert::Infallible;
 use std::io;
@@ -10,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response};
+use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -23,6 +26,7 @@ mod auth;
 mod blobs;
 mod error;
 mod manifests;
+mod members;
 mod route;
 
 use auth::Guard;
@@ -30,6 +34,8 @@ use error::Refusal;
 use route::Route;
 
 use crate::blob_store::BlobStore;
+use crate::cluster::Cluster;
+use crate::copies::Copies;
 use crate::transport::Credentials;
 
 const CONNECTIONS_MAX: u32 = 1024;
@@ -37,7 +43,9 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-type Body = UnsyncBoxBody<Bytes, io::Error>;
+/// The body of a request, wherever it came from, and of an answer.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
 type Answer = Result<Response<Body>, Refusal>;
 
 /// How to serve a registry.
@@ -45,18 +53,17 @@ pub struct ServerOptions {
     /// Where to listen.
     pub listener: TcpListener,
     /// What to serve.
-    pub store: Arc<BlobStore>,
-    /// Who may push; also who may pull from another machine.
-    pub credentials: Credentials,
+    pub registry: Arc<Registry>,
     /// Ends it.
     pub shutdown: CancellationToken,
 }
 
-/// Serves until told to stop, then lets the requests in flight end for a few seconds.
+/// Serves, and keeps copies of what other members have, until told to stop; then lets the requests in flight end for a few seconds.
 pub async fn serve(options: ServerOptions) -> io::Result<()> {
     options.listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(options.listener)?;
-    let server = Arc::new(Server { store: options.store, guard: Guard::new(&options.credentials) });
+    let registry = options.registry;
+    tokio::spawn(registry.copies.clone().keep());
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     loop {
         let (slot, accepted) = tokio::select! {
@@ -65,7 +72,7 @@ pub async fn serve(options: ServerOptions) -> io::Result<()> {
         };
         match accepted {
             Ok((stream, peer)) => {
-                tokio::spawn(connection(server.clone(), stream, peer, options.shutdown.clone(), slot));
+                tokio::spawn(connection(registry.clone(), stream, peer, options.shutdown.clone(), slot));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection to the registry could not be accepted");
@@ -89,14 +96,17 @@ async fn accept(
 }
 
 async fn connection(
-    server: Arc<Server>,
+    registry: Arc<Registry>,
     stream: TcpStream,
     peer: SocketAddr,
     shutdown: CancellationToken,
     _slot: OwnedSemaphorePermit,
 ) {
     drop(stream.set_nodelay(true));
-    let service = service_fn(|request| server.clone().answer(request, peer.ip()));
+    let service = service_fn(|request: Request<Incoming>| {
+        let (registry, request) = (registry.clone(), request.map(|body| body.map_err(io::Error::other).boxed_unsync()));
+        async move { Ok::<_, Infallible>(registry.answer(request, Caller::Anyone(peer.ip())).await) }
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -114,38 +124,70 @@ async fn connection(
     }
 }
 
-struct Server {
-    store: Arc<BlobStore>,
-    guard: Guard,
+/// Who asks, as far as the connection tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody at this address, who may show credentials.
+    Anyone(IpAddr),
+    /// Somebody whom the API server lets do this.
+    User,
+    /// A host of the cluster, which may pull.
+    Host,
+    /// The registry of another member.
+    Member,
 }
 
-impl Server {
-    async fn answer(self: Arc<Server>, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Body>, Infallible> {
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let mut response = match self.dispatch(request, peer).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.into_response(),
-        };
-        let version = HeaderValue::from_static("registry/2.0");
-        response.headers_mut().insert("docker-distribution-api-version", version);
-        tracing::debug!(%method, path, status = response.status().as_u16(), %peer, "registry request");
-        Ok(response)
+/// The registry of a member.
+pub struct Registry {
+    store: Arc<BlobStore>,
+    guard: Guard,
+    cluster: Arc<dyn Cluster>,
+    copies: Arc<Copies>,
+}
+
+impl Registry {
+    /// A registry over these files. `credentials` say who may push; also who may pull from another machine without a certificate.
+    pub fn new(
+        store: Arc<BlobStore>,
+        credentials: &Credentials,
+        cluster: Arc<dyn Cluster>,
+        shutdown: CancellationToken,
+    ) -> Registry {
+        let copies = Arc::new(Copies::new(store.clone(), cluster.clone(), shutdown));
+        Registry { store, guard: Guard::new(credentials), cluster, copies }
     }
 
-    async fn dispatch(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
-        let route = Route::parse(request.uri().path())?;
-        let user = self.guard.check(&request, peer)?;
+    /// Answers a request.
+    pub async fn answer(self: Arc<Self>, request: Request<Body>, caller: Caller) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let mut response = self.dispatch(&head, body, caller).await.unwrap_or_else(Refusal::into_response);
+        let version = HeaderValue::from_static("registry/2.0");
+        response.headers_mut().insert("docker-distribution-api-version", version);
+        let (method, path, status) = (&head.method, head.uri.path(), response.status().as_u16());
+        tracing::debug!(%method, path, status, ?caller, "registry request");
+        response
+    }
+
+    async fn dispatch(&self, head: &Parts, body: Body, caller: Caller) -> Answer {
+        let route = Route::parse(head.uri.path())?;
+        let user = match caller {
+            Caller::Anyone(peer) => self.guard.check(head, peer)?,
+            Caller::User => auth::User::Known,
+            Caller::Host => auth::host(head)?,
+            Caller::Member => return members::answer(self, route, head).await,
+        };
         match route {
             Route::Base => Ok(self.guard.base(user)),
-            Route::Catalog => manifests::catalog(&self.store, &request).await,
-            Route::Tags { repository } => manifests::tags(&self.store, &request, repository).await,
+            Route::List => Err(Refusal::no_route()),
+            Route::Catalog => manifests::catalog(&self.store, head).await,
+            Route::Tags { repository } => manifests::tags(self, head, repository).await,
             Route::Referrers { repository, digest } => {
-                manifests::referrers(&self.store, &request, repository, digest).await
+                manifests::referrers(&self.store, head, repository, digest).await
             }
-            Route::Manifest { repository, key } => manifests::manifest(&self.store, request, repository, key).await,
-            Route::Blob { repository, digest } => blobs::blob(&self.store, &request, repository, digest).await,
-            Route::Uploads { repository } => blobs::begin(&self.store, request, repository).await,
-            Route::Upload { repository, id } => blobs::upload(&self.store, request, repository, id).await,
+            Route::Manifest { repository, key } => manifests::manifest(self, head, body, repository, key).await,
+            Route::Blob { repository, digest } => blobs::blob(self, head, repository, digest).await,
+            Route::Uploads { repository } => blobs::begin(&self.store, head, body, repository).await,
+            Route::Upload { repository, id } => blobs::upload(&self.store, head, body, repository, id).await,
         }
     }
 }
@@ -163,8 +205,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// The value of a parameter of the query.
-fn parameter(request: &Request<impl Sized>, name: &str) -> Option<String> {
-    let pairs = reqwest::Url::parse(&format!("http://registry/?{}", request.uri().query()?)).ok()?;
+fn parameter(head: &Parts, name: &str) -> Option<String> {
+    let pairs = reqwest::Url::parse(&format!("http://registry/?{}", head.uri.query()?)).ok()?;
     pairs.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 

@@ -19,6 +19,8 @@ mod challenge;
 use challenge::Challenge;
 
 const REDIRECTS_MAX: usize = 5;
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 const TOKEN_BYTES_MAX: usize = 256 * 1024;
 const ERROR_BYTES_MAX: usize = 16 * 1024;
 const ERROR_TEXT_MAX: usize = 300;
@@ -140,6 +142,13 @@ pub enum TransportError {
     },
 }
 
+impl TransportError {
+    /// Whether it only says that a registry is not there.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, TransportError::Unreachable { .. } | TransportError::TimedOut { .. })
+    }
+}
+
 /// How long to wait for a registry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
@@ -152,19 +161,32 @@ pub(crate) struct Timeouts {
 pub(crate) struct Transport {
     plain: OnceLock<Result<Client, String>>,
     secure: OnceLock<Result<Client, String>>,
+    cluster: OnceLock<Result<Client, String>>,
     timeouts: Timeouts,
+    cluster_tls: Option<rustls::ClientConfig>,
 }
 
 impl Transport {
-    pub(crate) fn new(timeouts: Timeouts) -> Transport {
-        Transport { plain: OnceLock::new(), secure: OnceLock::new(), timeouts }
+    /// `cluster_tls` is how the cluster's own registries are spoken to where their addresses are `https`.
+    pub(crate) fn new(timeouts: Timeouts, cluster_tls: Option<rustls::ClientConfig>) -> Transport {
+        let [plain, secure, cluster] = std::array::from_fn(|_| OnceLock::new());
+        Transport { plain, secure, cluster, timeouts, cluster_tls }
     }
 
-    fn client(&self, url: &Url) -> Result<&Client, TransportError> {
+    fn client(&self, url: &Url, is_cluster: bool) -> Result<&Client, TransportError> {
         let made = if url.scheme() == "http" {
             // Plain HTTP is for this machine and the cluster: no proxy stands between. An empty list of certificates because
             // the system's would be loaded, in vain, and may not be there.
             self.plain.get_or_init(|| build(self.builder().no_proxy().tls_certs_only([])))
+        } else if let Some(tls) = self.cluster_tls.as_ref().filter(|_| is_cluster) {
+            self.cluster.get_or_init(|| {
+                let builder = self.builder().no_proxy().tls_backend_preconfigured(tls.clone());
+                // A member that vanished is noticed before any of the times is up.
+                let builder = builder.http2_prior_knowledge().http2_adaptive_window(true);
+                build(
+                    builder.http2_keep_alive_interval(KEEP_ALIVE_INTERVAL).http2_keep_alive_timeout(KEEP_ALIVE_TIMEOUT),
+                )
+            })
         } else {
             self.secure.get_or_init(|| build(self.builder()))
         };
@@ -189,7 +211,7 @@ fn build(builder: reqwest::ClientBuilder) -> Result<Client, String> {
     builder.build().map_err(|error| innermost(&error))
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
@@ -211,6 +233,7 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Session<'a> {
     transport: &'a Transport,
     base: Url,
+    is_cluster: bool,
     repository: String,
     credentials: Option<Credentials>,
     actions: &'static str,
@@ -227,7 +250,17 @@ impl<'a> Session<'a> {
         actions: &'static str,
     ) -> Session<'a> {
         let repository = repository.to_owned();
-        Session { transport, base, repository, credentials, actions, authorization: Mutex::new(None) }
+        let authorization = Mutex::new(None);
+        Session { transport, base, is_cluster: false, repository, credentials, actions, authorization }
+    }
+
+    /// The same with the registry of a cluster, which may be shown a token.
+    pub(crate) fn in_cluster(self, token: Option<&str>) -> Session<'a> {
+        let mut bearer = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+        if let Some(bearer) = &mut bearer {
+            bearer.set_sensitive(true);
+        }
+        Session { is_cluster: true, authorization: Mutex::new(bearer), ..self }
     }
 
     /// The registry, for errors: host and port.
@@ -261,8 +294,8 @@ impl<'a> Session<'a> {
         let redirect =
             |problem: &str| TransportError::Redirect { registry: self.registry(), problem: problem.to_owned() };
         for _ in 0..=REDIRECTS_MAX {
-            let mut request =
-                self.transport.client(&url)?.request(ask.method.clone(), url.clone()).headers(ask.headers.clone());
+            let client = self.transport.client(&url, self.is_cluster && url.origin() == self.base.origin())?;
+            let mut request = client.request(ask.method.clone(), url.clone()).headers(ask.headers.clone());
             if let Some(body) = &ask.body {
                 request = request.body(body.clone());
             }
@@ -313,7 +346,7 @@ impl<'a> Session<'a> {
     async fn token(&self, url: Url) -> Result<Option<HeaderValue>, TransportError> {
         let problem =
             |problem: &str| TransportError::Challenge { registry: self.registry(), problem: problem.to_owned() };
-        let mut request = self.transport.client(&url)?.get(url.clone());
+        let mut request = self.transport.client(&url, false)?.get(url.clone());
         if let Some(credentials) = &self.credentials {
             request = request.header(header::AUTHORIZATION, credentials.basic());
         }
@@ -392,7 +425,7 @@ fn authority(url: &Url) -> String {
 }
 
 /// Code and message of an OCI error body.
-fn message_of(bytes: &[u8]) -> Option<String> {
+pub(crate) fn message_of(bytes: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let first = value["errors"].get(0)?;
     let text = match (first["code"].as_str(), first["message"].as_str()) {

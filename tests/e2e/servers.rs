@@ -17,7 +17,7 @@ pub(crate) fn dir(folder: &TempDir, name: &str) -> std::path::PathBuf {
 }
 
 /// Three members, `one` the first.
-fn three(folder: &TempDir) -> [Server; 3] {
+pub(crate) fn three(folder: &TempDir) -> [Server; 3] {
     let first = Server::start(&dir(folder, "one"), &[]);
     let [second, third] = ["two", "three"].map(|name| {
         let invitation = token(&first, "server");

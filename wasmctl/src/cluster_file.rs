@@ -1,4 +1,5 @@
-//! What a kubeconfig of ours says beyond Kubernetes: where the cluster's other servers, its registry and its ingress are, and how to push.
+//! What a kubeconfig of ours says beyond Kubernetes: where the cluster's other servers and its ingress are, and a member's registry for the
+//! tools of others.
 //! Kept in the kubeconfig's `extensions`, which other clients skip, so that one file is all that a user needs.
 
 use coracle_client::{Config, EXTENSION, Kubeconfig};
@@ -14,7 +15,7 @@ pub(crate) struct Endpoints {
     /// The other members' API servers, `https://HOST:PORT`, as the client reads them.
     #[serde(default)]
     pub(crate) servers: Vec<String>,
-    /// Host and port of the embedded registry (plain HTTP on loopback).
+    /// Host and port of the member's registry (plain HTTP).
     pub(crate) registry: String,
     /// User for pushing.
     pub(crate) registry_user: String,
@@ -40,8 +41,8 @@ pub(crate) fn find(config: &Config) -> Result<Endpoints> {
         .and_then(Value::as_array)
         .and_then(|extensions| extensions.iter().find(|entry| entry["name"] == EXTENSION));
     let Some(extension) = extension else {
-        return Err(Failure::new("this kubeconfig does not say where the cluster's registry is")
-            .hint("use the kubeconfig that `wasmctl up` wrote, or deploy an image from a registry of your own by its reference"));
+        return Err(Failure::new("this kubeconfig does not say where the cluster's ingress is")
+            .hint("use a kubeconfig that `wasmctl up` or `wasmctl server` wrote"));
     };
     serde_json::from_value(extension["extension"].clone())
         .map_err(|error| Failure::new(format!("kubeconfig: the extension {EXTENSION} does not parse: {error}")))

@@ -17,14 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use coracle_api::join::Registry;
 use coracle_api::kinds;
 use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
 use coracle_host::agent::{self, HostOptions, PodHandlers};
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
 use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running, Transport};
-use coracle_registry::{CLUSTER_REGISTRY, Credentials, PullOptions, Puller};
+use coracle_registry::{Endpoints, PullOptions, Puller};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -49,8 +48,6 @@ pub(crate) struct Options {
     pub(crate) identity: ServerIdentity,
     /// Where other machines reach the host.
     pub(crate) address: IpAddr,
-    /// The cluster's registry.
-    pub(crate) registry: Registry,
     pub(crate) ingress_addr: SocketAddr,
     /// Where the host keeps what it learns and gets, if that is anywhere.
     pub(crate) file: Option<MembershipFile>,
@@ -68,17 +65,14 @@ pub(crate) struct Host {
 impl Host {
     /// Starts everything; see [`Host::ready`] for what it takes to get pods.
     pub(crate) fn start(options: Options) -> Result<Host> {
-        let Options { node_name, data_dir, api_urls, identity, address, registry, ingress_addr, file } = options;
+        let Options { node_name, data_dir, api_urls, identity, address, ingress_addr, file } = options;
         let tls = identity.client_tls().map_err(Failure::new)?;
+        // Every API server answers for the registry, and it's as hosts' certificates say that they may pull.
+        let cluster = Endpoints { servers: api_urls.clone(), tls: Some(tls.clone()), token: None };
         let client = Client::with_tls(client_config(api_urls, &identity), tls.clone())?;
         let runtime = WasmRuntime::open(coracle_host::wasm::Options::new(&data_dir));
         let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;
-        let credentials = Credentials { user: registry.user, password: registry.password };
-        let puller = Puller::new(PullOptions {
-            cluster_registry: Some(format!("http://{}", registry.address)),
-            credentials: [(CLUSTER_REGISTRY.to_owned(), credentials)].into(),
-            ..PullOptions::default()
-        });
+        let puller = Puller::new(PullOptions { cluster: Some(cluster), ..PullOptions::default() });
         let transport = Transport::new(tls);
         let handlers = Arc::new(PodHandlers::default());
         let workers = std::thread::available_parallelism().map_or(1, usize::from);

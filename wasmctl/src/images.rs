@@ -1,11 +1,11 @@
-//! Components in registries, as the command line names them: the cluster's own registry with its credentials, and any other.
+//! Components in registries, as the command line names them: the cluster's own registry, as whoever the kubeconfig says, and any other.
 
+use coracle_client::Config;
 use coracle_host::inspect::Inspection;
 use coracle_registry::{
-    CLUSTER_REGISTRY, ComponentConfig, Credentials, PullOptions, Puller, PushTarget, Reference, push_component,
+    CLUSTER_REGISTRY, ComponentConfig, Endpoints, PullOptions, Puller, PushTarget, Reference, push_component,
 };
 
-use crate::cluster_file;
 use crate::context::Global;
 use crate::failure::{Failure, Result};
 
@@ -19,10 +19,9 @@ pub(crate) async fn push(name: &str, bytes: Vec<u8>, inspection: &Inspection, gl
             .hint("push there with `wkg oci push` or `oras push`, then `wasmctl deploy` the reference"));
     }
     let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
-    let endpoints = cluster_file::find(&global.config()?)?;
     let target = PushTarget {
-        base: format!("http://{}", endpoints.registry),
-        credentials: Some(Credentials { user: endpoints.registry_user, password: endpoints.registry_password }),
+        registry: endpoints(&global.config()?)?,
+        credentials: None,
         repository: repository.to_owned(),
         tag: Some(tag.to_owned()),
     };
@@ -40,10 +39,8 @@ pub(crate) async fn push(name: &str, bytes: Vec<u8>, inspection: &Inspection, gl
 pub(crate) async fn pull(reference: &str, global: &Global) -> Result<(Vec<u8>, String)> {
     let parsed = Reference::parse(reference).map_err(|error| Failure::usage(format!("{reference}: {error}")))?;
     let mut options = PullOptions::default();
-    if let Some(endpoints) = global.config().ok().and_then(|config| cluster_file::find(&config).ok()) {
-        let credentials = Credentials { user: endpoints.registry_user, password: endpoints.registry_password };
-        options.cluster_registry = Some(format!("http://{}", endpoints.registry));
-        options.credentials.insert(CLUSTER_REGISTRY.to_owned(), credentials);
+    if parsed.is_cluster() {
+        options.cluster = Some(endpoints(&global.config()?)?);
     }
     let puller = Puller::new(options);
     let dir = tempfile::tempdir()?;
@@ -52,6 +49,13 @@ pub(crate) async fn pull(reference: &str, global: &Global) -> Result<(Vec<u8>, S
         .await
         .map_err(|error| Failure::new(error.to_string()))?;
     Ok((std::fs::read(&pulled.path)?, pulled.digest.to_string()))
+}
+
+/// The cluster's registry: each of its API servers answers for it.
+fn endpoints(config: &Config) -> Result<Endpoints> {
+    let servers = std::iter::once(&config.server).chain(&config.other_servers).cloned().collect();
+    let tls = config.tls().map_err(|error| Failure::new(error.to_string()))?;
+    Ok(Endpoints { servers, tls: Some(tls), token: config.token.clone() })
 }
 
 /// A reference with its tag replaced by the digest it meant when it was resolved.

@@ -9,14 +9,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_api::join::Registry;
 use coracle_control::joining::Joining;
 use coracle_control::peers::HttpPeers;
 use coracle_control::pki::{Pki, PkiError};
 use coracle_control::sealing::Sealer;
 use coracle_control::tokens::Tokens;
-use coracle_control::{ClusterFiles, Identities, Objects, SystemClock, authorizer, driver, server, signer};
-use coracle_registry::{BlobStore, Credentials, ServerOptions, StoreLimits};
+use coracle_control::{Artifacts, ClusterFiles, Identities, Objects, SystemClock, authorizer, driver, server, signer};
+use coracle_registry::{BlobStore, Credentials, StoreLimits};
 use coracle_store::{Member, OpenError, Options as StoreOptions, RealDisk, Store};
 use jiff::SignedDuration;
 use tokio_util::sync::CancellationToken;
@@ -28,9 +27,9 @@ use crate::daemon::{self, Advertised, bind, listening, renewal_share};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
 
+use joining::MemberIdentity;
+pub(crate) use joining::join;
 use kubeconfig::KubeconfigFile;
-
-pub(crate) use joining::{MemberIdentity, join};
 
 /// The user that may push to the registry.
 const REGISTRY_USER: &str = "admin";
@@ -73,15 +72,14 @@ impl Options {
 /// What a server listens with.
 pub(crate) struct Sockets {
     api: TcpListener,
-    /// None where another member has the cluster's registry.
-    registry: Option<TcpListener>,
+    registry: TcpListener,
 }
 
 impl Sockets {
-    /// Takes the addresses. The registry's is taken by the member that the cluster began with.
-    pub(crate) fn bind(options: &Options, has_registry: bool) -> Result<Sockets> {
+    /// Takes the addresses.
+    pub(crate) fn bind(options: &Options) -> Result<Sockets> {
         let api = bind("--api-addr", options.api_addr)?;
-        let registry = has_registry.then(|| bind("--registry-addr", options.registry_addr)).transpose()?;
+        let registry = bind("--registry-addr", options.registry_addr)?;
         Ok(Sockets { api, registry })
     }
 
@@ -97,7 +95,7 @@ pub(crate) struct Server {
     store: Store,
     member: MemberIdentity,
     api_addr: SocketAddr,
-    registry_addr: Option<SocketAddr>,
+    registry_addr: SocketAddr,
     advertised: Option<Advertised>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -117,7 +115,7 @@ impl Server {
         let Sockets { api, registry } = sockets;
         let settings = options.controllers.settings(pki.ca_pem())?;
         let api_addr = api.local_addr()?;
-        let registry_addr = registry.as_ref().map(TcpListener::local_addr).transpose()?;
+        let registry_addr = registry.local_addr()?;
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
 
         let member = MemberIdentity::load(data_dir, &identity.name)?;
@@ -132,12 +130,10 @@ impl Server {
         let advertised = options.advertised.clone();
         let server = Server { pki, store, member, api_addr, registry_addr, advertised, shutdown, tasks };
         server.tasks.spawn(identities.clone().keep_renewed(Arc::new(SystemClock), server.shutdown.clone()));
-        server.serve_api(data_dir, identity, api, &objects, identities)?;
+        let artifacts = artifacts(data_dir, identity, registry)?;
+        server.serve_api(data_dir, identity, api, &objects, artifacts, identities)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
         server.tasks.spawn(driver::run(objects, settings, server.shutdown.clone()));
-        if let Some(registry) = registry {
-            server.serve_registry(data_dir, identity, registry)?;
-        }
         Ok(server)
     }
 
@@ -151,26 +147,14 @@ impl Server {
         daemon::from_here(self.api_addr)
     }
 
-    /// How this machine reaches the registry.
-    pub(crate) fn registry_from_here(&self) -> String {
-        match (self.registry_addr, &self.member.registry) {
-            (Some(addr), _) => daemon::from_here(addr).to_string(),
-            (None, elsewhere) => elsewhere.clone().unwrap_or_default(),
-        }
-    }
-
     /// Host and port of the API, for everybody.
     pub(crate) fn api(&self) -> String {
         reached_at(self.advertised.as_ref(), self.api_addr)
     }
 
-    /// The registry, for everybody.
-    pub(crate) fn registry(&self, identity: &data_dir::Identity) -> Registry {
-        let address = match (self.registry_addr, &self.member.registry) {
-            (Some(addr), _) => reached_at(self.advertised.as_ref(), addr),
-            (None, elsewhere) => elsewhere.clone().unwrap_or_default(),
-        };
-        Registry { address, user: REGISTRY_USER.to_owned(), password: identity.registry_password.clone() }
+    /// Host and port of this member's registry, for everybody.
+    pub(crate) fn registry(&self) -> String {
+        reached_at(self.advertised.as_ref(), self.registry_addr)
     }
 
     /// The member's name.
@@ -205,16 +189,15 @@ impl Server {
         identity: &data_dir::Identity,
         ingress: Option<SocketAddr>,
     ) -> Result<()> {
-        let registry = self.registry(identity);
         let file = KubeconfigFile {
             path: data_dir.join("kubeconfig"),
             cluster: identity.name.clone(),
             server: format!("https://{}", self.api()),
             endpoints: Endpoints {
                 servers: Vec::new(),
-                registry: registry.address,
-                registry_user: registry.user,
-                registry_password: registry.password,
+                registry: self.registry(),
+                registry_user: REGISTRY_USER.to_owned(),
+                registry_password: identity.registry_password.clone(),
                 ingress: ingress.map(|ingress| ingress.to_string()).unwrap_or_default(),
             },
             pki: self.pki.clone(),
@@ -240,6 +223,7 @@ impl Server {
         identity: &data_dir::Identity,
         listener: TcpListener,
         objects: &Objects,
+        artifacts: Artifacts,
         identities: Identities,
     ) -> Result<()> {
         let tokens = Tokens::open_or_create(&data_dir.join("pki")).map_err(|error| Failure::new(chain(&error)))?;
@@ -256,7 +240,8 @@ impl Server {
                 files: data_dir::IDENTITY_FILES,
                 folders: data_dir::ARTIFACT_FOLDERS,
             },
-            joining: Joining { pki: self.pki.clone(), registry: self.registry(identity) },
+            joining: Joining { pki: self.pki.clone() },
+            artifacts,
             shutdown: self.shutdown.clone(),
         };
         self.tasks.spawn(async move {
@@ -266,19 +251,14 @@ impl Server {
         });
         Ok(())
     }
+}
 
-    fn serve_registry(&self, data_dir: &DataDir, identity: &data_dir::Identity, listener: TcpListener) -> Result<()> {
-        let store = BlobStore::open(&data_dir.join("registry"), StoreLimits::default())
-            .map_err(|error| Failure::new(chain(&error)))?;
-        let credentials = Credentials { user: REGISTRY_USER.to_owned(), password: identity.registry_password.clone() };
-        let options = ServerOptions { listener, store: Arc::new(store), credentials, shutdown: self.shutdown.clone() };
-        self.tasks.spawn(async move {
-            if let Err(error) = coracle_registry::serve(options).await {
-                tracing::error!(%error, "the registry ended");
-            }
-        });
-        Ok(())
-    }
+/// This member's registry, with what it has so far.
+fn artifacts(data_dir: &DataDir, identity: &data_dir::Identity, listener: TcpListener) -> Result<Artifacts> {
+    let store = BlobStore::open(&data_dir.join("registry"), StoreLimits::default());
+    let store = Arc::new(store.map_err(|error| Failure::new(chain(&error)))?);
+    let credentials = Credentials { user: REGISTRY_USER.to_owned(), password: identity.registry_password.clone() };
+    Ok(Artifacts { listener, store, credentials })
 }
 
 /// The names and addresses under which clients reach the API.

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use coracle_api::join::Registry;
 use coracle_host::server::ServerIdentity;
 
 use crate::daemon::{self, renewal_share, stop_signal};
@@ -16,7 +15,7 @@ use crate::demo;
 use crate::failure::{Failure, Result};
 use crate::host::{self, Host, Membership, machine};
 use crate::progress::seconds;
-use crate::server::{self, MemberIdentity, Server, Sockets, issued};
+use crate::server::{self, Server, Sockets, issued};
 
 /// What `wasmctl up` was asked for.
 pub(crate) struct Options {
@@ -57,8 +56,7 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
         }
     }
     println!("  control plane   https://{:<22} {}", cluster.server.api(), cluster.server.role());
-    let registry = cluster.server.registry(&identity);
-    println!("  registry        http://{:<23} {}", registry.address, coracle_registry::CLUSTER_REGISTRY);
+    println!("  registry        http://{:<23} {}", cluster.server.registry(), coracle_registry::CLUSTER_REGISTRY);
     println!("  ingress         http://{}", cluster.host.ingress_addr());
     println!("  host            {:<30} {}", cluster.server.name(), machine());
     println!("ready in {}", seconds(started.elapsed()));
@@ -85,7 +83,7 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
 
 impl Cluster {
     async fn start(options: &Options, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<Cluster> {
-        let sockets = Sockets::bind(&options.server, MemberIdentity::has_registry(data_dir)?)?;
+        let sockets = Sockets::bind(&options.server)?;
         let server = Server::start(data_dir, identity, &options.server, sockets).await?;
         let node = server.name();
         let address = options.server.advertised.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |advertised| advertised.ip);
@@ -103,7 +101,6 @@ impl Cluster {
                 ca_pem: server.pki().ca_pem().as_bytes().to_vec(),
             },
             address,
-            registry: Registry { address: server.registry_from_here(), ..server.registry(identity) },
             ingress_addr: options.ingress_addr,
             file: None,
         })?;
@@ -116,9 +113,8 @@ impl Cluster {
     fn write_files(&self, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<()> {
         let ingress = self.host.ingress_addr();
         self.server.keep_kubeconfig(data_dir, identity, Some(ingress))?;
-        let (api, registry) = (self.server.api(), self.server.registry(identity));
         let list = serde_json::json!({
-            "api": api, "ingress": ingress.to_string(), "registry": registry.address,
+            "api": self.server.api(), "ingress": ingress.to_string(), "registry": self.server.registry(),
         });
         data_dir.write("addresses.json", format!("{list:#}\n").as_bytes())
     }

@@ -98,7 +98,6 @@ fn answer(call: &Call, certificate: String, membership: Option<Membership>) -> A
         ca: call.app.joining.pki.ca_pem().to_owned(),
         certificate,
         servers: members.map(|member| member.member.address).collect(),
-        registry: call.app.joining.registry.clone(),
         membership,
     }
 }

@@ -29,14 +29,10 @@ fn manifest(config: &[u8], layer: &[u8]) -> Vec<u8> {
     manifest.to_string().into_bytes()
 }
 
-fn tag(text: &str) -> Key {
-    Key::Tag(text.to_owned())
-}
-
-async fn put_component(store: &BlobStore, repository: &str, tag: &str, layer: &[u8]) -> Digest {
+async fn put_component(store: &BlobStore, repository: &str, layer: &[u8]) -> Digest {
     put_blob(store, repository, b"{}").await;
     put_blob(store, repository, layer).await;
-    store.put_manifest(repository, &Key::Tag(tag.to_owned()), None, &manifest(b"{}", layer)).unwrap().0
+    store.put_manifest(repository, None, None, &manifest(b"{}", layer)).unwrap().0
 }
 
 fn files_of(dir: &tempfile::TempDir, part: &str) -> usize {
@@ -54,18 +50,18 @@ fn files_of(dir: &tempfile::TempDir, part: &str) -> usize {
 async fn what_was_stored_is_there_after_opening_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    let digest = put_component(&store, "shop/cart", "1.0", b"component").await;
-    put_component(&store, "shop", "latest", b"other").await;
+    let digest = put_component(&store, "shop/cart", b"component").await;
+    put_component(&store, "shop", b"other").await;
     store.begin_upload("shop").unwrap();
     assert_eq!(files_of(&dir, "uploads"), 1);
     std::mem::forget(store);
     let store = open(&dir);
     assert_eq!(files_of(&dir, "uploads"), 0);
-    let manifest = store.manifest("shop/cart", &tag("1.0")).unwrap();
+    let manifest = store.manifest("shop/cart", digest).unwrap();
     assert_eq!((manifest.digest, manifest.media_type.as_str()), (digest, IMAGE_MANIFEST));
     assert_eq!(store.blob_size("shop/cart", Digest::of(b"component")).unwrap(), 9);
     assert_eq!(store.repositories().unwrap(), ["shop", "shop/cart"]);
-    assert_eq!(store.tags("shop/cart").unwrap(), ["1.0"]);
+    assert!(store.manifests().unwrap().contains(&("shop/cart".to_owned(), digest)));
 }
 
 #[tokio::test]
@@ -87,24 +83,20 @@ async fn content_goes_with_its_last_repository() {
 }
 
 #[tokio::test]
-async fn a_manifest_goes_with_its_tags() {
+async fn a_deleted_manifest_leaves_the_others() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    let digest = put_component(&store, "a", "1", b"x").await;
-    put_component(&store, "a", "2", b"x").await;
-    let other = put_component(&store, "a", "3", b"y").await;
-    store.delete_manifest("a", &tag("2")).unwrap();
-    assert_eq!(store.tags("a").unwrap(), ["1", "3"]);
-    store.delete_manifest("a", &Key::Digest(digest)).unwrap();
-    assert_eq!(store.tags("a").unwrap(), ["3"]);
-    assert!(matches!(store.manifest("a", &Key::Digest(digest)), Err(StoreError::ManifestUnknown)));
-    assert_eq!(store.manifest("a", &tag("3")).unwrap().digest, other);
-    assert!(matches!(store.delete_manifest("a", &tag("1")), Err(StoreError::ManifestUnknown)));
-    assert!(matches!(store.tags("nowhere"), Err(StoreError::NameUnknown)));
+    let (digest, other) = (put_component(&store, "a", b"x").await, put_component(&store, "a", b"y").await);
+    store.delete_manifest("a", digest).unwrap();
+    assert!(matches!(store.manifest("a", digest), Err(StoreError::ManifestUnknown)));
+    assert!(matches!(store.delete_manifest("a", digest), Err(StoreError::ManifestUnknown)));
+    assert!(!store.has_manifest("a", digest) && store.has_manifest("a", other));
+    assert_eq!(store.manifests().unwrap(), [("a".to_owned(), other)]);
+    assert!(store.has_repository("a") && !store.has_repository("nowhere"));
 }
 
-fn check(store: &BlobStore, key: &Key, content_type: Option<&str>, bytes: &[u8], expected: Expect) {
-    let answer = store.put_manifest("a", key, content_type, bytes);
+fn check(store: &BlobStore, content_type: Option<&str>, bytes: &[u8], expected: Expect) {
+    let answer = store.put_manifest("a", None, content_type, bytes);
     expected.assert_eq(&answer.map_or_else(|error| error.to_string(), |(digest, _)| digest.to_string()));
 }
 
@@ -115,11 +107,10 @@ async fn manifests_are_checked() {
     put_blob(&store, "a", b"{}").await;
     put_blob(&store, "b", b"x").await;
     let whole = manifest(b"{}", b"x");
-    check(&store, &tag("t"), None, b"{", expect!["manifest invalid: EOF while parsing an object at line 1 column 1"]);
-    check(&store, &tag("t"), None, b"{}", expect!["manifest invalid: it has neither `config` nor `manifests`"]);
+    check(&store, None, b"{", expect!["manifest invalid: EOF while parsing an object at line 1 column 1"]);
+    check(&store, None, b"{}", expect!["manifest invalid: it has neither `config` nor `manifests`"]);
     check(
         &store,
-        &tag("t"),
         Some("text/x"),
         &whole,
         expect![
@@ -129,21 +120,21 @@ async fn manifests_are_checked() {
     let elsewhere = expect![
         "the manifest names sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881, which this repository does not have: push it first"
     ];
-    check(&store, &tag("t"), None, &whole, elsewhere);
+    check(&store, None, &whole, elsewhere);
     store.mount("a", Digest::of(b"x"), Some("b")).unwrap();
-    let other = Key::Digest(Digest::of(b""));
-    let answer = store.put_manifest("a", &other, None, &whole);
+    let other = Some(Digest::of(b""));
+    let answer = store.put_manifest("a", other, None, &whole);
     assert!(matches!(answer, Err(StoreError::DigestMismatch { .. })), "{answer:?}");
-    assert_eq!(store.put_manifest("a", &tag("t"), Some(IMAGE_MANIFEST), &whole).unwrap().0, Digest::of(&whole));
+    assert_eq!(store.put_manifest("a", None, Some(IMAGE_MANIFEST), &whole).unwrap().0, Digest::of(&whole));
     let big = vec![b' '; store.limits().manifest_bytes_max + 1];
-    check(&store, &tag("t"), None, &big, expect!["a manifest may have at most 4194304 bytes here"]);
+    check(&store, None, &big, expect!["a manifest may have at most 4194304 bytes here"]);
 }
 
 #[tokio::test]
 async fn what_names_a_subject_is_found_by_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    let subject = put_component(&store, "a", "1", b"x").await;
+    let subject = put_component(&store, "a", b"x").await;
     put_blob(&store, "a", b"signature").await;
     let descriptor = |media_type: &str, digest: Digest| json!({ "mediaType": media_type, "digest": digest, "size": 1 });
     let signature = json!({
@@ -152,11 +143,11 @@ async fn what_names_a_subject_is_found_by_it() {
         "subject": descriptor(IMAGE_MANIFEST, subject), "annotations": { "by": "me" },
     })
     .to_string();
-    let key = Key::Digest(Digest::of(signature.as_bytes()));
-    assert_eq!(store.put_manifest("a", &key, None, signature.as_bytes()).unwrap().1, Some(subject));
+    let digest = Digest::of(signature.as_bytes());
+    assert_eq!(store.put_manifest("a", Some(digest), None, signature.as_bytes()).unwrap().1, Some(subject));
     let found = store.referrers("a", subject).unwrap();
     assert_eq!((found.len(), found[0].artifact_type.as_deref()), (1, Some("application/x-signature")));
-    store.delete_manifest("a", &key).unwrap();
+    store.delete_manifest("a", digest).unwrap();
     assert_eq!(store.referrers("a", subject).unwrap(), []);
 }
 
@@ -164,16 +155,16 @@ async fn what_names_a_subject_is_found_by_it() {
 async fn a_damaged_manifest_is_not_served() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    let digest = put_component(&store, "a", "1", b"x").await;
+    let digest = put_component(&store, "a", b"x").await;
     let path = dir.path().join("registry").join(blob_path(digest));
     std::fs::write(&path, b"damaged").unwrap();
-    let error = store.manifest("a", &tag("1")).unwrap_err().to_string();
+    let error = store.manifest("a", digest).unwrap_err().to_string();
     assert_eq!(
         error,
         format!("the registry's file {} is damaged: delete it and push its content again", path.display())
     );
-    put_component(&store, "a", "1", b"x").await;
-    assert!(store.manifest("a", &tag("1")).is_ok(), "pushing again repairs it");
+    put_component(&store, "a", b"x").await;
+    assert!(store.manifest("a", digest).is_ok(), "pushing again repairs it");
 }
 
 #[tokio::test]

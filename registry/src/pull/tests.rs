@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -114,11 +115,15 @@ async fn check(puller: &Puller, reference: &Reference, hosts: &[&str], expected:
     expected.assert_eq(&text);
 }
 
+fn cluster(servers: &[&str]) -> Endpoints {
+    Endpoints { servers: servers.iter().map(|&server| server.to_owned()).collect(), ..Endpoints::default() }
+}
+
 #[tokio::test]
 async fn a_component_is_pushed_and_pulled() {
     let registry = Registry::start(StoreLimits::default());
     let target = PushTarget {
-        base: registry.base.clone(),
+        registry: Endpoints::at(&registry.base),
         credentials: Some(registry.credentials.clone()),
         repository: "shop/cart".into(),
         tag: Some("1".into()),
@@ -127,7 +132,7 @@ async fn a_component_is_pushed_and_pulled() {
     let pushed = push_component(&target, component.clone(), &config).await.unwrap();
     let untagged = PushTarget { tag: None, ..target.clone() };
     assert_eq!(push_component(&untagged, component.clone(), &config).await.unwrap(), pushed, "the same again");
-    let puller = Puller::new(PullOptions { cluster_registry: Some(registry.base.clone()), ..PullOptions::default() });
+    let puller = Puller::new(PullOptions { cluster: Some(cluster(&[&registry.base])), ..PullOptions::default() });
     let tagged = Reference::parse(&format!("{CLUSTER_REGISTRY}/shop/cart:1")).unwrap();
     assert_eq!(puller.resolve(&tagged).await.unwrap(), pushed.digest);
     let dir = tempfile::tempdir().unwrap();
@@ -141,10 +146,31 @@ async fn a_component_is_pushed_and_pulled() {
 }
 
 #[tokio::test]
+async fn the_cluster_s_registries_are_asked_in_turn() {
+    let [empty, registry] = [0, 1].map(|_| Registry::start(StoreLimits::default()));
+    let target = PushTarget {
+        registry: Endpoints::at(&registry.base),
+        credentials: Some(registry.credentials.clone()),
+        repository: "a".into(),
+        tag: Some("1".into()),
+    };
+    let pushed = push_component(&target, Bytes::from_static(b"x"), &ComponentConfig::default()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let tagged = Reference::parse(&format!("{CLUSTER_REGISTRY}/a:1")).unwrap();
+    let servers = ["http://127.0.0.1:1", &empty.base, &registry.base];
+    let puller = Puller::new(PullOptions { cluster: Some(cluster(&servers)), ..PullOptions::default() });
+    assert_eq!(puller.pull_component(&tagged, dir.path()).await.unwrap().digest, pushed.digest);
+    assert_eq!(puller.current.load(Ordering::Relaxed), 2, "it is the first that is asked from now on");
+    let none = Puller::new(PullOptions { cluster: Some(cluster(&[servers[1], servers[0]])), ..PullOptions::default() });
+    let error = none.pull_component(&tagged, dir.path()).await.unwrap_err();
+    assert!(matches!(error.cause, PullCause::Transport(TransportError::NotFound { .. })), "{error}");
+}
+
+#[tokio::test]
 async fn pushing_says_why_it_failed() {
     let registry = Registry::start(StoreLimits { blob_bytes_max: 64, ..StoreLimits::default() });
     let target = |base: &str, user: Option<&str>, repository: &str, tag: Option<&str>| PushTarget {
-        base: base.into(),
+        registry: Endpoints::at(base),
         credentials: user.map(|user| Credentials { user: user.into(), password: "secret".into() }),
         repository: repository.into(),
         tag: tag.map(Into::into),

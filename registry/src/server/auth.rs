@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, header};
 
 use super::Body;
 use super::error::{Refusal, full};
@@ -29,9 +30,9 @@ impl Guard {
         Guard { expected: Digest::of(credentials.basic().as_bytes()) }
     }
 
-    pub(super) fn check(&self, request: &Request<impl Sized>, peer: IpAddr) -> Result<User, Refusal> {
-        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        match request.headers().get(header::AUTHORIZATION).filter(|value| *value != NOBODY) {
+    pub(super) fn check(&self, head: &Parts, peer: IpAddr) -> Result<User, Refusal> {
+        let is_read = matches!(head.method, Method::GET | Method::HEAD);
+        match head.headers.get(header::AUTHORIZATION).filter(|value| *value != NOBODY) {
             Some(value) if Digest::of(value.as_bytes()) == self.expected => Ok(User::Known),
             Some(_) => Err(refusal("these credentials are not the registry's")),
             None if is_read && peer.to_canonical().is_loopback() => Ok(User::Anonymous),
@@ -49,6 +50,14 @@ impl Guard {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
         response
+    }
+}
+
+/// Hosts show a certificate, and only pull.
+pub(super) fn host(head: &Parts) -> Result<User, Refusal> {
+    match head.method {
+        Method::GET | Method::HEAD => Ok(User::Known),
+        _ => Err(Refusal::new(StatusCode::FORBIDDEN, "DENIED", "hosts pull, and don't push")),
     }
 }
 

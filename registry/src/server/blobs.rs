@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use http::{Method, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use super::error::{Refusal, full};
 use super::manifests::{empty, set, set_digest};
-use super::{Answer, Body, blocking, parameter};
+use super::{Answer, Body, Registry, blocking, parameter};
 use crate::blob_store::{BlobStore, StoreError, Upload};
 use crate::digest::Digest;
 use crate::reference::is_repository;
@@ -22,66 +23,72 @@ use crate::reference::is_repository;
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BYTES: usize = 256 * 1024;
 
-pub(super) async fn blob(
-    store: &Arc<BlobStore>,
-    request: &Request<Incoming>,
-    repository: String,
-    digest: Digest,
-) -> Answer {
-    match *request.method() {
-        Method::HEAD => {
-            let size = blocking(store, move |store| store.blob_size(&repository, digest)).await?;
-            Ok(blob_response(StatusCode::OK, full(Vec::new()), digest, size))
-        }
-        Method::GET => {
-            let range = request.headers().get(header::RANGE).and_then(|value| value.to_str().ok());
-            let wanted = range.map_or(Wanted::All, Wanted::parse);
-            let (mut file, size) = blocking(store, move |store| store.open_blob(&repository, digest)).await?;
-            let Some((start, length)) = wanted.within(size) else {
-                let text = format!("the blob has {size} bytes");
-                let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", text);
-                let total = format!("bytes */{size}").try_into().expect("invariant: digits are a header value");
-                return Err(refusal.with(header::CONTENT_RANGE, total));
-            };
-            file.seek(SeekFrom::Start(start)).map_err(Refusal::internal)?;
-            let reader = tokio::fs::File::from_std(file).take(length);
-            let frames = ReaderStream::with_capacity(reader, READ_BYTES).map_ok(Frame::data);
-            let body = StreamBody::new(frames).boxed_unsync();
-            if matches!(wanted, Wanted::All) {
-                return Ok(blob_response(StatusCode::OK, body, digest, length));
-            }
-            let mut response = blob_response(StatusCode::PARTIAL_CONTENT, body, digest, length);
-            set(&mut response, header::CONTENT_RANGE, &format!("bytes {start}-{}/{size}", start + length - 1));
-            Ok(response)
+pub(super) async fn blob(registry: &Registry, head: &Parts, repository: String, digest: Digest) -> Answer {
+    match head.method {
+        Method::HEAD | Method::GET => {
+            registry.copies.find_blob(&repository, digest).await?;
+            read(&registry.store, head, repository, digest).await
         }
         Method::DELETE => {
-            blocking(store, move |store| store.delete_blob(&repository, digest)).await?;
+            registry.copies.find_blob(&repository, digest).await?;
+            if !registry.store.has_blob(&repository, digest) {
+                return Err(StoreError::BlobUnknown.into());
+            }
+            registry.copies.delete_elsewhere(head.uri.path()).await.map_err(Refusal::not_deleted)?;
+            blocking(&registry.store, move |store| store.delete_blob(&repository, digest)).await?;
             Ok(empty(StatusCode::ACCEPTED))
         }
         _ => Err(Refusal::method()),
     }
 }
 
+/// The blob, or the part of it that is wanted, if it is here.
+pub(super) async fn read(store: &Arc<BlobStore>, head: &Parts, repository: String, digest: Digest) -> Answer {
+    if head.method == Method::HEAD {
+        let size = blocking(store, move |store| store.blob_size(&repository, digest)).await?;
+        return Ok(blob_response(StatusCode::OK, full(Vec::new()), digest, size));
+    }
+    let range = head.headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let wanted = range.map_or(Wanted::All, Wanted::parse);
+    let (mut file, size) = blocking(store, move |store| store.open_blob(&repository, digest)).await?;
+    let Some((start, length)) = wanted.within(size) else {
+        let text = format!("the blob has {size} bytes");
+        let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", text);
+        let total = format!("bytes */{size}").try_into().expect("invariant: digits are a header value");
+        return Err(refusal.with(header::CONTENT_RANGE, total));
+    };
+    file.seek(SeekFrom::Start(start)).map_err(Refusal::internal)?;
+    let reader = tokio::fs::File::from_std(file).take(length);
+    let frames = ReaderStream::with_capacity(reader, READ_BYTES).map_ok(Frame::data);
+    let body = StreamBody::new(frames).boxed_unsync();
+    if matches!(wanted, Wanted::All) {
+        return Ok(blob_response(StatusCode::OK, body, digest, length));
+    }
+    let mut response = blob_response(StatusCode::PARTIAL_CONTENT, body, digest, length);
+    set(&mut response, header::CONTENT_RANGE, &format!("bytes {start}-{}/{size}", start + length - 1));
+    Ok(response)
+}
+
 /// `POST /blobs/uploads/`: takes over another repository's blob, stores the whole body, or begins an upload.
-pub(super) async fn begin(store: &Arc<BlobStore>, request: Request<Incoming>, repository: String) -> Answer {
-    if request.method() != Method::POST {
+pub(super) async fn begin(store: &Arc<BlobStore>, head: &Parts, body: Body, repository: String) -> Answer {
+    if head.method != Method::POST {
         return Err(Refusal::method());
     }
-    if let Some(digest) = parameter(&request, "mount").and_then(|text| text.parse().ok()) {
-        let from = parameter(&request, "from").filter(|from| is_repository(from));
+    if let Some(digest) = parameter(head, "mount").and_then(|text| text.parse().ok()) {
+        let from = parameter(head, "from").filter(|from| is_repository(from));
         let name = repository.clone();
         if blocking(store, move |store| store.mount(&name, digest, from.as_deref())).await? {
             return Ok(created(&repository, digest));
         }
     }
-    let digest = parameter(&request, "digest").map(|text| text.parse::<Digest>()).transpose();
+    let digest = parameter(head, "digest").map(|text| text.parse::<Digest>()).transpose();
     let digest = digest.map_err(StoreError::DigestInvalid)?;
     let name = repository.clone();
     let id = blocking(store, move |store| store.begin_upload(&name)).await?;
     match digest {
         Some(digest) => {
-            let cancel = Cancel { store: store.clone(), id: id.clone() };
-            let answer = finish(store, request.into_body(), &repository, &id, digest).await;
+            let cancel = store.cancel_on_drop(&id);
+            let answer = finish(store, body, &repository, &id, digest).await;
             drop(cancel);
             answer
         }
@@ -89,20 +96,15 @@ pub(super) async fn begin(store: &Arc<BlobStore>, request: Request<Incoming>, re
     }
 }
 
-pub(super) async fn upload(
-    store: &Arc<BlobStore>,
-    request: Request<Incoming>,
-    repository: String,
-    id: String,
-) -> Answer {
-    match *request.method() {
+pub(super) async fn upload(store: &Arc<BlobStore>, head: &Parts, body: Body, repository: String, id: String) -> Answer {
+    match head.method {
         Method::GET | Method::HEAD => {
             let upload = store.upload(&repository, &id)?;
             let size = upload.lock().await.size();
             Ok(progress(StatusCode::NO_CONTENT, &repository, &id, size))
         }
         Method::PATCH => {
-            let range = request.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
+            let range = head.headers.get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
             let start = range.map(|range| {
                 let start = range.trim_start_matches("bytes ").split('-').next().unwrap_or_default();
                 start.parse::<u64>().unwrap_or(u64::MAX)
@@ -116,13 +118,13 @@ pub(super) async fn upload(
                 let range = range.try_into().expect("invariant: digits are a header value");
                 return Err(refusal.with(header::RANGE, range));
             }
-            receive(store, &mut upload, request.into_body()).await?;
+            receive(store, &mut upload, body).await?;
             Ok(progress(StatusCode::ACCEPTED, &repository, &id, upload.size()))
         }
         Method::PUT => {
-            let digest = parameter(&request, "digest").ok_or_else(Refusal::digest_missing)?;
+            let digest = parameter(head, "digest").ok_or_else(Refusal::digest_missing)?;
             let digest = digest.parse().map_err(StoreError::DigestInvalid)?;
-            finish(store, request.into_body(), &repository, &id, digest).await
+            finish(store, body, &repository, &id, digest).await
         }
         Method::DELETE => {
             store.upload(&repository, &id)?;
@@ -133,12 +135,12 @@ pub(super) async fn upload(
     }
 }
 
-async fn finish(store: &Arc<BlobStore>, body: Incoming, repository: &str, id: &str, digest: Digest) -> Answer {
+async fn finish(store: &Arc<BlobStore>, body: Body, repository: &str, id: &str, digest: Digest) -> Answer {
     let upload = store.upload(repository, id)?;
     let mut upload = upload.try_lock().map_err(|_| StoreError::UploadBusy)?;
     receive(store, &mut upload, body).await?;
     // The last request of an upload, whatever comes of it: a wrong digest stays wrong.
-    let cancel = Cancel { store: store.clone(), id: id.to_owned() };
+    let cancel = store.cancel_on_drop(id);
     let path = upload.finish(digest).await?;
     let name = repository.to_owned();
     blocking(store, move |store| store.finish_upload(&name, &path, digest)).await?;
@@ -146,7 +148,7 @@ async fn finish(store: &Arc<BlobStore>, body: Incoming, repository: &str, id: &s
     Ok(created(repository, digest))
 }
 
-async fn receive(store: &BlobStore, upload: &mut Upload, mut body: Incoming) -> Result<(), Refusal> {
+async fn receive(store: &BlobStore, upload: &mut Upload, mut body: Body) -> Result<(), Refusal> {
     let limit = store.limits().blob_bytes_max;
     let announced = hyper::body::Body::size_hint(&body).lower();
     if upload.size().saturating_add(announced) > limit {
@@ -163,18 +165,6 @@ async fn receive(store: &BlobStore, upload: &mut Upload, mut body: Incoming) -> 
             Ok(Some(Err(error))) => return Err(Refusal::body(&error)),
             Err(elapsed) => return Err(Refusal::body(&elapsed)),
         }
-    }
-}
-
-/// Forgets an upload when dropped, also when its request goes away in the middle.
-struct Cancel {
-    store: Arc<BlobStore>,
-    id: String,
-}
-
-impl Drop for Cancel {
-    fn drop(&mut self) {
-        self.store.cancel_upload(&self.id);
     }
 }
 

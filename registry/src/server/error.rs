@@ -8,6 +8,8 @@ use http_body_util::{BodyExt, Full};
 
 use super::Body;
 use crate::blob_store::StoreError;
+use crate::cluster::ClusterError;
+use crate::copies::{NotCopied, TakeError};
 
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -49,6 +51,14 @@ impl Refusal {
         Refusal::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", "the request's body broke off or came too slowly")
     }
 
+    /// A member that was away would bring back what the others deleted.
+    pub(super) fn not_deleted(error: TakeError) -> Refusal {
+        let text = format!(
+            "it is not deleted on all members ({error}): try again when that member is there, or take it out for good"
+        );
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", text)
+    }
+
     pub(super) fn internal(error: impl fmt::Display) -> Refusal {
         tracing::error!(%error, "the registry failed");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the registry failed: its log says why")
@@ -71,6 +81,29 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> Body {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.status.as_u16(), self.code, self.message)
+    }
+}
+
+impl From<ClusterError> for Refusal {
+    fn from(error: ClusterError) -> Refusal {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", error.to_string())
+    }
+}
+
+impl From<NotCopied> for Refusal {
+    fn from(error: NotCopied) -> Refusal {
+        tracing::warn!(%error, "a push is not acknowledged");
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", error.to_string())
+    }
+}
+
+impl From<TakeError> for Refusal {
+    fn from(error: TakeError) -> Refusal {
+        match error {
+            TakeError::Store(error) => error.into(),
+            TakeError::NotThere(_) => Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", error.to_string()),
+            TakeError::Peer(..) => Refusal::new(StatusCode::BAD_GATEWAY, "UNKNOWN", error.to_string()),
+        }
     }
 }
 

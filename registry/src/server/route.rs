@@ -2,6 +2,7 @@
 
 use super::error::Refusal;
 use crate::blob_store::Key;
+use crate::copies::LIST_PATH;
 use crate::digest::Digest;
 use crate::reference::is_repository;
 
@@ -9,12 +10,30 @@ use crate::reference::is_repository;
 pub(super) enum Route {
     Base,
     Catalog,
-    Tags { repository: String },
-    Manifest { repository: String, key: Key },
-    Blob { repository: String, digest: Digest },
-    Uploads { repository: String },
-    Upload { repository: String, id: String },
-    Referrers { repository: String, digest: Digest },
+    /// Of all manifests, for other members.
+    List,
+    Tags {
+        repository: String,
+    },
+    Manifest {
+        repository: String,
+        key: Key,
+    },
+    Blob {
+        repository: String,
+        digest: Digest,
+    },
+    Uploads {
+        repository: String,
+    },
+    Upload {
+        repository: String,
+        id: String,
+    },
+    Referrers {
+        repository: String,
+        digest: Digest,
+    },
 }
 
 impl Route {
@@ -23,6 +42,7 @@ impl Route {
         let rest = match path.strip_prefix("/v2") {
             Some("" | "/") => return Ok(Route::Base),
             Some("/_catalog") => return Ok(Route::Catalog),
+            Some(_) if path == LIST_PATH => return Ok(Route::List),
             Some(rest) => rest.strip_prefix('/').ok_or_else(Refusal::no_route)?,
             None => return Err(Refusal::no_route()),
         };

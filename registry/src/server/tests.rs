@@ -1,9 +1,14 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use expect_test::{Expect, expect};
+use futures::future::BoxFuture;
 use http::Method;
 use serde_json::json;
 
 use super::*;
 use crate::blob_store::StoreLimits;
+use crate::cluster::{ClusterError, Peer};
 use crate::digest::Digest;
 use crate::manifest::{IMAGE_MANIFEST, WASM_CONFIG, WASM_LAYER};
 
@@ -11,24 +16,29 @@ use crate::manifest::{IMAGE_MANIFEST, WASM_CONFIG, WASM_LAYER};
 pub(crate) struct Registry {
     pub(crate) base: String,
     pub(crate) credentials: Credentials,
+    pub(crate) client: reqwest::Client,
+    pub(crate) inner: Arc<super::Registry>,
     shutdown: CancellationToken,
-    client: reqwest::Client,
-    _dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Registry {
+    /// The registry of a cluster of one member.
     pub(crate) fn start(limits: StoreLimits) -> Registry {
+        Registry::start_in(limits, Arc::new(Alone::default()))
+    }
+
+    pub(crate) fn start_in(limits: StoreLimits, cluster: Arc<dyn Cluster>) -> Registry {
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(BlobStore::open(dir.path(), limits).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let credentials = Credentials { user: "admin".into(), password: "secret".into() };
         let shutdown = CancellationToken::new();
-        let options = ServerOptions { listener, store, credentials: credentials.clone(), shutdown: shutdown.clone() };
-        tokio::spawn(serve(options));
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-        Registry { base, credentials, shutdown, client, _dir: dir }
+        let registry = Arc::new(super::Registry::new(store, &credentials, cluster, shutdown.clone()));
+        let inner = registry.clone();
+        tokio::spawn(serve(ServerOptions { listener, registry, shutdown: shutdown.clone() }));
+        Registry { base, credentials, client: client(), inner, shutdown, dir }
     }
 
     fn ask(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -52,6 +62,65 @@ impl Registry {
         let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
         assert_eq!(self.push(Method::POST, &path).body(bytes).send().await.unwrap().status(), 201);
         digest
+    }
+}
+
+pub(crate) fn client() -> reqwest::Client {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
+}
+
+/// What tags mean, by repository.
+pub(crate) type Tags = Mutex<BTreeMap<String, BTreeMap<String, Digest>>>;
+
+pub(crate) fn change(tags: &Tags, repository: &str, changes: Vec<(String, Option<Digest>)>) {
+    let mut tags = tags.lock().unwrap();
+    let tags = tags.entry(repository.to_owned()).or_default();
+    for (tag, digest) in changes {
+        match digest {
+            Some(digest) => tags.insert(tag, digest),
+            None => tags.remove(&tag),
+        };
+    }
+}
+
+/// A cluster of one member.
+struct Alone {
+    tags: Tags,
+    client: reqwest::Client,
+}
+
+impl Default for Alone {
+    fn default() -> Alone {
+        Alone { tags: Mutex::default(), client: client() }
+    }
+}
+
+impl Cluster for Alone {
+    fn own_name(&self) -> String {
+        "one".to_owned()
+    }
+
+    fn others(&self) -> Vec<Peer> {
+        Vec::new()
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    fn tags(&self, repository: &str) -> BoxFuture<'_, Result<BTreeMap<String, Digest>, ClusterError>> {
+        let tags = self.tags.lock().unwrap().get(repository).cloned().unwrap_or_default();
+        Box::pin(async { Ok(tags) })
+    }
+
+    fn change_tags(
+        &self,
+        repository: &str,
+        changes: Vec<(String, Option<Digest>)>,
+    ) -> BoxFuture<'_, Result<(), ClusterError>> {
+        change(&self.tags, repository, changes);
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -301,7 +370,7 @@ fn from_elsewhere_even_reading_needs_credentials() {
         if let Some(credentials) = header {
             request.headers_mut().insert(http::header::AUTHORIZATION, credentials.basic());
         }
-        let answer = guard.check(&request, peer.parse().unwrap());
+        let answer = guard.check(&request.into_parts().0, peer.parse().unwrap());
         expected.assert_eq(&answer.map_or_else(|refusal| refusal.to_string(), |user| format!("{user:?}")));
     };
     check("127.0.0.1", None, expect!["Anonymous"]);

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 
-use coracle_api::join::Registry;
 use coracle_host::server::ServerIdentity;
 use coracle_net::identity::RotatingIdentity;
 use parking_lot::Mutex;
@@ -28,8 +27,6 @@ pub(crate) struct Membership {
     pub(crate) address: IpAddr,
     /// Host and port of the API servers.
     pub(crate) servers: Vec<String>,
-    /// The cluster's registry.
-    pub(crate) registry: Registry,
     ca_pem: String,
     certificate_pem: String,
     key_pem: String,
@@ -43,7 +40,6 @@ impl Membership {
             node,
             address,
             servers: answer.servers,
-            registry: answer.registry,
             ca_pem: answer.ca,
             certificate_pem: answer.certificate,
             key_pem,
@@ -122,15 +118,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = DataDir::open(folder.path()).unwrap();
         assert!(Membership::load(&data_dir).unwrap().is_none());
-        let registry =
-            Registry { address: "10.0.0.1:5000".to_owned(), user: "admin".to_owned(), password: "p".to_owned() };
-        let answer = Answer {
-            ca: "ca".to_owned(),
-            certificate: "c".to_owned(),
-            servers: Vec::new(),
-            registry,
-            membership: None,
-        };
+        let answer = Answer { ca: "ca".to_owned(), certificate: "c".to_owned(), servers: Vec::new(), membership: None };
         Membership::new("worker-1".to_owned(), [10, 0, 0, 7].into(), answer, "key".to_owned()).save(&data_dir).unwrap();
         let again = Membership::load(&data_dir).unwrap().unwrap();
         assert_eq!((again.node.as_str(), again.key_pem.as_str()), ("worker-1", "key"));

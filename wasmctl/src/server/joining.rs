@@ -27,9 +27,6 @@ pub(crate) struct MemberIdentity {
     pub(crate) id: u64,
     /// What people call it.
     pub(crate) name: String,
-    /// Host and port of the cluster's registry, if another member has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) registry: Option<String>,
 }
 
 impl MemberIdentity {
@@ -39,12 +36,7 @@ impl MemberIdentity {
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(MemberIdentity {
-                    version: VERSION,
-                    id: FOUNDER,
-                    name: format!("{cluster}-1"),
-                    registry: None,
-                });
+                return Ok(MemberIdentity { version: VERSION, id: FOUNDER, name: format!("{cluster}-1") });
             }
             Err(error) => return Err(Failure::new(format!("{}: {error}", path.display()))),
         };
@@ -62,11 +54,6 @@ impl MemberIdentity {
             VERSION => Ok(member),
             version => Err(damaged(format!("version {version} is from another release"))),
         }
-    }
-
-    /// Whether the folder's member has the cluster's registry.
-    pub(crate) fn has_registry(data_dir: &DataDir) -> Result<bool> {
-        Ok(MemberIdentity::load(data_dir, "")?.registry.is_none())
     }
 
     /// Whether it begins a group of its own when its store is new.
@@ -110,8 +97,7 @@ pub(crate) async fn join(
             return Err(Failure::new(format!("the server did not send {wanted}: it may be of another release")));
         }
     }
-    let registry = Some(answer.registry.address);
-    let member = MemberIdentity { version: VERSION, id: membership.member, name, registry };
+    let member = MemberIdentity { version: VERSION, id: membership.member, name };
     data_dir.write(FILE, &serde_json::to_vec_pretty(&member).expect("a member's identity is plain data"))?;
     data_dir.make_store()?;
     // The cluster's own file comes last: with it the folder is whole.

@@ -61,7 +61,6 @@ async fn work(args: Args, started: Instant) -> Result<()> {
         api_urls: membership.servers.iter().map(|server| format!("https://{server}")).collect(),
         identity: membership.identity(renewal_share())?,
         address: membership.address,
-        registry: membership.registry.clone(),
         ingress_addr: args.ingress_addr,
         file: Some(MembershipFile::new(data_dir, membership)),
     })?;

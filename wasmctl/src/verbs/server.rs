@@ -16,7 +16,7 @@ use crate::duration::duration;
 use crate::failure::Result;
 use crate::logging;
 use crate::progress::seconds;
-use crate::server::{MemberIdentity, Options, Server, Sockets, join};
+use crate::server::{Options, Server, Sockets, join};
 
 /// Run a member of the control plane on this machine until Ctrl-C
 ///
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Where the Kubernetes API answers; port 0 takes any free one [default: port 6443 of all addresses]
     #[arg(long, value_name = "HOST:PORT")]
     api_addr: Option<SocketAddr>,
-    /// Where the embedded registry answers, which the first member has; port 0 takes any free one [default: port 5000 of all addresses]
+    /// Where this member's registry answers; port 0 takes any free one [default: port 5000 of all addresses]
     #[arg(long, value_name = "HOST:PORT")]
     registry_addr: Option<SocketAddr>,
     /// How long the certificates of servers and hosts last, which are renewed before they end
@@ -71,8 +71,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     };
     options.check()?;
     let data_dir = DataDir::open(&args.data_dir.unwrap_or_else(default_data_dir))?;
-    let has_registry = args.join.is_none() && MemberIdentity::has_registry(&data_dir)?;
-    let sockets = Sockets::bind(&options, has_registry)?;
+    let sockets = Sockets::bind(&options)?;
     if let Some(invitation) = &args.join {
         join(&data_dir, invitation, args.name, &advertised, sockets.api_port()?).await?;
     }
@@ -82,7 +81,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     let news = if is_new { "new cluster" } else { "cluster" };
     println!("coracle {version}  data {path}  {news} \"{}\"  member \"{}\"", identity.name, server.name());
     println!("  control plane   https://{}", server.api());
-    println!("  registry        http://{}", server.registry(&identity).address);
+    println!("  registry        http://{}", server.registry());
     server.keep_kubeconfig(&data_dir, &identity, None)?;
     tokio::select! {
         () = until_ready("the other members", || server.ready()) => println!("ready in {}, {}", seconds(started.elapsed()), server.role()),

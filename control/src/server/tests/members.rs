@@ -4,15 +4,17 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_registry::Digest;
 use coracle_store::testing::SeededDisk;
 use coracle_store::{Member, Options, Store};
+use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::authorizer::Rbac;
-use crate::harness::{cluster_files, joining, pki};
-use crate::peers::HttpPeers;
+use crate::harness::{artifacts, cluster_files, joining, pki};
+use crate::peers::{HttpPeers, MEMBERS};
 use crate::pki::{Identity, Pki};
 use crate::sealing::Sealer;
 use crate::server::{ServerConfig, serve};
@@ -27,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Running {
     store: Store,
     base: String,
+    /// The registry, as people reach it.
+    registry: String,
     shutdown: CancellationToken,
 }
 
@@ -63,6 +67,8 @@ impl Cluster {
         let base = format!("https://{}", member.address);
         let names = vec!["127.0.0.1".to_owned()];
         let identities = Identities::issue(self.pki.clone(), &member.name, names, 0.8).unwrap();
+        let artifacts = artifacts(&self.dir.path().join(&member.name));
+        let registry = format!("http://{}", artifacts.listener.local_addr().unwrap());
         let options = Options {
             is_founder: member.id == 1,
             member,
@@ -83,10 +89,11 @@ impl Cluster {
             audit_log: None,
             cluster_files: cluster_files(self.dir.path()),
             joining: joining(self.dir.path()),
+            artifacts,
             shutdown: shutdown.clone(),
         };
         tokio::spawn(serve(config));
-        Running { store, base, shutdown }
+        Running { store, base, registry, shutdown }
     }
 
     fn admin(&self) -> reqwest::Client {
@@ -197,4 +204,53 @@ async fn writes_go_on_when_the_leader_is_gone() {
     let names: Vec<&str> =
         list["items"].as_array().unwrap().iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
     assert_eq!(names, ["after", "before"]);
+}
+
+#[tokio::test]
+async fn what_is_pushed_to_one_member_is_at_all_and_hosts_pull_it_by_their_certificates() {
+    let cluster = Cluster::of(&["a", "b", "c"]).await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "kube-system" } });
+    assert_eq!(cluster.ask(0, "POST /api/v1/namespaces", namespace).await.0, 201);
+    let people = cluster.admin();
+    let url = |member: usize, path: &str| format!("{}/v2/shop/cart/{path}", cluster.members[member].registry);
+    let push = |method: Method, url: String| people.request(method, url).basic_auth("admin", Some("registry-password"));
+    let config = Digest::of(b"{}");
+    let upload =
+        push(Method::POST, url(1, &format!("blobs/uploads/?digest={config}"))).body("{}").send().await.unwrap();
+    assert_eq!(upload.status(), 201);
+    let part = json!({ "mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2 });
+    let manifest = json!({ "schemaVersion": 2, "config": part, "layers": [] }).to_string();
+    for (member, tag) in [(1, "1.0"), (2, "2.0_x")] {
+        let put =
+            push(Method::PUT, url(member, &format!("manifests/{tag}"))).body(manifest.clone()).send().await.unwrap();
+        assert_eq!(put.status(), 201, "{}", put.text().await.unwrap());
+    }
+    for member in 0..3 {
+        let tags: Value = people.get(url(member, "tags/list")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(tags, json!({ "name": "shop/cart", "tags": ["1.0", "2.0_x"] }));
+        let found = people.get(url(member, "manifests/1.0")).send().await.unwrap();
+        assert_eq!(found.text().await.unwrap(), manifest);
+    }
+    assert_eq!(push(Method::DELETE, url(0, "manifests/1.0")).send().await.unwrap().status(), 202);
+    assert_eq!(people.get(url(2, "manifests/1.0")).send().await.unwrap().status(), 404);
+
+    let host = cluster.client(&cluster.pki.issue_host("worker-1", &["worker-1".to_owned()]).unwrap());
+    let api = |path: &str| format!("{}/v2/shop/cart/{path}", cluster.members[0].base);
+    let pulled = host.get(api("manifests/2.0_x")).send().await.unwrap();
+    assert_eq!((pulled.status().as_u16(), pulled.text().await.unwrap()), (200, manifest.clone()));
+    assert_eq!(host.post(api("blobs/uploads/")).send().await.unwrap().status(), 403);
+    // What members ask each other is nobody else's business.
+    let list = format!("{}/v2/_manifests", cluster.members[0].base);
+    assert_eq!(host.get(&list).send().await.unwrap().status(), 404);
+    let member = cluster.client(&cluster.pki.issue_client("coracle:member:b", MEMBERS).unwrap());
+    let digest = Digest::of(manifest.as_bytes());
+    assert_eq!(member.get(&list).send().await.unwrap().text().await.unwrap(), format!("shop/cart@{digest}\n"));
+    let stranger = cluster.client(&cluster.pki.issue_client("jane", "people").unwrap());
+    let refused = stranger.get(api("manifests/2.0_x")).send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    let refused = refused.text().await.unwrap();
+    assert!(refused.contains("DENIED") && refused.contains("cannot get path"), "{refused}");
+    // Users show their certificates, as everywhere.
+    let put = people.put(api("manifests/3")).body(manifest).send().await.unwrap();
+    assert_eq!(put.status(), 201);
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authentication::User;
 use crate::authorizer::Rbac;
-use crate::harness::{self, Server, cluster_files, pod};
+use crate::harness::{self, Server, artifacts, cluster_files, pod};
 use crate::joining::Joining;
 use crate::pki::{Identity, Pki};
 use crate::sealing::Sealer;
@@ -58,7 +58,8 @@ async fn listen(dir: &TempDir, pki: &Arc<Pki>) -> Listening {
         tokens: Arc::clone(&server.app.tokens),
         audit_log: Some(dir.path().join("audit.log")),
         cluster_files: cluster_files(dir.path()),
-        joining: Joining { pki: pki.clone(), ..harness::joining(dir.path()) },
+        joining: Joining { pki: pki.clone() },
+        artifacts: artifacts(dir.path()),
         shutdown: shutdown.clone(),
     };
     Listening { base, server, shutdown, task: tokio::spawn(serve(config)) }

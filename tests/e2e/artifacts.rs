@@ -1,0 +1,53 @@
+//! Components in the registries of several members: what was acknowledged outlives the member that took it.
+
+use coracle_tests::{Host, Server, eventually, guest, root};
+
+use crate::servers::{dir, three, token};
+
+fn hello() -> String {
+    root().join("examples/hello/hello.wat").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_component_runs_though_the_member_it_was_pushed_to_is_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, mut second, third] = three(&folder);
+    let host = |name: &str| Host::start(&dir(&folder, name), &["--join", &token(&third, "host"), "--name", name]);
+    let _hosts = [host("h1"), host("h2")];
+    let image = second.wasmctl(&["push", &hello(), "shop/hello:1.0"]).ok();
+    second.kill();
+    // No host has it so far.
+    eventually("it is deployed", || {
+        let deployed = third.wasmctl(&["deploy", image.trim(), "--name", "by-digest", "--replicas", "4"]);
+        (deployed.code == 0).then_some(())
+    });
+    let nodes = third.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"]).ok();
+    assert!(nodes.contains("h1") && nodes.contains("h2"), "{nodes}");
+    first.wasmctl(&["deploy", "registry.coracle.internal/shop/hello:1.0", "--name", "by-tag"]).ok();
+    let digest = image.trim().rsplit('@').next().unwrap();
+    let pulled = dir(&folder, "pulled.wasm");
+    for member in [&first, &third] {
+        let pull = ["pull", "registry.coracle.internal/shop/hello:1.0", "--file", pulled.to_str().unwrap()];
+        assert!(member.wasmctl(&pull).ok().contains(digest));
+        assert!(member.wasmctl(&["inspect", image.trim()]).ok().contains("wasi:http 0.2 handler"));
+    }
+
+    // Two of three are enough to take more, and the third takes it over when it is back.
+    let other = first.wasmctl(&["push", guest("command-prints.wat").to_str().unwrap(), "prints"]).ok();
+    let second = Server::start(&dir(&folder, "two"), &[]);
+    let (mut first, mut third) = (first, third);
+    eventually("it has what was pushed while it was away", || has(&folder, "two", other.trim()).then_some(()));
+    first.kill();
+    third.kill();
+    // Without a quorum it gives what it has, and takes nothing new.
+    let pull = ["pull", "registry.coracle.internal/prints:latest", "--file", pulled.to_str().unwrap()];
+    second.wasmctl(&pull).ok();
+    let refused = second.wasmctl(&["push", &hello(), "hello:2"]).fails_with(1);
+    assert!(refused.contains("503") && refused.contains("no other took a copy"), "{refused}");
+}
+
+/// Whether a member's own files have the manifest that a reference names.
+fn has(folder: &tempfile::TempDir, member: &str, image: &str) -> bool {
+    let digits = image.rsplit(':').next().unwrap();
+    dir(folder, member).join("registry/blobs/sha256").join(&digits[..2]).join(digits).exists()
+}
