@@ -106,7 +106,7 @@ async fn docker_s_registry_takes_and_gives_components() {
     }
     let unknown = registry.reference().at(Digest::of(b"unknown"));
     let error = puller.pull_component(&unknown, dir.path()).await.unwrap_err();
-    assert!(matches!(error.cause, PullCause::Transport(TransportError::NotFound { .. })), "{error}");
+    assert!(matches!(*error.cause, PullCause::Transport(TransportError::NotFound { .. })), "{error}");
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ pub struct PullError {
     /// What was to be pulled.
     pub reference: String,
     /// Why it could not be.
-    pub cause: PullCause,
+    pub cause: Box<PullCause>,
 }
 
 /// What stopped a pull.
@@ -136,7 +136,7 @@ pub enum PullCause {
 impl PullError {
     /// The reason in a waiting container's state.
     pub fn reason(&self) -> &'static str {
-        match &self.cause {
+        match &*self.cause {
             PullCause::NotAComponent(_) | PullCause::BadManifest(_) | PullCause::TooLarge { .. } => "InvalidImage",
             _ => "ErrImagePull",
         }
@@ -144,7 +144,7 @@ impl PullError {
 
     /// Whether trying again may help without anything being changed.
     pub fn is_temporary(&self) -> bool {
-        match &self.cause {
+        match &*self.cause {
             PullCause::Transport(error) => {
                 !matches!(error, TransportError::TooLarge { .. } | TransportError::NoTls { .. })
             }

@@ -163,7 +163,7 @@ async fn the_cluster_s_registries_are_asked_in_turn() {
     assert_eq!(puller.current.load(Ordering::Relaxed), 2, "it is the first that is asked from now on");
     let none = Puller::new(PullOptions { cluster: Some(cluster(&[servers[1], servers[0]])), ..PullOptions::default() });
     let error = none.pull_component(&tagged, dir.path()).await.unwrap_err();
-    assert!(matches!(error.cause, PullCause::Transport(TransportError::NotFound { .. })), "{error}");
+    assert!(matches!(*error.cause, PullCause::Transport(TransportError::NotFound { .. })), "{error}");
 }
 
 #[tokio::test]
@@ -297,7 +297,7 @@ async fn what_is_changed_on_the_way_is_not_used() {
     fake.put(&format!("/v2/a/blobs/{}", Digest::of(b"wasm")), broken);
     let puller = Puller::new(PullOptions::default());
     let error = puller.pull_component(&fake.reference(":t"), tempfile::tempdir().unwrap().path()).await.unwrap_err();
-    assert!(matches!(error.cause, PullCause::Transport(TransportError::Unreachable { .. })), "{error}");
+    assert!(matches!(*error.cause, PullCause::Transport(TransportError::Unreachable { .. })), "{error}");
     assert!(error.is_temporary());
 }
 

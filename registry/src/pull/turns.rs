@@ -76,7 +76,7 @@ impl<'a> Turns<'a> {
     }
 
     fn error(&self, cause: PullCause) -> PullError {
-        PullError { reference: self.reference.to_string(), cause }
+        PullError { reference: self.reference.to_string(), cause: Box::new(cause) }
     }
 }
 
