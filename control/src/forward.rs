@@ -116,8 +116,12 @@ async fn send(call: &Call, leader: &Member, uri: &Uri, body: Bytes) -> reqwest::
 
 fn relay(call: &Call, answer: reqwest::Response) -> Response {
     let (code, headers) = (answer.status(), answer.headers().clone());
-    let mut response =
-        Response::new(Body::from_stream(answer.bytes_stream().take_until(call.app.shutdown.clone().cancelled_owned())));
+    let bytes = answer.bytes_stream();
+    // Only a watch has no end of its own. Of anything else half would look like the whole.
+    let mut response = Response::new(match call.query.flag("watch") {
+        true => Body::from_stream(bytes.take_until(call.app.shutdown.clone().cancelled_owned())),
+        false => Body::from_stream(bytes),
+    });
     *response.status_mut() = code;
     *response.headers_mut() = headers;
     for name in OF_CONNECTIONS {

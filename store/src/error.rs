@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use crate::peers::Member;
 
+/// What a member says of the leader when there seems to be none.
+const NO_LEADER: &str = "and knows no other that does: it may reach too few members";
+
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -63,7 +66,7 @@ pub enum WriteError {
         limit: usize,
     },
     /// Another member leads. Nothing was written.
-    #[error("this member does not lead{}", .leader.map(|id| format!(", member {id} does")).unwrap_or_default())]
+    #[error("this member does not lead, {}", .leader.map_or(NO_LEADER.to_owned(), |id| format!("member {id} does")))]
     NotLeader {
         /// The leader, if known.
         leader: Option<u64>,
@@ -110,7 +113,7 @@ pub enum ReadError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MembershipError {
     /// Another member leads.
-    #[error("this member does not lead{}", .leader.as_ref().map(|leader| format!(", {leader} does")).unwrap_or_default())]
+    #[error("this member does not lead, {}", .leader.as_ref().map_or(NO_LEADER.to_owned(), |leader| format!("{leader} does")))]
     NotLeader {
         /// The leader, if known.
         leader: Option<Member>,

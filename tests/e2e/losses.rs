@@ -40,7 +40,7 @@ fn without_a_quorum_reads_and_pods_go_on_and_writes_say_why() {
             let reasons = [
                 "not confirmed by a quorum",
                 "could not be confirmed by a quorum",
-                "does not lead",
+                "knows no other that does",
                 "nobody has led",
                 "does not answer",
             ];
