@@ -24,7 +24,7 @@ use std::time::Duration;
 use coracle_store::Member;
 use coracle_store::testing::{Mutation, Random, mutate};
 use openraft::AsyncRuntime as _;
-use openraft_rt_sim::{SimInstant, SimRuntime};
+use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
 
 use self::clients::{Clients, Tally};
@@ -163,34 +163,41 @@ fn run_all(first: u64, count: u64, mutation: Option<Mutation>) -> Result<Vec<Rep
 }
 
 thread_local! {
-    /// The last panic on this thread: the runtime keeps those of tasks to itself.
-    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// The panics of a simulation on this thread: the runtime keeps those of tasks to itself.
+    static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+fn note_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // The runtime may be locked: nothing is asked of it here.
+            let is_simulated =
+                PANICS.with_borrow_mut(|panics| panics.as_mut().map(|panics| panics.push(panic.to_string())).is_some());
+            if !is_simulated {
+                before(panic);
+            }
+        }));
+    });
+    PANICS.set(Some(Vec::new()));
 }
 
 /// One simulation; says what went wrong, what led there, and how to see it again.
 fn run(seed: u64, with_schedule: bool) -> Result<Report, String> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| match SimInstant::try_now() {
-            Some(_) => PANIC.set(Some(panic.to_string())),
-            None => before(panic),
-        }));
-    });
-    PANIC.set(None);
+    note_panics();
     let trace = Trace::default();
-    let mut runtime = SimRuntime::with_seed(seed);
-    runtime.record_trace(with_schedule);
-    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(simulate(seed, trace.clone()))));
-    let schedule = runtime.take_trace();
-    drop(runtime);
+    let result = catch_unwind(AssertUnwindSafe(|| -> Result<Report, String> {
+        let mut runtime = SimRuntime::with_seed(seed);
+        runtime.record_trace(with_schedule);
+        let report = runtime.block_on(simulate(seed, trace.clone()))?;
+        Ok(Report { schedule: runtime.take_trace(), digest: trace.digest(), ..report })
+    }));
+    let panics = PANICS.take().unwrap_or_default();
     let broken = match result {
-        Ok(Ok(report)) => match PANIC.take() {
-            None => return Ok(Report { schedule, digest: trace.digest(), ..report }),
-            Some(panic) => panic,
-        },
-        Ok(Err(reason)) => PANIC.take().map_or(reason.clone(), |panic| format!("{reason}; before that, {panic}")),
-        Err(_) => PANIC.take().unwrap_or_else(|| "a panic".to_owned()),
+        Ok(Ok(report)) if panics.is_empty() => return Ok(report),
+        Ok(Err(reason)) => format!("{reason}\n{}", panics.join("\n")),
+        Ok(Ok(_)) | Err(_) => panics.join("\n"),
     };
     Err(format!("{}\nseed {seed}: {broken}\nagain: cargo xtask simulate --seed {seed} --seeds 1", trace.tail()))
 }
@@ -209,7 +216,10 @@ async fn simulate(seed: u64, trace: Trace) -> Result<Report, String> {
     }
     network.set_weather(Weather::any(&mut part()));
     let mut pauses = part();
-    let is_broken = || trace.violation().is_some() || PANIC.with_borrow(Option::is_some);
+    let is_broken = || {
+        trace.violation().is_some()
+            || PANICS.with_borrow(|panics| panics.as_ref().is_some_and(|panics| !panics.is_empty()))
+    };
     while now() < FAULTS_TIME && !is_broken() {
         SimRuntime::sleep(Duration::from_millis(100 + pauses.below(1_200))).await;
         faults.strike(&mut group).await;
