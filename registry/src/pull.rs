@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -177,7 +178,9 @@ pub struct PulledArtifact {
 pub struct Puller {
     options: PullOptions,
     transport: Transport,
-    /// Which of the cluster's registries answered last.
+    /// Where the cluster's registries are, as known by now.
+    servers: RwLock<Vec<String>>,
+    /// Which of them answered last.
     current: AtomicUsize,
 }
 
@@ -187,7 +190,14 @@ impl Puller {
         let timeouts =
             Timeouts { connect: options.connect_timeout, idle: options.idle_timeout, total: options.total_timeout };
         let tls = options.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
-        Puller { options, transport: Transport::new(timeouts, tls), current: AtomicUsize::new(0) }
+        let servers = options.cluster.as_ref().map(|cluster| cluster.servers.clone()).unwrap_or_default();
+        let transport = Transport::new(timeouts, tls);
+        Puller { options, transport, servers: RwLock::new(servers), current: AtomicUsize::new(0) }
+    }
+
+    /// The cluster's registries are there from now on.
+    pub fn set_servers(&self, servers: Vec<String>) {
+        *self.servers.write().unwrap_or_else(PoisonError::into_inner) = servers;
     }
 
     /// The digest a reference stands for now: its own, or that of its tag.

@@ -72,7 +72,7 @@ impl Host {
         let client = Client::with_tls(client_config(api_urls, &identity), tls.clone())?;
         let runtime = WasmRuntime::open(coracle_host::wasm::Options::new(&data_dir));
         let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;
-        let puller = Puller::new(PullOptions { cluster: Some(cluster), ..PullOptions::default() });
+        let puller = Arc::new(Puller::new(PullOptions { cluster: Some(cluster), ..PullOptions::default() }));
         let transport = Transport::new(tls);
         let handlers = Arc::new(PodHandlers::default());
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -83,7 +83,7 @@ impl Host {
         let always = Some(always).filter(|_| file.is_none());
         let keeping = renewal::keep(client.clone(), identity.certificate.clone(), file.clone());
         tasks.spawn(shutdown.clone().run_until_cancelled_owned(keeping));
-        let keeping = servers::keep(client.clone(), always, file);
+        let keeping = servers::keep(client.clone(), puller.clone(), always, file);
         tasks.spawn(shutdown.clone().run_until_cancelled_owned(keeping));
         let host = agent::run(HostOptions {
             node_name: node_name.clone(),
@@ -91,7 +91,7 @@ impl Host {
             data_dir,
             client: client.clone(),
             runtime: Arc::new(runtime),
-            images: Arc::new(puller),
+            images: puller,
             listener: TcpListener::bind((listening(address), 0))?,
             identity,
             pods_max: PODS_MAX,

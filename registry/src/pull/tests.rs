@@ -161,6 +161,8 @@ async fn the_cluster_s_registries_are_asked_in_turn() {
     let puller = Puller::new(PullOptions { cluster: Some(cluster(&servers)), ..PullOptions::default() });
     assert_eq!(puller.pull_component(&tagged, dir.path()).await.unwrap().digest, pushed.digest);
     assert_eq!(puller.current.load(Ordering::Relaxed), 2, "it is the first that is asked from now on");
+    puller.set_servers(vec![registry.base.clone()]);
+    assert_eq!(puller.resolve(&tagged).await.unwrap(), pushed.digest);
     let none = Puller::new(PullOptions { cluster: Some(cluster(&[servers[1], servers[0]])), ..PullOptions::default() });
     let error = none.pull_component(&tagged, dir.path()).await.unwrap_err();
     assert!(matches!(*error.cause, PullCause::Transport(TransportError::NotFound { .. })), "{error}");

@@ -1,5 +1,6 @@
 //! Whom to ask: the registry that a reference names, or those of the cluster one after the other until one answers.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use reqwest::Url;
@@ -25,8 +26,8 @@ impl<'a> Turns<'a> {
     pub(super) fn new(puller: &'a Puller, reference: &'a Reference) -> Turns<'a> {
         let options = &puller.options;
         let (bases, first) = if reference.is_cluster() {
-            let servers = options.cluster.as_ref().map(|cluster| cluster.servers.clone());
-            (servers.unwrap_or_default(), puller.current.load(Ordering::Relaxed))
+            let servers = puller.servers.read().unwrap_or_else(PoisonError::into_inner).clone();
+            (servers, puller.current.load(Ordering::Relaxed))
         } else {
             let registry = reference.registry();
             let is_plain = is_loopback(registry) || options.insecure_hosts.iter().any(|host| host == registry);

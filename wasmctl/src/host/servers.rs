@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_client::Client;
+use coracle_registry::Puller;
 use serde_json::Value;
 
 use super::MembershipFile;
@@ -12,7 +13,12 @@ use crate::verbs::MEMBERS;
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Learns of members that come and go, for ever. `always` is a server that is asked whoever else there is: that of this process.
-pub(super) async fn keep(client: Client, always: Option<String>, file: Option<Arc<MembershipFile>>) {
+pub(super) async fn keep(
+    client: Client,
+    puller: Arc<Puller>,
+    always: Option<String>,
+    file: Option<Arc<MembershipFile>>,
+) {
     let mut known = Vec::new();
     loop {
         // Without an answer, what is known has to do.
@@ -24,6 +30,7 @@ pub(super) async fn keep(client: Client, always: Option<String>, file: Option<Ar
             let servers = addresses.iter().map(|address| format!("https://{address}"));
             let servers: Vec<String> = always.iter().cloned().chain(servers).collect();
             client.set_servers(&servers);
+            puller.set_servers(servers);
             tracing::info!(?addresses, "the control plane's members");
             let kept =
                 file.as_ref().map_or(Ok(()), |file| file.change(|membership| membership.servers = addresses.clone()));
