@@ -53,7 +53,7 @@ mod health;
 mod host;
 pub(crate) use host::chain;
 mod join;
-mod key_rotation;
+pub(crate) mod key_rotation;
 mod list;
 mod log;
 mod members;

@@ -70,7 +70,7 @@ impl Server {
         let count = AtomicU64::new(1);
         let uids = move || format!("uid-{}", count.fetch_add(1, Ordering::Relaxed));
         let seconds = Arc::new(AtomicU64::new(0));
-        let sealer = Sealer::open(&dir.path().join("pki"), &store.snapshot()).unwrap();
+        let sealer = Sealer::open(&dir.path().join("pki"), &store.snapshot(), true).unwrap();
         let objects = Objects::with_uids(store, Arc::new(Still(Arc::clone(&seconds))), sealer, uids);
         for name in ["default", "kube-node-lease"] {
             let object = json!({ "metadata": { "name": name } });

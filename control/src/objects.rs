@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::Clock;
 use crate::admission::policies::Policies;
 use crate::custom_kinds::{self, CustomKinds};
-use crate::sealing::{Rotation, Sealer};
+use crate::sealing::Sealer;
 use prepare::{Action, Request};
 
 mod bind;
@@ -159,9 +159,9 @@ impl Objects {
         self.inner.sealer.open_record(record).map_err(status::internal)
     }
 
-    /// Seals all secrets with a new key.
-    pub(crate) async fn rotate_secret_keys(&self) -> Result<Rotation, Status> {
-        self.inner.sealer.rotate(&self.inner.store).await.map_err(status::internal)
+    /// What Secrets are sealed with.
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.inner.sealer
     }
 
     /// The kinds that users define, as a snapshot has them.

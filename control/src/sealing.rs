@@ -16,13 +16,18 @@ use coracle_store::{Operation, Precondition, ReadError, Record, Snapshot, Store,
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::MutexGuard;
 
 mod keyring;
 mod seal;
 
 use keyring::Keyring;
 pub use keyring::KeyringError;
+pub(crate) use keyring::NewKey;
+pub(crate) use seal::WrappingKey;
 
+/// The record that says which key is the current one, once that was changed: whoever leads seals with it. No path of the API leads there.
+const CURRENT: &str = "secretkeys.coracle.dev/current";
 /// How many opened secrets are kept, so that watches and lists don't open them again.
 const OPENED_MAX: usize = 4096;
 /// How many secrets a rotation rewrites at once.
@@ -91,6 +96,13 @@ pub struct Sealer {
     rotating: tokio::sync::Mutex<()>,
 }
 
+/// What the record of the current key says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Current {
+    key_id: String,
+}
+
 /// The part of a stored secret that says how it's sealed.
 #[derive(Deserialize)]
 struct Stored {
@@ -110,9 +122,9 @@ struct Sealed {
 }
 
 impl Sealer {
-    /// With the keys in this folder, made when the folder has none and no secret needs one. Keys that no secret of the snapshot
-    /// needs any longer are forgotten: nothing is under way yet that could.
-    pub fn open(dir: &Path, snapshot: &Snapshot) -> Result<Sealer, SealingError> {
+    /// With the keys in this folder, made when the folder has none and no secret needs one. Keys that no secret of the snapshot needs any
+    /// longer are forgotten if this member `is_alone`: nothing is under way yet that could. With others, they may be at work.
+    pub fn open(dir: &Path, snapshot: &Snapshot, is_alone: bool) -> Result<Sealer, SealingError> {
         let mut needed: HashMap<String, Arc<Record>> = HashMap::new();
         for record in secrets(snapshot) {
             if let Some(key_id) = key_id(record) {
@@ -120,7 +132,10 @@ impl Sealer {
             }
         }
         let mut keyring = Keyring::open(dir, needed.iter().next().map(|(key_id, record)| (&**key_id, &*record.key)))?;
-        keyring.retain(|key_id| needed.contains_key(key_id))?;
+        if is_alone {
+            let current = recorded(snapshot);
+            keyring.retain(|key_id| needed.contains_key(key_id) || current.as_deref() == Some(key_id))?;
+        }
         let sealer =
             Sealer { keyring: RwLock::new(keyring), opened: Mutex::default(), rotating: tokio::sync::Mutex::default() };
         // One of each key: a file that holds other keys than it did is found now, not when somebody needs a secret.
@@ -128,20 +143,21 @@ impl Sealer {
         Ok(sealer)
     }
 
-    /// Seals what a write stores, where that is a secret.
-    pub(crate) fn seal(&self, write: &mut Write) {
+    /// Seals what a write stores, where that is a secret, with the key that is the current one in a snapshot.
+    pub(crate) fn seal(&self, write: &mut Write, snapshot: &Snapshot) -> Result<(), OpenError> {
         if let Operation::Put { json, splice_offset, .. } = &mut write.operation
             && is_secret(&write.key)
         {
             let object: Value = serde_json::from_slice(json).expect("invariant: only encoded objects are stored");
             let keyring = self.keyring.read();
-            let (key_id, key) = keyring.current();
+            let key_id = recorded(snapshot).unwrap_or_else(|| keyring.current().to_owned());
+            let Some(key) = keyring.get(&key_id) else { return Err(no_key(&keyring, &write.key, key_id)) };
             let (data_key, value) = seal::seal(key, &write.key, json);
-            let sealed =
-                Sealed { key_id: key_id.to_owned(), data_key: BASE64.encode(data_key), value: BASE64.encode(value) };
+            let sealed = Sealed { key_id, data_key: BASE64.encode(data_key), value: BASE64.encode(value) };
             let encoded = encode::encode(&shell(&object, &sealed));
             (*json, *splice_offset) = (encoded.json, encoded.splice_offset);
         }
+        Ok(())
     }
 
     /// A record as its writer wrote it; only secrets are ever different.
@@ -170,8 +186,7 @@ impl Sealer {
     fn unseal(&self, key: &str, sealed: &Sealed) -> Result<Bytes, OpenError> {
         let keyring = self.keyring.read();
         let Some(wrapping) = keyring.get(&sealed.key_id) else {
-            let (secret, key_id, path) = (key.to_owned(), sealed.key_id.clone(), keyring.path().display().to_string());
-            return Err(OpenError::NoKey { secret, key_id, path });
+            return Err(no_key(&keyring, key, sealed.key_id.clone()));
         };
         let opened = match (BASE64.decode(&sealed.data_key), BASE64.decode(&sealed.value)) {
             (Ok(data_key), Ok(value)) => seal::open(wrapping, key, data_key, value),
@@ -186,22 +201,49 @@ impl Sealer {
         OpenError::Damaged { secret: key.to_owned(), key_id: key_id.to_owned(), path }
     }
 
-    /// Makes a new key and seals every secret with it. A rotation that did not end goes on, with the key it made.
-    pub(crate) async fn rotate(&self, store: &Store) -> Result<Rotation, RotationError> {
-        let _turn = self.rotating.lock().await;
-        let is_stale = |record: &&Arc<Record>, current: &str| key_id(record).is_none_or(|key_id| key_id != current);
+    /// Waits until nobody rotates keys or gives them to a new member.
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.rotating.lock().await
+    }
+
+    /// The key to rotate to, kept here: to be given to all members before it is used. None while a rotation is to go on that did not end.
+    pub(crate) async fn next_key(&self, store: &Store) -> Result<Option<NewKey>, RotationError> {
         let snapshot = store.read().await?;
-        let current = self.keyring.read().current().0.to_owned();
-        if !secrets(&snapshot).any(|record| is_stale(&record, &current)) {
-            self.keyring.write().renew().map_err(SealingError::from)?;
+        let current = self.current(&snapshot);
+        if secrets(&snapshot).any(|record| is_stale(record, &current)) {
+            return Ok(None);
         }
-        let current = self.keyring.read().current().0.to_owned();
+        let next = NewKey::generate();
+        self.add(&next).map_err(SealingError::from)?;
+        Ok(Some(next))
+    }
+
+    /// Keeps a key.
+    pub(crate) fn add(&self, key: &NewKey) -> Result<(), KeyringError> {
+        self.keyring.write().add(key)
+    }
+
+    /// Seals with a key from now on, whoever leads. All members have it.
+    pub(crate) async fn switch(&self, store: &Store, key: &NewKey) -> Result<(), RotationError> {
+        let record = json!({
+            "apiVersion": "coracle.dev/v1", "kind": "SecretKey", "metadata": { "name": "current" }, "keyId": key.id,
+        });
+        let encoded = encode::encode(&record);
+        let operation = Operation::Put { json: encoded.json, splice_offset: encoded.splice_offset, tags: Vec::new() };
+        let precondition = Precondition::None;
+        store.write(vec![Write { key: CURRENT.to_owned(), operation, precondition, frees_space: false }]).await?;
+        Ok(self.keyring.write().set_current(&key.id).map_err(SealingError::from)?)
+    }
+
+    /// Seals every secret with the current key that is sealed with another.
+    pub(crate) async fn reseal(&self, store: &Store) -> Result<Rotation, RotationError> {
         let mut rewritten = 0;
         loop {
             let snapshot = store.read().await?;
+            let current = self.current(&snapshot);
             let stale = secrets(&snapshot).filter(|record| is_stale(record, &current)).take(BATCH_MAX);
-            let writes: Vec<Write> =
-                stale.map(|record| self.resealed(record)).collect::<Result<_, _>>().map_err(SealingError::from)?;
+            let writes = stale.map(|record| self.resealed(record, &snapshot));
+            let writes: Vec<Write> = writes.collect::<Result<_, _>>().map_err(SealingError::from)?;
             if writes.is_empty() {
                 return Ok(Rotation { key_id: current, rewritten });
             }
@@ -211,16 +253,35 @@ impl Sealer {
         }
     }
 
+    fn current(&self, snapshot: &Snapshot) -> String {
+        recorded(snapshot).unwrap_or_else(|| self.keyring.read().current().to_owned())
+    }
+
     /// The write that stores a secret as it is, sealed anew.
-    fn resealed(&self, record: &Arc<Record>) -> Result<Write, OpenError> {
+    fn resealed(&self, record: &Arc<Record>, snapshot: &Snapshot) -> Result<Write, OpenError> {
         let opened = self.open_record(record)?;
         let (json, splice_offset) = (opened.json.clone(), opened.splice_offset);
         let operation = Operation::Put { json, splice_offset, tags: record.tags.to_vec() };
         let precondition = Precondition::Revision(record.revision);
         let mut write = Write { key: record.key.to_string(), operation, precondition, frees_space: false };
-        self.seal(&mut write);
+        self.seal(&mut write, snapshot)?;
         Ok(write)
     }
+}
+
+/// The id of the current key, where one was ever switched to.
+fn recorded(snapshot: &Snapshot) -> Option<String> {
+    let record = snapshot.get(CURRENT)?;
+    let current: Current = serde_json::from_slice(&record.json).expect("invariant: the record is written here only");
+    Some(current.key_id)
+}
+
+fn no_key(keyring: &Keyring, secret: &str, key_id: String) -> OpenError {
+    OpenError::NoKey { secret: secret.to_owned(), key_id, path: keyring.path().display().to_string() }
+}
+
+fn is_stale(record: &Record, current: &str) -> bool {
+    key_id(record).is_none_or(|key_id| key_id != current)
 }
 
 fn is_secret(key: &str) -> bool {

@@ -33,7 +33,7 @@ use crate::authentication::{self, User};
 use crate::authorizer::Authorizer;
 use crate::cluster_files::ClusterFiles;
 use crate::forward;
-use crate::handlers::{App, Call, Clients};
+use crate::handlers::{App, Call, Clients, key_rotation};
 use crate::identities::Identities;
 use crate::joining::Joining;
 use crate::peers::{self, MEMBERS};
@@ -211,6 +211,9 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
     let is_member = connected.is_in(MEMBERS);
     if is_member && let Some((member, call)) = peers::call(request.method(), request.uri()) {
         return peers::answer(&app, member, call, request);
+    }
+    if is_member && key_rotation::is_given(request.method(), request.uri()) {
+        return key_rotation::take(&app, request.into_body()).await;
     }
     let (mut head, body) = request.into_parts();
     let connected = match is_member {

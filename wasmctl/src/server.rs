@@ -125,7 +125,8 @@ impl Server {
         let store = open_store(data_dir, &member, address, &issued(identities.member_tls())?).await?;
         // The other members may not be there so far.
         let snapshot = store.snapshot();
-        let sealer = Sealer::open(&data_dir.join("pki"), &snapshot).map_err(|error| Failure::new(chain(&error)))?;
+        let sealer = Sealer::open(&data_dir.join("pki"), &snapshot, store.members().len() == 1)
+            .map_err(|error| Failure::new(chain(&error)))?;
         let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
         let advertised = options.advertised.clone();
         let server = Server { pki, store, member, api_addr, registry_addr, advertised, shutdown, tasks };

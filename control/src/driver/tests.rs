@@ -34,7 +34,7 @@ impl Cluster {
         let dir = TempDir::new().unwrap();
         let options = Options { ephemeral: EPHEMERAL, ..Options::new(dir.path()) };
         let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
-        let sealer = Sealer::open(dir.path(), &store.snapshot()).unwrap();
+        let sealer = Sealer::open(dir.path(), &store.snapshot(), true).unwrap();
         let objects = Objects::new(store, Arc::new(Still), sealer);
         let cluster = Cluster { objects, shutdown: CancellationToken::new(), _dir: dir };
         cluster.drive();

@@ -85,6 +85,8 @@ fn host(call: &Call, request: &Request, signable: Signable) -> Result<Answer, St
 
 /// The new member is known to the others from now on, and taken in as soon as it can be reached.
 async fn server(call: &Call, request: &Request, port: u16) -> Result<Answer, Status> {
+    // No new key for Secrets is given to the members meanwhile.
+    let _turn = call.app.objects.sealer().turn().await;
     let files = call.app.cluster_files.read().map_err(status::internal)?;
     let address = SocketAddr::new(request.address, port).to_string();
     let added = call.app.objects.store().add_member(&request.name, &address).await;

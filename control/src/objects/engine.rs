@@ -107,7 +107,10 @@ impl Objects {
                 }
                 Ok(Prepared { write: Some(mut write), effect, mut warnings, on_conflict, .. }) => {
                     warnings.extend(told);
-                    self.inner.sealer.seal(&mut write);
+                    if let Err(error) = self.inner.sealer.seal(&mut write, &snapshot) {
+                        results[index] = Some(Err(status::internal(error)));
+                        continue;
+                    }
                     writes.push(write);
                     submitted.push((index, effect, Reported { warnings, audited }, on_conflict));
                 }

@@ -45,6 +45,19 @@ pub enum KeyringError {
     },
 }
 
+/// A key that nothing is sealed with so far.
+pub(crate) struct NewKey {
+    pub(crate) id: String,
+    pub(crate) key: WrappingKey,
+}
+
+impl NewKey {
+    pub(super) fn generate() -> NewKey {
+        let id: [u8; 8] = random();
+        NewKey { id: format!("{:016x}", u64::from_be_bytes(id)), key: random() }
+    }
+}
+
 /// The keys.
 pub(super) struct Keyring {
     path: PathBuf,
@@ -72,7 +85,8 @@ impl Keyring {
                 }
                 std::fs::create_dir_all(dir).map_err(|source| KeyringError::File { path: dir.to_owned(), source })?;
                 let mut keyring = Keyring { path, current: String::new(), keys: BTreeMap::new() };
-                keyring.renew()?;
+                let first = NewKey::generate();
+                keyring.replace(first.id.clone(), [(first.id, first.key)].into())?;
                 return Ok(keyring);
             }
             Err(source) => return Err(KeyringError::File { path, source }),
@@ -83,9 +97,9 @@ impl Keyring {
         }
     }
 
-    /// The key for new secrets, and its id.
-    pub(super) fn current(&self) -> (&str, &WrappingKey) {
-        (&self.current, self.keys.get(&self.current).expect("invariant: the current key is among the keys"))
+    /// The id of the key for new secrets, as far as the file knows.
+    pub(super) fn current(&self) -> &str {
+        &self.current
     }
 
     pub(super) fn get(&self, key_id: &str) -> Option<&WrappingKey> {
@@ -96,13 +110,16 @@ impl Keyring {
         &self.path
     }
 
-    /// Makes another key the current one, on disk first.
-    pub(super) fn renew(&mut self) -> Result<(), KeyringError> {
-        let id: [u8; 8] = random();
-        let id = format!("{:016x}", u64::from_be_bytes(id));
+    /// Keeps another key, on disk first.
+    pub(super) fn add(&mut self, key: &NewKey) -> Result<(), KeyringError> {
         let mut keys = self.keys.clone();
-        keys.insert(id.clone(), random());
-        self.replace(id, keys)
+        keys.insert(key.id.clone(), key.key);
+        self.replace(self.current.clone(), keys)
+    }
+
+    /// Makes a key that is here the one for new secrets, on disk first.
+    pub(super) fn set_current(&mut self, id: &str) -> Result<(), KeyringError> {
+        self.replace(id.to_owned(), self.keys.clone())
     }
 
     /// Forgets the keys that are neither current nor needed.

@@ -7,7 +7,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 pub(super) const KEY_BYTES: usize = 32;
 
 /// A key that wraps data keys.
-pub(super) type WrappingKey = [u8; KEY_BYTES];
+pub(crate) type WrappingKey = [u8; KEY_BYTES];
 
 /// Random bytes.
 pub(super) fn random<const N: usize>() -> [u8; N] {

@@ -24,8 +24,15 @@ async fn store(dir: &TempDir) -> Store {
     Store::open(Options::new(dir.path().join("store")), Arc::new(RealDisk)).await.unwrap()
 }
 
+async fn rotate(sealer: &Sealer, store: &Store) -> Rotation {
+    if let Some(key) = sealer.next_key(store).await.unwrap() {
+        sealer.switch(store, &key).await.unwrap();
+    }
+    sealer.reseal(store).await.unwrap()
+}
+
 async fn put(store: &Store, sealer: &Sealer, mut write: Write) -> Arc<Record> {
-    sealer.seal(&mut write);
+    sealer.seal(&mut write, &store.snapshot()).unwrap();
     store.write(vec![write]).await.unwrap();
     store.snapshot().get(KEY).unwrap()
 }
@@ -42,7 +49,7 @@ fn check(dir: &TempDir, result: Result<Sealer, SealingError>, expected: Expect) 
 async fn what_is_stored_tells_nothing_and_opens_to_what_was_written() {
     let dir = TempDir::new().unwrap();
     let store = store(&dir).await;
-    let sealer = Sealer::open(dir.path(), &store.snapshot()).unwrap();
+    let sealer = Sealer::open(dir.path(), &store.snapshot(), true).unwrap();
     let record = put(&store, &sealer, secret("hunter2")).await;
     let text = String::from_utf8(record.json.to_vec()).unwrap();
     assert!(!text.contains("hunter2") && !text.contains(&BASE64.encode("hunter2")), "{text}");
@@ -61,7 +68,7 @@ async fn what_is_stored_tells_nothing_and_opens_to_what_was_written() {
 async fn what_was_changed_or_moved_does_not_open() {
     let dir = TempDir::new().unwrap();
     let store = store(&dir).await;
-    let sealer = Sealer::open(dir.path(), &store.snapshot()).unwrap();
+    let sealer = Sealer::open(dir.path(), &store.snapshot(), true).unwrap();
     let record = put(&store, &sealer, secret("hunter2")).await;
     let moved = Arc::new(Record { key: "secrets/other/s".into(), ..(*record).clone() });
     assert!(sealer.open_record(&moved).is_err());
@@ -80,11 +87,11 @@ async fn what_was_changed_or_moved_does_not_open() {
 async fn a_lost_or_damaged_file_of_keys_is_named_at_the_start() {
     let dir = TempDir::new().unwrap();
     let store = store(&dir).await;
-    let sealer = Sealer::open(dir.path(), &store.snapshot()).unwrap();
+    let sealer = Sealer::open(dir.path(), &store.snapshot(), true).unwrap();
     put(&store, &sealer, secret("hunter2")).await;
     let path = dir.path().join("secret-keys.json");
     let keys = std::fs::read_to_string(&path).unwrap();
-    let open = || Sealer::open(dir.path(), &store.snapshot());
+    let open = || Sealer::open(dir.path(), &store.snapshot(), true);
     for (text, expected) in [
         (
             "nonsense".to_owned(),
@@ -103,7 +110,7 @@ async fn a_lost_or_damaged_file_of_keys_is_named_at_the_start() {
         check(&dir, open(), expected);
     }
     let other = TempDir::new().unwrap();
-    drop(Sealer::open(other.path(), &Snapshot::default()).unwrap());
+    drop(Sealer::open(other.path(), &Snapshot::default(), true).unwrap());
     std::fs::copy(other.path().join("secret-keys.json"), &path).unwrap();
     let text = open().err().unwrap().to_string();
     assert!(
@@ -123,26 +130,52 @@ async fn a_rotation_seals_everything_anew_and_goes_on_where_it_stopped() {
     use std::os::unix::fs::PermissionsExt;
     let dir = TempDir::new().unwrap();
     let store = store(&dir).await;
-    let sealer = Sealer::open(dir.path(), &store.snapshot()).unwrap();
+    let sealer = Sealer::open(dir.path(), &store.snapshot(), true).unwrap();
     put(&store, &sealer, secret("hunter2")).await;
     let first = key_id(&store.snapshot().get(KEY).unwrap()).unwrap();
-    let rotation = sealer.rotate(&store).await.unwrap();
+    let rotation = rotate(&sealer, &store).await;
     assert_eq!(rotation.rewritten, 1);
     let record = store.snapshot().get(KEY).unwrap();
     assert_eq!(key_id(&record).unwrap(), rotation.key_id);
     assert_ne!(first, rotation.key_id);
     assert!(String::from_utf8_lossy(&sealer.open_record(&record).unwrap().json).contains(&BASE64.encode("hunter2")));
 
-    // As if the process had ended once the key was made.
-    sealer.keyring.write().renew().unwrap();
-    let made = sealer.keyring.read().current().0.to_owned();
-    let sealer = Sealer::open(dir.path(), &store.snapshot()).unwrap();
-    let resumed = sealer.rotate(&store).await.unwrap();
+    // As if the process had ended once the key was the current one.
+    let key = sealer.next_key(&store).await.unwrap().unwrap();
+    sealer.switch(&store, &key).await.unwrap();
+    let made = key.id;
+    let sealer = Sealer::open(dir.path(), &store.snapshot(), true).unwrap();
+    let resumed = rotate(&sealer, &store).await;
     assert_eq!((resumed.key_id, resumed.rewritten), (made.clone(), 1));
 
-    drop(Sealer::open(dir.path(), &store.snapshot()).unwrap());
+    drop(Sealer::open(dir.path(), &store.snapshot(), true).unwrap());
     let path = dir.path().join("secret-keys.json");
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains(&made) && !text.contains(&first), "keys that nothing needs are forgotten at the next start");
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_key_that_is_only_given_is_not_used_and_is_kept_while_there_are_other_members() {
+    let (dir, other_dir) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let store = store(&dir).await;
+    let (sealer, path) = (Sealer::open(dir.path(), &store.snapshot(), true).unwrap(), "secret-keys.json");
+    std::fs::copy(dir.path().join(path), other_dir.path().join(path)).unwrap();
+    let other = || Sealer::open(other_dir.path(), &store.snapshot(), false).unwrap();
+    let record = put(&store, &sealer, secret("hunter2")).await;
+    let first = key_id(&record).unwrap();
+
+    let next = sealer.next_key(&store).await.unwrap().unwrap();
+    other().add(&next).unwrap();
+    let record = put(&store, &other(), secret("hunter3")).await;
+    assert_eq!(key_id(&record).unwrap(), first, "nothing says that all members have the new key");
+    sealer.switch(&store, &next).await.unwrap();
+    let record = put(&store, &other(), secret("hunter4")).await;
+    assert_eq!(key_id(&record).unwrap(), next.id, "whoever leads seals with the key that was switched to");
+    sealer.open_record(&record).unwrap();
+
+    let another = sealer.next_key(&store).await.unwrap().unwrap();
+    sealer.switch(&store, &another).await.unwrap();
+    let missing = other().seal(&mut secret("hunter5"), &store.snapshot()).unwrap_err().to_string();
+    assert!(missing.contains(&another.id), "{missing}");
 }

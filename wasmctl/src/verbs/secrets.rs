@@ -24,7 +24,8 @@ pub(crate) struct Args {
 enum Action {
     /// Make a new key and seal every Secret with it; one that was interrupted goes on where it stopped
     ///
-    /// The key before it stays in `pki/secret-keys.json` until the next start. A snapshot holds the keys of its time.
+    /// Every member of the control plane must have the new key before it is used, so all of them must be there. The keys before it stay in
+    /// `pki/secret-keys.json`: in a cluster of one member until its next start, else for good. A snapshot holds the keys of its time.
     ///
     /// Examples:
     ///   wasmctl secrets rotate

@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One member, listening.
 struct Running {
+    name: String,
     store: Store,
     base: String,
     /// The registry, as people reach it.
@@ -64,7 +65,7 @@ impl Cluster {
     }
 
     async fn start(&self, member: Member, listener: TcpListener) -> Running {
-        let base = format!("https://{}", member.address);
+        let (name, base) = (member.name.clone(), format!("https://{}", member.address));
         let names = vec!["127.0.0.1".to_owned()];
         let identities = Identities::issue(self.pki.clone(), &member.name, names, 0.8).unwrap();
         let artifacts = artifacts(&self.dir.path().join(&member.name));
@@ -77,8 +78,14 @@ impl Cluster {
             ..Options::new("/store")
         };
         let store = Store::open(options, Arc::new(SeededDisk::new(1))).await.unwrap();
-        let keys = self.dir.path().join("pki");
-        let sealer = Sealer::open(&keys, &store.snapshot()).unwrap();
+        let (keys, sealing_keys) = (self.dir.path().join("pki"), self.sealing_keys(&name));
+        if let Some(founder) = self.members.first() {
+            // What joining does.
+            std::fs::create_dir(&sealing_keys).unwrap();
+            let founders = self.sealing_keys(&founder.name).join("secret-keys.json");
+            std::fs::copy(founders, sealing_keys.join("secret-keys.json")).unwrap();
+        }
+        let sealer = Sealer::open(&sealing_keys, &store.snapshot(), false).unwrap();
         let shutdown = CancellationToken::new();
         let config = ServerConfig {
             listener,
@@ -93,7 +100,11 @@ impl Cluster {
             shutdown: shutdown.clone(),
         };
         tokio::spawn(serve(config));
-        Running { store, base, registry, shutdown }
+        Running { name, store, base, registry, shutdown }
+    }
+
+    fn sealing_keys(&self, member: &str) -> std::path::PathBuf {
+        self.dir.path().join(format!("keys-of-{member}"))
     }
 
     fn admin(&self) -> reqwest::Client {
@@ -161,8 +172,6 @@ async fn members_are_listed_and_removed_through_any_of_them() {
     assert_eq!(cluster.ask(1, "DELETE /coracle/members/c", Value::Null).await.0, 200);
     let (code, gone) = cluster.ask(1, "DELETE /coracle/members/c", Value::Null).await;
     assert_eq!((code, &gone["message"]), (404, &json!("there is no member c")));
-    let (code, refused) = cluster.ask(0, "POST /apis/coracle.dev/v1/secretkeyrotations", json!({})).await;
-    assert_eq!((code, &refused["reason"]), (400, &json!("BadRequest")));
     let someone = cluster.client(&cluster.pki.issue_client("someone", "nobody").unwrap());
     let list = someone.get(format!("{}/coracle/members", cluster.members[0].base));
     assert_eq!(list.send().await.unwrap().status(), 403);
@@ -253,4 +262,48 @@ async fn what_is_pushed_to_one_member_is_at_all_and_hosts_pull_it_by_their_certi
     // Users show their certificates, as everywhere.
     let put = people.put(api("manifests/3")).body(manifest).send().await.unwrap();
     assert_eq!(put.status(), 201);
+}
+
+#[tokio::test]
+async fn a_new_secret_key_is_used_when_every_member_has_it() {
+    const SECRETS: &str = "/api/v1/namespaces/default/secrets";
+    const ROTATIONS: &str = "POST /apis/coracle.dev/v1/secretkeyrotations";
+    let cluster = Cluster::of(&["a", "b", "c"]).await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
+    assert_eq!(cluster.ask(0, "POST /api/v1/namespaces", namespace).await.0, 201);
+    let secret = |name: &str| json!({ "metadata": { "name": name }, "data": { "password": "aHVudGVyMg==" } });
+    let read_everywhere = async |members: &[usize], name: &str| {
+        for member in members {
+            let (code, found) = cluster.ask(*member, &format!("GET {SECRETS}/{name}"), Value::Null).await;
+            assert_eq!((code, &found["data"]["password"]), (200, &json!("aHVudGVyMg==")), "{name} from {member}");
+        }
+    };
+    assert_eq!(cluster.ask(0, &format!("POST {SECRETS}"), secret("before")).await.0, 201);
+    let (code, rotated) = cluster.ask(1, ROTATIONS, json!({})).await;
+    assert_eq!((code, &rotated["status"]["rewritten"]), (201, &json!(1)), "{rotated}");
+    let key = rotated["status"]["keyId"].as_str().unwrap();
+    for name in ["a", "b", "c"] {
+        let kept = std::fs::read_to_string(cluster.sealing_keys(name).join("secret-keys.json")).unwrap();
+        assert!(kept.contains(key), "{name}");
+    }
+    assert_eq!(cluster.ask(2, &format!("POST {SECRETS}"), secret("after")).await.0, 201);
+    read_everywhere(&[0, 1, 2], "before").await;
+    read_everywhere(&[0, 1, 2], "after").await;
+
+    let lost = &cluster.members[2];
+    lost.shutdown.cancel();
+    while cluster.admin().get(format!("{}/livez", lost.base)).send().await.is_ok() {}
+    let (code, refused) = cluster.ask(0, ROTATIONS, json!({})).await;
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("does not take the new key") && message.contains("wasmctl member remove c"), "{message}");
+    assert_eq!(code, 503);
+    assert_eq!(cluster.ask(0, &format!("POST {SECRETS}"), secret("then")).await.0, 201);
+    let stored = cluster.members[0].store.snapshot().get("secrets/default/then").unwrap();
+    assert!(String::from_utf8_lossy(&stored.json).contains(key), "the key that not everybody has is not used");
+    read_everywhere(&[0, 1], "then").await;
+
+    let someone = cluster.client(&cluster.pki.issue_admin().unwrap());
+    let given = json!({ "id": "0", "key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" });
+    let refused = someone.post(format!("{}/coracle/secret-key", cluster.members[0].base)).json(&given).send().await;
+    assert_eq!(refused.unwrap().status(), 404, "members only give keys");
 }

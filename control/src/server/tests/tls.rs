@@ -47,7 +47,7 @@ async fn listen(dir: &TempDir, pki: &Arc<Pki>) -> Listening {
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     // Certificates are good by the clock of the machine.
     let store = server.app.objects.store().clone();
-    let sealer = Sealer::open(&server.dir.path().join("pki"), &store.snapshot()).unwrap();
+    let sealer = Sealer::open(&server.dir.path().join("pki"), &store.snapshot(), true).unwrap();
     let objects = Objects::new(store, Arc::new(SystemClock), sealer);
     let shutdown = CancellationToken::new();
     let config = ServerConfig {
