@@ -102,11 +102,7 @@ fn commands_are_executed_beside_a_pod() {
     let cluster = Cluster::start();
     echo(&cluster);
     for start in [Cluster::start_kubectl, Cluster::start_wasmctl] {
-        let run = |input: &str| {
-            let mut running = start(&cluster, &["exec", "-i", "echo", "--", "echo"]);
-            running.write(input);
-            running.end()
-        };
+        let run = |input: &str| start(&cluster, &["exec", "-i", "echo", "--", "echo"]).end_with(input);
         assert_eq!(run("one\ntwo\n").ok(), "one\ntwo\n");
         assert_eq!(run("!").code, 1);
         let long = "a line of some length\n".repeat(100_000);

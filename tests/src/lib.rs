@@ -61,6 +61,15 @@ impl Running {
         stdin.write_all(text.as_bytes()).expect("it reads");
     }
 
+    /// Writes to its standard input and closes it, as what it prints is read; waits for its end.
+    pub fn end_with(mut self, text: &str) -> Printed {
+        let mut stdin = self.process.stdin.take().expect("it is open");
+        std::thread::scope(|scope| {
+            scope.spawn(move || stdin.write_all(text.as_bytes()).expect("it reads"));
+            self.end()
+        })
+    }
+
     /// Closes its standard input, and waits for its end.
     pub fn end(mut self) -> Printed {
         drop(self.process.stdin.take());

@@ -179,8 +179,11 @@ pub fn check(history: &[Operation]) -> Result<(), Violation> {
         if furthest.as_ref().is_none_or(|(count, _, _)| *count < point.count()) {
             furthest = Some((point.count(), point.state, candidates.clone()));
         }
-        let is_still = |index: &usize| history[*index].next(point.state) == Some(point.state);
-        // What fits here and changes nothing can't be in the way of anything later.
+        // What was done may be needed later, for what it makes of another state.
+        let is_still = |index: &usize| {
+            history[*index].outcome != Outcome::Done && history[*index].next(point.state) == Some(point.state)
+        };
+        // What fits here and never changes anything can't be in the way of anything later.
         if let Some(still) = candidates.iter().copied().find(is_still) {
             candidates = vec![still];
         }

@@ -100,6 +100,12 @@ fn refusals_without_a_reason_are_found() {
     bad("1-2 create 7 -> done\n 3-4 replace 7 8 -> conflict");
 }
 
+/// The second replacement changes nothing where it would fit first, and is needed later.
+#[test]
+fn what_changes_nothing_at_first_may_be_needed_later() {
+    good("12-13 replace 1 -> done\n 13-14 create 3 -> done\n 13-16 replace 3 -> done\n 18-18 replace 3 1 -> done");
+}
+
 #[test]
 fn values_from_nowhere_are_found() {
     bad("1-2 read -> 7");
