@@ -25,6 +25,7 @@ use crate::authentication::User;
 use crate::authorizer::{Attributes, MASTERS, Subject};
 use crate::handlers::App;
 use crate::peers::MEMBERS;
+use crate::request::path_verb;
 use crate::respond;
 use crate::server;
 
@@ -53,7 +54,7 @@ impl Artifacts {
         tasks: &TaskTracker,
         shutdown: CancellationToken,
     ) -> Arc<Registry> {
-        let own_name = app.objects.store().status().member.name;
+        let own_name = app.objects.store().member().name.clone();
         let group = Arc::new(Group { own_name, app, client });
         let registry = Arc::new(Registry::new(self.store, &self.credentials, group, shutdown.clone()));
         let options = ServerOptions { listener: self.listener, registry: Arc::clone(&registry), shutdown };
@@ -97,10 +98,7 @@ pub(crate) async fn answer(
 
 fn user(app: &App, connected: User, request: &Request<Incoming>) -> Result<Caller, Status> {
     let (user, _) = server::identify(app, connected, request.headers())?;
-    let verb = match *request.method() {
-        Method::GET | Method::HEAD => "get".to_owned(),
-        ref other => other.as_str().to_ascii_lowercase(),
-    };
+    let verb = path_verb(request.method());
     let subject = Subject::Path(request.uri().path());
     app.authorize(&Attributes { user: &user, verb: &verb, subject }, None)?;
     Ok(Caller::User)

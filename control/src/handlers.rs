@@ -280,10 +280,7 @@ impl Call {
     }
 
     async fn path(&self, target: &Target) -> Result<Response, Status> {
-        let verb = match self.method {
-            Method::GET | Method::HEAD => "get".to_owned(),
-            ref other => other.as_str().to_ascii_lowercase(),
-        };
+        let verb = request::path_verb(&self.method);
         self.app.authorize(&Attributes { user: &self.user, verb: &verb, subject: Subject::Path(&self.path) }, None)?;
         match target {
             Target::Unknown => return Err(status::unknown_resource()),

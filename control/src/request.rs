@@ -244,6 +244,14 @@ fn parse_resource(group: &str, version: &str, rest: &[&str], custom_kinds: &Inde
     })
 }
 
+/// The verb of a request for a path that is no object's.
+pub(crate) fn path_verb(method: &Method) -> String {
+    match *method {
+        Method::GET | Method::HEAD => "get".to_owned(),
+        ref other => other.as_str().to_ascii_lowercase(),
+    }
+}
+
 /// The verb, in the words authorizers and metrics use; `None` for a method that has none.
 pub(crate) fn verb(method: &Method, address: &Address, query: &Query) -> Option<&'static str> {
     Some(match (method, &address.name) {

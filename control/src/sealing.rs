@@ -149,8 +149,8 @@ impl Sealer {
             && is_secret(&write.key)
         {
             let object: Value = serde_json::from_slice(json).expect("invariant: only encoded objects are stored");
+            let key_id = self.current(snapshot);
             let keyring = self.keyring.read();
-            let key_id = recorded(snapshot).unwrap_or_else(|| keyring.current().to_owned());
             let Some(key) = keyring.get(&key_id) else { return Err(no_key(&keyring, &write.key, key_id)) };
             let (data_key, value) = seal::seal(key, &write.key, json);
             let sealed = Sealed { key_id, data_key: BASE64.encode(data_key), value: BASE64.encode(value) };

@@ -458,4 +458,4 @@ fn referrers_path(repository: &str, subject: Digest) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use coracle_tests::Cluster;
 use serde_json::json;
 
-use crate::report::{Report, percentile, resident_mb};
+use crate::report::{Report, percentile, resident_mb, summary};
 pub(crate) use connection::{Connection, Target};
 
 const PEER_CREATES_PER_SECOND: f64 = 947.0;
@@ -136,15 +136,6 @@ async fn repeat(target: &Arc<Target>, clients: usize, call: Call) -> Result<[f64
         }));
     }
     summary(tasks, began).await
-}
-
-async fn summary(tasks: Vec<tokio::task::JoinHandle<Result<Vec<f64>>>>, began: Instant) -> Result<[f64; 3]> {
-    let mut times = Vec::new();
-    for task in tasks {
-        times.extend(task.await??);
-    }
-    let rate = times.len() as f64 / began.elapsed().as_secs_f64();
-    Ok([rate, percentile(&mut times, 0.5), percentile(&mut times, 0.99)])
 }
 
 /// Lists 10,000 pods that nobody schedules.

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use tokio::task::JoinHandle;
 
 /// A benchmark's results.
 #[derive(Serialize)]
@@ -99,6 +101,16 @@ pub(crate) fn results_dir() -> Result<PathBuf> {
     let dir = PathBuf::from(std::env::var_os("CORACLE_BENCH_RESULTS").context("run this with `cargo xtask bench`")?);
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     Ok(dir)
+}
+
+/// What clients measured that began together, each the milliseconds of its requests: requests/s, p50 and p99.
+pub(crate) async fn summary(tasks: Vec<JoinHandle<Result<Vec<f64>>>>, began: Instant) -> Result<[f64; 3]> {
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await??);
+    }
+    let rate = times.len() as f64 / began.elapsed().as_secs_f64();
+    Ok([rate, percentile(&mut times, 0.5), percentile(&mut times, 0.99)])
 }
 
 /// The value that a share of `values` does not exceed.

@@ -7,14 +7,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rpc::Connection;
 pub(crate) use server::{VERB, serve};
 
-use crate::report::{Report, percentile};
+use crate::report::{Report, percentile, summary};
 
 pub(crate) const CLIENTS: [usize; 3] = [1, 64, 256];
 pub(crate) const ROUNDS: usize = 3;
@@ -75,14 +75,13 @@ pub(crate) async fn put_for(addr: SocketAddr, clients: usize, time: Duration) ->
     for _ in 0..clients {
         connections.push(Connection::open(addr).await?);
     }
-    let is_over = Arc::new(AtomicBool::new(false));
-    let began = Instant::now();
+    let started = Instant::now();
     let tasks = connections.into_iter().enumerate().map(|(index, mut connection)| {
-        let (value, is_over) = (value.clone(), is_over.clone());
+        let value = value.clone();
         tokio::spawn(async move {
             let mut times = Vec::new();
             let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(index as u64 + 1);
-            while !is_over.load(Ordering::Relaxed) {
+            while started.elapsed() < time {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let began = Instant::now();
                 connection.put(key((random >> 33) % KEYS).as_bytes(), &value).await?;
@@ -91,15 +90,7 @@ pub(crate) async fn put_for(addr: SocketAddr, clients: usize, time: Duration) ->
             anyhow::Ok(times)
         })
     });
-    let tasks: Vec<_> = tasks.collect();
-    tokio::time::sleep(time).await;
-    is_over.store(true, Ordering::Relaxed);
-    let mut times = Vec::new();
-    for task in tasks {
-        times.extend(task.await??);
-    }
-    let rate = times.len() as f64 / began.elapsed().as_secs_f64();
-    Ok([rate, percentile(&mut times, 0.5), percentile(&mut times, 0.99)])
+    summary(tasks.collect(), started).await
 }
 
 /// Overwrites every key again and again.

@@ -6,12 +6,13 @@
 mod control_plane;
 pub mod linearizability;
 mod network;
+mod process;
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 
 pub use control_plane::ControlPlane;
 pub use network::{Machine, Network};
+use process::Process;
 
 /// The longest wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,7 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// A running `wasmctl up`. Dropping it kills the process.
 pub struct Cluster {
     dir: PathBuf,
-    process: Child,
+    process: Process,
     addresses: Value,
     /// Keeps the directory of a cluster that made its own.
     _own_dir: Option<TempDir>,
@@ -34,7 +36,7 @@ pub struct Cluster {
 
 /// A program that runs while the test goes on. Dropping it kills the process.
 pub struct Running {
-    process: Child,
+    process: Process,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
@@ -47,7 +49,7 @@ impl Running {
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
         let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        Running { process, lines }
+        Running { process: Process(process), lines }
     }
 
     /// The next line that it prints; empty when it prints no more.
@@ -57,13 +59,13 @@ impl Running {
 
     /// Writes to its standard input.
     pub fn write(&mut self, text: &str) {
-        let stdin = self.process.stdin.as_mut().expect("it is open");
+        let stdin = self.process.0.stdin.as_mut().expect("it is open");
         stdin.write_all(text.as_bytes()).expect("it reads");
     }
 
     /// Writes to its standard input and closes it, as what it prints is read; waits for its end.
     pub fn end_with(mut self, text: &str) -> Printed {
-        let mut stdin = self.process.stdin.take().expect("it is open");
+        let mut stdin = self.process.0.stdin.take().expect("it is open");
         std::thread::scope(|scope| {
             scope.spawn(move || stdin.write_all(text.as_bytes()).expect("it reads"));
             self.end()
@@ -72,26 +74,19 @@ impl Running {
 
     /// Closes its standard input, and waits for its end.
     pub fn end(mut self) -> Printed {
-        drop(self.process.stdin.take());
+        drop(self.process.0.stdin.take());
         let stdout = self.lines.by_ref().map(|line| line.expect("it is text") + "\n").collect();
         let stderr = self.error_after_end();
-        Printed { code: self.process.wait().ok().and_then(|status| status.code()).unwrap_or(-1), stdout, stderr }
+        Printed { code: self.process.0.wait().ok().and_then(|status| status.code()).unwrap_or(-1), stdout, stderr }
     }
 
     /// Waits for its end; gives what it printed on standard error.
     pub fn error_after_end(&mut self) -> String {
         let mut text = String::new();
-        if let Some(mut stderr) = self.process.stderr.take() {
+        if let Some(mut stderr) = self.process.0.stderr.take() {
             stderr.read_to_string(&mut text).expect("it is text");
         }
         text
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -232,14 +227,12 @@ impl Cluster {
 
     /// Kills the process as nothing else does, and waits for its end.
     pub fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.kill();
     }
 
     /// Asks the process to stop, and waits; gives its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        run(Command::new("kill").args(["-TERM", &self.process.id().to_string()])).ok();
-        self.process.wait().expect("it ends").code()
+        self.process.terminate()
     }
 
     /// Runs `wasmctl` against this cluster.
@@ -270,9 +263,7 @@ impl Cluster {
 
     /// The command that runs a client of Kubernetes' API against this cluster.
     pub fn client(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command.env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", self.dir.join("client-home"));
-        command
+        client(&self.dir, program)
     }
 
     /// `GET http://HOST/PATH` through the ingress: the status and the body.
@@ -307,16 +298,10 @@ pub fn try_get(ingress: impl ToSocketAddrs, host: &str, path: &str) -> std::io::
     ))
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 /// A running `wasmctl server`. Dropping it kills the process.
 pub struct Server {
     dir: PathBuf,
-    process: Child,
+    process: Process,
 }
 
 impl Server {
@@ -337,7 +322,7 @@ impl Server {
 
     /// Sends the process a signal, as `kill` names them.
     pub fn signal(&self, name: &str) {
-        run(Command::new("kill").args([&format!("-{name}"), &self.process.id().to_string()])).ok();
+        self.process.signal(name);
     }
 
     /// Runs `wasmctl` against this member.
@@ -347,27 +332,17 @@ impl Server {
 
     /// Runs the real `kubectl` against this member.
     pub fn kubectl(&self, arguments: &[&str]) -> Printed {
-        let mut command = Command::new(peer("KUBECTL"));
-        command.env("KUBECONFIG", self.dir.join("kubeconfig")).env("HOME", self.dir.join("client-home"));
-        run(command.args(arguments))
+        run(client(&self.dir, peer("KUBECTL")).args(arguments))
     }
 
     /// Kills the process as nothing else does, and waits for its end.
     pub fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.kill();
     }
 
     /// Asks the process to stop, and waits; gives its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
-        run(Command::new("kill").args(["-TERM", &self.process.id().to_string()])).ok();
-        self.process.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
+        self.process.terminate()
     }
 }
 
@@ -381,7 +356,7 @@ pub fn server(dir: &Path) -> Command {
 
 /// A running `wasmctl host`. Dropping it kills the process.
 pub struct Host {
-    process: Child,
+    process: Process,
 }
 
 impl Host {
@@ -397,14 +372,7 @@ impl Host {
 
     /// Kills the process as nothing else does, and waits for its end.
     pub fn kill(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        self.kill();
+        self.process.kill();
     }
 }
 
@@ -415,8 +383,15 @@ pub fn host(dir: &Path) -> Command {
     command
 }
 
+/// A program that speaks to the cluster of a directory's kubeconfig, with a home of its own.
+fn client(dir: &Path, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("KUBECONFIG", dir.join("kubeconfig")).env("HOME", dir.join("client-home"));
+    command
+}
+
 /// Starts `wasmctl up` or `wasmctl host`, and waits until it says that it is ready.
-fn start_until_ready(command: &mut Command) -> Child {
+fn start_until_ready(command: &mut Command) -> Process {
     let mut process = command.stdout(Stdio::piped()).spawn().expect("wasmctl starts");
     let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
     let (ready, is_ready) = std::sync::mpsc::channel();
@@ -432,7 +407,7 @@ fn start_until_ready(command: &mut Command) -> Child {
         let _ = process.kill();
         panic!("{command:?} did not become ready");
     }
-    process
+    Process(process)
 }
 
 /// The command that starts a cluster in `dir`, on free ports.

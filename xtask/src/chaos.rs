@@ -1,11 +1,9 @@
 //! `cargo xtask chaos`: the chaos test of `tests/chaos/`, for as long as wanted. Needs root.
 
-use std::hash::{BuildHasher as _, RandomState};
-
 use anyhow::Result;
 
 use crate::peers;
-use crate::process::{cargo, stage, target_dir};
+use crate::process::{any_seed, cargo, stage, wasmctl_for_tests};
 
 /// Options of `cargo xtask chaos`.
 #[derive(clap::Args)]
@@ -20,14 +18,14 @@ pub(crate) struct Args {
 
 /// Runs it; what it finds is printed with the seed.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
+    let seed = args.seed.unwrap_or_else(any_seed);
     peers::debian(&[("ip", "iproute2")])?;
-    stage("wasmctl for the tests", cargo().args(["build", "--quiet", "--workspace", "--bin", "wasmctl"]))?;
+    let wasmctl = wasmctl_for_tests()?;
     let mut command = cargo();
     command.args(["test", "--quiet", "--package", "coracle-tests", "--test", "chaos", "--", "--nocapture"]);
     command.args(["--exact", "whatever_fails_nothing_acknowledged_is_lost_and_all_see_the_same"]);
     command
-        .env("CORACLE_TEST_WASMCTL", target_dir().join("debug/wasmctl"))
+        .env("CORACLE_TEST_WASMCTL", wasmctl)
         .env("CORACLE_CHAOS_SECONDS", (60 * args.minutes).to_string())
         .env("CORACLE_CHAOS_SEED", seed.to_string())
         .env("RUST_BACKTRACE", "0");

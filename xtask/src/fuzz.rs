@@ -1,10 +1,8 @@
 //! `cargo xtask fuzz`: the fuzz targets of `api/tests/fuzz/`, for as long as wanted.
 
-use std::hash::{BuildHasher as _, RandomState};
-
 use anyhow::{Result, bail};
 
-use crate::process::{cargo, root, stage};
+use crate::process::{any_seed, cargo, root, stage};
 
 /// Options of `cargo xtask fuzz`.
 #[derive(clap::Args)]
@@ -21,7 +19,7 @@ pub(crate) struct Args {
 
 /// Runs the targets side by side. What fails prints its seed and its input.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(()));
+    let seed = args.seed.unwrap_or_else(any_seed);
     let mut command = cargo();
     command.args(["test", "--quiet", "--package", "coracle-api", "--test", "fuzz", "--", "--nocapture"]);
     if let Some(target) = &args.target {

@@ -1,5 +1,6 @@
 //! Running other programs with a line of progress for each, and finding our own folders.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,6 +29,17 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
 /// The folder that cargo builds into.
 pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Builds the `wasmctl` that tests run, and says where it is.
+pub(crate) fn wasmctl_for_tests() -> Result<PathBuf> {
+    stage("wasmctl for the tests", cargo().args(["build", "--quiet", "--workspace", "--bin", "wasmctl"]))?;
+    Ok(target_dir().join("debug/wasmctl"))
+}
+
+/// A seed by chance.
+pub(crate) fn any_seed() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 /// Runs a stage whose own output is shown, and says how long it took.

@@ -1,10 +1,8 @@
 //! `cargo xtask simulate`: the simulation of `store/tests/store/simulation.rs`, with as many seeds as wanted.
 
-use std::hash::{BuildHasher as _, RandomState};
-
 use anyhow::Result;
 
-use crate::process::{cargo, stage};
+use crate::process::{any_seed, cargo, stage};
 
 /// Seeds that begin by chance are below this: short enough to be told.
 const SEED_MAX: u64 = 1_000_000_000;
@@ -22,7 +20,7 @@ pub(crate) struct Args {
 
 /// Tries the seeds on all processors. The first that fails prints the end of its events and how to run it again.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let seed = args.seed.unwrap_or_else(|| RandomState::new().hash_one(()) % SEED_MAX);
+    let seed = args.seed.unwrap_or_else(|| any_seed() % SEED_MAX);
     let mut command = cargo();
     command.args(["test", "--quiet", "--package", "coracle-store", "--features", "test-disk", "--test", "store"]);
     command.args(["--", "--exact", "simulation::all_seeds_are_safe_and_heal", "--nocapture"]);

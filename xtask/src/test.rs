@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::process::{cargo, is_on_path, stage, target_dir};
+use crate::process::{cargo, is_on_path, stage, wasmctl_for_tests};
 use crate::{guests, peers, tidy};
 
 /// Options of `cargo xtask test`.
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("CORACLE_TEST_PYTHON_CLIENT", peers::python_client()?),
     ];
     let guests = guests::build()?;
-    stage("wasmctl for the tests", cargo().args(["build", "--quiet", "--workspace", "--bin", "wasmctl"]))?;
+    let wasmctl = wasmctl_for_tests()?;
     let mut command = cargo();
     if is_on_path("cargo-nextest") {
         command.args(["nextest", "run", "--workspace", "--features", "coracle-store/test-disk", "--no-fail-fast"]);
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     command
         .envs(peers)
         .env("CORACLE_TEST_GUESTS", guests)
-        .env("CORACLE_TEST_WASMCTL", target_dir().join("debug/wasmctl"))
+        .env("CORACLE_TEST_WASMCTL", wasmctl)
         .env("RUST_BACKTRACE", "0");
     stage("tests", &mut command)?;
     Ok(())

@@ -36,7 +36,12 @@ async fn put_component(store: &BlobStore, repository: &str, layer: &[u8]) -> Dig
 }
 
 fn files_of(dir: &tempfile::TempDir, part: &str) -> usize {
-    let mut open = vec![dir.path().join("registry").join(part)];
+    files_below(dir.path().join("registry").join(part))
+}
+
+/// How many files there are in a folder and the folders in it.
+pub(crate) fn files_below(folder: PathBuf) -> usize {
+    let mut open = vec![folder];
     let mut count = 0;
     while let Some(path) = open.pop() {
         for entry in std::fs::read_dir(path).unwrap().map(Result::unwrap) {

@@ -13,6 +13,7 @@ use tokio_util::sync::DropGuard;
 
 use super::*;
 use crate::blob_store::StoreLimits;
+use crate::blob_store::tests::files_below;
 use crate::cluster::ClusterError;
 use crate::endpoints::Endpoints;
 use crate::pull::{PullOptions, Puller};
@@ -143,14 +144,7 @@ impl Member {
 
     /// How many files it has, uploads among them.
     fn files(&self) -> usize {
-        let mut open = vec![self.registry.dir.path().to_owned()];
-        let mut count = 0;
-        while let Some(path) = open.pop() {
-            for entry in std::fs::read_dir(path).unwrap().map(Result::unwrap) {
-                if entry.file_type().unwrap().is_dir() { open.push(entry.path()) } else { count += 1 }
-            }
-        }
-        count
+        files_below(self.registry.dir.path().to_owned())
     }
 }
 

@@ -1,14 +1,14 @@
 //! Durable writes through the API: ConfigMaps of 1 KiB, replaced again and again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::json;
 
 use crate::api::{Connection, JSON, Target};
-use crate::report::percentile;
+use crate::report::summary;
 use crate::store::{CLIENTS, KEYS, VALUE_BYTES};
 
 const COLLECTION: &str = "/api/v1/namespaces/default/configmaps";
@@ -42,14 +42,12 @@ pub(super) async fn update_for(target: &Arc<Target>, clients: usize, time: Durat
     for _ in 0..clients {
         connections.push(Connection::open(target).await?);
     }
-    let is_over = Arc::new(AtomicBool::new(false));
     let began = Instant::now();
     let tasks = connections.into_iter().enumerate().map(|(client, mut connection)| {
-        let is_over = is_over.clone();
         tokio::spawn(async move {
             let mut times = Vec::new();
             let mut index = client as u64 * 613;
-            while !is_over.load(Ordering::Relaxed) {
+            while began.elapsed() < time {
                 index = (index + 7_919) % KEYS;
                 let sent = Instant::now();
                 // What is there already would not be written.
@@ -62,15 +60,7 @@ pub(super) async fn update_for(target: &Arc<Target>, clients: usize, time: Durat
             anyhow::Ok(times)
         })
     });
-    let tasks: Vec<_> = tasks.collect();
-    tokio::time::sleep(time).await;
-    is_over.store(true, Ordering::Relaxed);
-    let mut times = Vec::new();
-    for task in tasks {
-        times.extend(task.await??);
-    }
-    let rate = times.len() as f64 / began.elapsed().as_secs_f64();
-    Ok([rate, percentile(&mut times, 0.5), percentile(&mut times, 0.99)])
+    summary(tasks.collect(), began).await
 }
 
 /// One replacement.

@@ -1,0 +1,35 @@
+//! A child process that does not outlive its owner.
+
+use std::process::{Child, Command};
+
+/// A running program. Dropping it kills it.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    /// Kills it as nothing else does, and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Asks it to stop, and waits; gives its exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.0.wait().expect("it ends").code()
+    }
+
+    /// Sends it a signal, as `kill` names them.
+    pub(crate) fn signal(&self, name: &str) {
+        crate::run(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()])).ok();
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
