@@ -25,9 +25,10 @@ pub(crate) struct Manifest {
 pub(crate) fn read_component(path: &Path) -> Result<Vec<u8>> {
     let bytes = read_capped(path, COMPONENT_BYTES_MAX, "a component")?;
     if path.extension().is_some_and(|extension| extension == "wat") {
-        return wat::parse_bytes(&bytes)
-            .map(std::borrow::Cow::into_owned)
-            .map_err(|error| Failure::new(format!("{}: {error}", path.display())));
+        return wat::parse_bytes(&bytes).map(std::borrow::Cow::into_owned).map_err(|mut error| {
+            error.set_path(path);
+            Failure::new(format!("{}: {error}", path.display()))
+        });
     }
     Ok(bytes)
 }
