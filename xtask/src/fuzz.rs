@@ -9,7 +9,7 @@ use crate::process::{any_seed, cargo, root, stage};
 pub(crate) struct Args {
     /// Only this target: a test's name in `api/tests/fuzz/targets.rs`
     target: Option<String>,
-    /// How long each target runs
+    /// How much of a processor's time each target gets
     #[arg(long, default_value_t = 5)]
     minutes: u64,
     /// Where the random inputs start: the same seed gives the same inputs
