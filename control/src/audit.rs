@@ -13,20 +13,19 @@ use std::thread::JoinHandle;
 
 use coracle_api::object;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::authentication::User;
-use crate::handlers::token_review::user_info;
 
 /// How many events may wait to be written; what comes on top is counted as lost, and said so.
 const QUEUE_MAX: usize = 16 * 1024;
 /// How long a file gets.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long a line gets, most often.
+const LINE_BYTES: usize = 768;
 /// How many full files are kept.
 const FILES_MAX: u32 = 4;
-
-/// The annotation of an event with what policies noted.
-const VIOLATIONS: &str = "validation.policy.admission.k8s.io/validation_failure";
 
 /// A write that was answered.
 pub(crate) struct Entry<'a> {
@@ -37,8 +36,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) impersonated: Option<&'a User>,
     pub(crate) source: Option<String>,
     pub(crate) agent: Option<&'a str>,
-    /// What the write was about, in the shape of an event's `objectRef`.
-    pub(crate) object: Value,
+    /// What the write was about, where that is known.
+    pub(crate) object: Option<ObjectReference<'a>>,
     /// What policies noted.
     pub(crate) violations: Vec<Value>,
     pub(crate) code: u16,
@@ -46,31 +45,96 @@ pub(crate) struct Entry<'a> {
     pub(crate) answered: Timestamp,
 }
 
+/// What a write was about.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ObjectReference<'a> {
+    pub(crate) resource: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) api_group: &'a str,
+    pub(crate) api_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subresource: Option<&'a str>,
+}
+
+/// A line of the log.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    level: &'static str,
+    #[serde(rename = "auditID")]
+    audit_id: &'a str,
+    stage: &'static str,
+    #[serde(rename = "requestURI")]
+    request_uri: &'a str,
+    verb: &'a str,
+    user: &'a User,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impersonated_user: Option<&'a User>,
+    #[serde(rename = "sourceIPs", skip_serializing_if = "Option::is_none")]
+    source_ips: Option<[&'a str; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_ref: Option<&'a ObjectReference<'a>>,
+    response_status: ResponseStatus,
+    request_received_timestamp: String,
+    stage_timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Annotations>,
+}
+
+#[derive(Serialize)]
+struct ResponseStatus {
+    metadata: Empty,
+    status: &'static str,
+    code: u16,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct Annotations {
+    /// What policies noted, as JSON.
+    #[serde(rename = "validation.policy.admission.k8s.io/validation_failure")]
+    violations: String,
+}
+
 impl Entry<'_> {
     /// The event, on one line.
     fn line(&self) -> Vec<u8> {
-        let status = if self.code < 400 { "Success" } else { "Failure" };
-        let mut event = json!({
-            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": self.id,
-            "stage": "ResponseComplete", "requestURI": self.uri, "verb": self.verb, "user": user_info(self.user),
-            "objectRef": self.object, "responseStatus": { "metadata": {}, "status": status, "code": self.code },
-            "requestReceivedTimestamp": object::micro_timestamp(self.received),
-            "stageTimestamp": object::micro_timestamp(self.answered),
-        });
-        if let Some(user) = self.impersonated {
-            event["impersonatedUser"] = user_info(user);
-        }
-        if let Some(source) = &self.source {
-            event["sourceIPs"] = json!([source]);
-        }
-        if let Some(agent) = self.agent {
-            event["userAgent"] = agent.into();
-        }
-        if !self.violations.is_empty() {
-            let violations = Value::from(self.violations.clone()).to_string();
-            event["annotations"] = json!({ VIOLATIONS: violations });
-        }
-        let mut line = serde_json::to_vec(&event).expect("invariant: a JSON value always serialises");
+        let violations = || Annotations { violations: Value::from(self.violations.clone()).to_string() };
+        let event = Event {
+            kind: "Event",
+            api_version: "audit.k8s.io/v1",
+            level: "Metadata",
+            audit_id: self.id,
+            stage: "ResponseComplete",
+            request_uri: self.uri,
+            verb: self.verb,
+            user: self.user,
+            impersonated_user: self.impersonated,
+            source_ips: self.source.as_deref().map(|source| [source]),
+            user_agent: self.agent,
+            object_ref: self.object.as_ref(),
+            response_status: ResponseStatus {
+                metadata: Empty {},
+                status: if self.code < 400 { "Success" } else { "Failure" },
+                code: self.code,
+            },
+            request_received_timestamp: object::micro_timestamp(self.received),
+            stage_timestamp: object::micro_timestamp(self.answered),
+            annotations: (!self.violations.is_empty()).then(violations),
+        };
+        let mut line = Vec::with_capacity(LINE_BYTES);
+        serde_json::to_writer(&mut line, &event).expect("invariant: an event always serialises into memory");
         line.push(b'\n');
         line
     }

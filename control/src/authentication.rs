@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use rustls_pki_types::CertificateDer;
+use serde::Serialize;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::authorizer::{NODE_PREFIX, NODES};
@@ -26,16 +27,19 @@ pub fn service_account_user(namespace: &str, name: &str) -> String {
     format!("system:serviceaccount:{namespace}:{name}")
 }
 
-/// Someone who sends requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Someone who sends requests; as JSON, a `UserInfo` of `authentication.k8s.io/v1`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct User {
     /// The name.
+    #[serde(rename = "username")]
     pub name: String,
     /// The uid; empty for users who have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
     /// The groups, `system:authenticated` or `system:unauthenticated` among them.
     pub groups: Vec<String>,
     /// What else is known of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Vec<String>>,
 }
 

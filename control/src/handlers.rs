@@ -20,11 +20,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::Objects;
-use crate::audit::Audit;
+use crate::audit::{Audit, ObjectReference};
 use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
 use crate::cluster_files::ClusterFiles;
@@ -224,43 +224,32 @@ impl Call {
         (target, labels)
     }
 
-    /// What the request is about, in the shape of an audit event's `objectRef`.
-    pub(crate) fn object_reference(&self, target: &Target) -> Value {
-        let made = |group: &str, version: &str, resource: &str, namespace: Option<&str>| {
-            let mut reference = json!({ "resource": resource, "apiVersion": version });
-            let optional = [("apiGroup", Some(group)), ("namespace", namespace)];
-            for (field, value) in optional {
-                if let Some(value) = value.filter(|value| !value.is_empty()) {
-                    reference[field] = value.into();
-                }
-            }
-            reference
-        };
-        match target {
-            Target::Objects(address) => {
-                let kind = address.kind;
-                let mut reference = made(kind.group, kind.version, kind.plural, address.namespace());
-                if let Some(name) = address.name.as_ref().or_else(|| self.created.get()) {
-                    reference["name"] = name.as_str().into();
-                }
-                if let Some(subresource) = &address.subresource {
-                    reference["subresource"] = subresource.as_str().into();
-                }
-                reference
-            }
+    /// What the request is about, where that is an object or a collection.
+    pub(crate) fn object_reference<'a>(&'a self, target: &'a Target) -> Option<ObjectReference<'a>> {
+        let created = self.created.get().map(String::as_str);
+        let is_there = |namespace: &&str| !namespace.is_empty();
+        Some(match target {
+            Target::Objects(address) => ObjectReference {
+                resource: address.kind.plural,
+                namespace: address.namespace().filter(is_there),
+                name: address.name.as_deref().or(created),
+                api_group: address.kind.group,
+                api_version: address.kind.version,
+                subresource: address.subresource.as_deref(),
+            },
             Target::Virtual { found, namespace } => {
-                let (group, version, resource, _) = found.names();
-                made(group, version, resource, namespace.as_deref())
+                let (api_group, api_version, resource, _) = found.names();
+                let namespace = namespace.as_deref().filter(is_there);
+                ObjectReference { resource, namespace, api_group, api_version, ..ObjectReference::default() }
             }
-            Target::Join => {
-                let mut reference = made(NODE.group, NODE.version, NODE.plural, None);
-                if let Some(name) = self.created.get() {
-                    reference["name"] = name.as_str().into();
-                }
-                reference
-            }
-            _ => Value::Null,
-        }
+            Target::Join => ObjectReference {
+                resource: NODE.plural,
+                name: created,
+                api_version: NODE.version,
+                ..ObjectReference::default()
+            },
+            _ => return None,
+        })
     }
 
     /// Answers the request.

@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 
 use crate::authentication::{SERVICE_ACCOUNTS, User, service_account_user};
 use crate::custom_kinds;
-use crate::handlers::token_review::user_info;
 use crate::objects::decode_record;
 use crate::sealing::Sealer;
 use index::{Binding, Policy};
@@ -262,7 +261,7 @@ fn request(operation: &Operation<'_>) -> Value {
         "kind": kind, "resource": resource, "subResource": operation.subresource,
         "requestKind": kind, "requestResource": resource, "requestSubResource": operation.subresource,
         "name": operation.name, "namespace": operation.namespace.unwrap_or_default(), "operation": operation.verb,
-        "userInfo": user_info(operation.user), "dryRun": operation.dry_run,
+        "userInfo": operation.user, "dryRun": operation.dry_run,
     })
 }
 

@@ -14,7 +14,13 @@ fn entry(user: &User) -> Entry<'_> {
         impersonated: None,
         source: Some("127.0.0.1".to_owned()),
         agent: Some("kubectl/v1.36.0"),
-        object: json!({ "resource": "secrets", "namespace": "default", "name": "s", "apiVersion": "v1" }),
+        object: Some(ObjectReference {
+            resource: "secrets",
+            namespace: Some("default"),
+            name: Some("s"),
+            api_version: "v1",
+            ..ObjectReference::default()
+        }),
         violations: Vec::new(),
         code: 403,
         received: "2026-11-21T10:00:00Z".parse().unwrap(),
@@ -26,7 +32,7 @@ fn entry(user: &User) -> Entry<'_> {
 fn an_event_says_who_did_what() {
     let user = User::authenticated("jane", []);
     expect![[r#"
-        {"apiVersion":"audit.k8s.io/v1","auditID":"id","kind":"Event","level":"Metadata","objectRef":{"apiVersion":"v1","name":"s","namespace":"default","resource":"secrets"},"requestReceivedTimestamp":"2026-11-21T10:00:00.000000Z","requestURI":"/api/v1/namespaces/default/secrets/s?dryRun=All","responseStatus":{"code":403,"metadata":{},"status":"Failure"},"sourceIPs":["127.0.0.1"],"stage":"ResponseComplete","stageTimestamp":"2026-11-21T10:00:00.250000Z","user":{"groups":["system:authenticated"],"username":"jane"},"userAgent":"kubectl/v1.36.0","verb":"update"}
+        {"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"id","stage":"ResponseComplete","requestURI":"/api/v1/namespaces/default/secrets/s?dryRun=All","verb":"update","user":{"username":"jane","groups":["system:authenticated"]},"sourceIPs":["127.0.0.1"],"userAgent":"kubectl/v1.36.0","objectRef":{"resource":"secrets","namespace":"default","name":"s","apiVersion":"v1"},"responseStatus":{"metadata":{},"status":"Failure","code":403},"requestReceivedTimestamp":"2026-11-21T10:00:00.000000Z","stageTimestamp":"2026-11-21T10:00:00.250000Z"}
     "#]].assert_eq(std::str::from_utf8(&entry(&user).line()).unwrap());
 }
 

@@ -7,7 +7,6 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::authentication::User;
 use crate::respond;
 use crate::tokens::ISSUER;
 
@@ -28,7 +27,7 @@ pub(super) fn token(call: &Call, mut review: Value) -> Result<Response, Status> 
     let found = call.app.tokens.authenticate(token, &audiences, &objects.store().snapshot(), objects.clock().now());
     let status = match found {
         Ok(found) => {
-            json!({ "authenticated": true, "user": user_info(&found.user), "audiences": found.audiences })
+            json!({ "authenticated": true, "user": found.user, "audiences": found.audiences })
         }
         Err(error) => json!({ "authenticated": false, "user": {}, "error": error.to_string() }),
     };
@@ -43,19 +42,7 @@ pub(super) fn oneself(call: &Call) -> Response {
     let now = object::timestamp(call.app.objects.clock().now());
     let answer = json!({
         "kind": "SelfSubjectReview", "apiVersion": API_VERSION, "metadata": { "creationTimestamp": now },
-        "status": { "userInfo": user_info(&call.user) },
+        "status": { "userInfo": call.user },
     });
     respond::value(StatusCode::CREATED, &answer)
-}
-
-/// A user in Kubernetes' shape.
-pub(crate) fn user_info(user: &User) -> Value {
-    let mut info = json!({ "username": user.name, "groups": user.groups });
-    if !user.uid.is_empty() {
-        info["uid"] = user.uid.as_str().into();
-    }
-    if !user.extra.is_empty() {
-        info["extra"] = json!(user.extra);
-    }
-    info
 }
