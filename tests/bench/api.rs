@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use coracle_tests::Cluster;
 use serde_json::json;
 
-use crate::report::{Report, percentile, resident_mb, summary};
+use crate::report::{Report, percentile, processor_us, resident_mb, summary};
 pub(crate) use connection::{Connection, Target};
 
 const PEER_CREATES_PER_SECOND: f64 = 947.0;
@@ -37,12 +37,17 @@ pub(crate) fn measure() -> Result<Report> {
         // What connections and requests take is there before the objects are.
         create_objects(&target, "warm", WARM_UP_OBJECTS).await?;
         let warm_mb = resident_mb(cluster.process_id())?;
+        let servers_before = processor_us(cluster.process_id())?;
+        let own_before = processor_us(std::process::id())?;
         let created = create_objects(&target, "small", OBJECTS).await?;
+        let server_us = (processor_us(cluster.process_id())? - servers_before) / OBJECTS as f64;
+        let own_us = (processor_us(std::process::id())? - own_before) / OBJECTS as f64;
         let full_mb = resident_mb(cluster.process_id())?;
         let mut connection = Connection::open(&target).await?;
         let one = connection.get("/api/v1/namespaces/default/configmaps/small-00000").await?;
         let memory = (full_mb - warm_mb) * 1e6 / OBJECTS as f64 / one.len() as f64;
         report.row("create ConfigMaps, 16 clients", &created);
+        report.row("processor µs a create: the server's, the clients'", &[0.0, server_us, own_us]);
         for clients in CLIENTS {
             report.row(format!("get, {clients} clients"), &repeat(&target, clients, Call::Get).await?);
             report.row(format!("patch, {clients} clients"), &repeat(&target, clients, Call::Patch).await?);

@@ -1,5 +1,5 @@
-//! The leanest HTTP/2 client: frames made by hand, so that the load takes as little of the processor as can be from the server that is measured.
-//! Deliberately absent: two requests half sent, priorities, pushes, header blocks in several frames.
+//! The leanest HTTP/2, for both ends of a benchmark: frames made by hand, so that little of the processor goes to anything but what is measured.
+//! Deliberately absent: two requests half sent, answers longer than a frame, priorities, pushes, header blocks in several frames.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -43,15 +43,17 @@ pub(crate) struct Connection<Stream> {
     taken: u32,
 }
 
-/// What was answered.
+/// What was asked or answered.
 #[derive(Default)]
-pub(crate) struct Answer {
+pub(crate) struct Message {
+    /// Which one, of those on the connection.
+    pub(crate) stream: u32,
     /// Headers and trailers, in their order; `:status` first.
     pub(crate) headers: Headers,
     pub(crate) body: BytesMut,
 }
 
-impl Answer {
+impl Message {
     /// The value of a header or a trailer.
     pub(crate) fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(found, ..)| found == name.as_bytes()).map(|(_, value, _)| value.as_slice())
@@ -83,25 +85,43 @@ struct Frame {
 impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
     /// Greets the server at the other end of `stream`.
     pub(crate) async fn open(stream: Stream, authority: String) -> Result<Connection<Stream>> {
-        let mut connection = Connection {
+        let mut connection = Connection::new(stream, authority);
+        connection.out.extend_from_slice(PREFACE);
+        connection.greet().await?;
+        Ok(connection)
+    }
+
+    /// Greets the client at the other end of `stream`.
+    pub(crate) async fn accept(stream: Stream) -> Result<Connection<Stream>> {
+        let mut connection = Connection::new(stream, String::new());
+        connection.fill(PREFACE.len()).await?;
+        ensure!(connection.input.split_to(PREFACE.len()) == PREFACE, "not a client of HTTP/2");
+        connection.greet().await?;
+        Ok(connection)
+    }
+
+    fn new(stream: Stream, authority: String) -> Connection<Stream> {
+        Connection {
             stream,
             authority,
             decoder: Decoder::default(),
-            out: PREFACE.to_vec(),
+            out: Vec::new(),
             input: BytesMut::with_capacity(4 * FRAME_BYTES_MAX),
             next_stream: 1,
             stream_window_at_first: WINDOW_BYTES_AT_FIRST,
             send_window: WINDOW_BYTES_AT_FIRST.into(),
             stream_window: 0,
             taken: 0,
-        };
+        }
+    }
+
+    async fn greet(&mut self) -> Result<()> {
         // No push; what a stream's window is.
         let mut settings = vec![0, 2, 0, 0, 0, 0, 0, 4];
         settings.extend(WINDOW_BYTES.to_be_bytes());
-        connection.put_frame(kind::SETTINGS, 0, 0, &settings);
-        connection.put_frame(kind::WINDOW_UPDATE, 0, 0, &(WINDOW_BYTES - WINDOW_BYTES_AT_FIRST).to_be_bytes());
-        connection.flush().await?;
-        Ok(connection)
+        self.put_frame(kind::SETTINGS, 0, 0, &settings);
+        self.put_frame(kind::WINDOW_UPDATE, 0, 0, &(WINDOW_BYTES - WINDOW_BYTES_AT_FIRST).to_be_bytes());
+        self.flush().await
     }
 
     /// Sends a request, and waits for the end of its answer.
@@ -111,20 +131,49 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
         path: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> Result<Answer> {
+    ) -> Result<Message> {
         let stream = self.send(method, path, headers, body).await?;
-        let mut answer = Answer::default();
+        let answer = self.message().await?;
+        ensure!(answer.stream == stream, "an answer to no request");
+        Ok(answer)
+    }
+
+    /// Waits for the end of a message that nothing of another one comes between.
+    pub(crate) async fn message(&mut self) -> Result<Message> {
+        let mut message = Message::default();
         loop {
             let part = self.next().await?;
-            ensure!(part.stream == stream, "an answer to no request");
+            ensure!(message.stream == 0 || message.stream == part.stream, "two messages at once");
+            message.stream = part.stream;
             match part.content {
-                Content::Headers(headers) => answer.headers.extend(headers),
-                Content::Data(data) => answer.body.extend_from_slice(&data),
+                Content::Headers(headers) => message.headers.extend(headers),
+                Content::Data(data) => message.body.extend_from_slice(&data),
             }
             if part.is_last {
-                return Ok(answer);
+                return Ok(message);
             }
         }
+    }
+
+    /// Answers a request with a body that fits in a frame.
+    pub(crate) async fn answer(
+        &mut self,
+        stream: u32,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        trailers: &[(&str, &str)],
+    ) -> Result<()> {
+        self.send_window -= body.len() as i64;
+        ensure!(self.send_window >= 0 && body.len() <= FRAME_BYTES_MAX, "an answer too long");
+        for (headers, flags) in [(headers, 0), (trailers, FLAG_END_STREAM)] {
+            let mut block = Vec::with_capacity(64);
+            headers.iter().for_each(|(name, value)| put_header(&mut block, name, value));
+            self.put_frame(kind::HEADERS, FLAG_END_HEADERS | flags, stream, &block);
+            if flags == 0 {
+                self.put_frame(kind::DATA, 0, stream, body);
+            }
+        }
+        self.flush().await
     }
 
     /// Sends a request; gives the number of its stream.
@@ -222,8 +271,8 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
                     self.stream_window += more;
                 }
             }
-            kind::RST_STREAM => bail!("the server reset stream {}", frame.stream),
-            kind::GOAWAY => bail!("the server said good-bye: {}", String::from_utf8_lossy(&frame.payload)),
+            kind::RST_STREAM => bail!("stream {} was reset", frame.stream),
+            kind::GOAWAY => bail!("the other end said good-bye: {}", String::from_utf8_lossy(&frame.payload)),
             _ => return Ok(frame.stream == 0),
         }
         Ok(true)
@@ -241,8 +290,8 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
     async fn fill(&mut self, length: usize) -> Result<()> {
         while self.input.len() < length {
             self.input.reserve(length.max(FRAME_BYTES_MAX));
-            let read = self.stream.read_buf(&mut self.input).await.context("cannot read the answer")?;
-            ensure!(read > 0, "the server closed the connection");
+            let read = self.stream.read_buf(&mut self.input).await.context("cannot read")?;
+            ensure!(read > 0, "the connection was closed");
         }
         Ok(())
     }

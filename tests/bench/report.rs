@@ -128,3 +128,12 @@ pub(crate) fn resident_mb(process_id: u32) -> Result<f64> {
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib * 1024.0 / 1e6)
 }
+
+/// The time that processors spent on a process so far, in microseconds.
+pub(crate) fn processor_us(process_id: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process_id}/stat"))?;
+    // The second field is a name that may hold anything; user and system time are the 12th and 13th behind it, in hundredths of a second.
+    let (_, fields) = stat.rsplit_once(')').context("the kernel names the process")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? * 1e4)
+}

@@ -56,7 +56,7 @@ fn put_request(key: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 /// The key and the value of a framed `PutRequest`.
-pub(super) fn parse_put(framed: &Bytes) -> Option<(&str, Bytes)> {
+pub(super) fn parse_put(framed: &[u8]) -> Option<(&str, &[u8])> {
     let mut at = 5;
     let mut fields = [0..0, 0..0];
     while at < framed.len() {
@@ -80,5 +80,5 @@ pub(super) fn parse_put(framed: &Bytes) -> Option<(&str, Bytes)> {
         at += length;
     }
     let [key, value] = fields;
-    Some((std::str::from_utf8(framed.get(key)?).ok()?, framed.slice(value)))
+    Some((std::str::from_utf8(framed.get(key)?).ok()?, framed.get(value)?))
 }

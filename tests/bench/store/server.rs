@@ -5,14 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use coracle_store::{Operation, Options, Outcome, Precondition, RealDisk, Store, Write};
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
-use h2::RecvStream;
-use h2::server::{self, SendResponse};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::rpc;
+use crate::http2::{Connection, Message};
 
 /// The word that starts the server instead of a benchmark.
 pub(crate) const VERB: &str = "serve-store";
@@ -32,41 +30,26 @@ pub(crate) fn serve(addr: &str, dir: &Path) -> Result<()> {
     })
 }
 
-/// Serves one connection. Its requests are served in the task that writes to it, so that an answer's frames leave together.
+/// Serves one connection, a request after the other, until it is closed.
 async fn converse(store: Store, stream: TcpStream) -> Result<()> {
-    let mut connection = server::handshake(stream).await?;
-    let mut puts = FuturesUnordered::new();
+    let mut connection = Connection::accept(stream).await?;
     loop {
-        tokio::select! {
-            Some(answered) = puts.next() => answered?,
-            request = connection.accept() => match request.transpose()? {
-                Some((request, answer)) => puts.push(put(&store, request, answer)),
-                None => return Ok(()),
-            },
-        }
+        let request = connection.message().await?;
+        let status = put(&store, &request).await?;
+        let headers = [(":status", "200"), ("content-type", "application/grpc")];
+        connection.answer(request.stream, &headers, &rpc::message(&[]), &[("grpc-status", status)]).await?;
     }
 }
 
-async fn put(store: &Store, request: Request<RecvStream>, mut answer: SendResponse<Bytes>) -> Result<()> {
-    let mut body = request.into_body();
-    let mut framed = BytesMut::new();
-    while let Some(data) = body.data().await {
-        let data = data?;
-        body.flow_control().release_capacity(data.len())?;
-        framed.extend_from_slice(&data);
+/// Carries out a put; gives the status of gRPC.
+async fn put(store: &Store, request: &Message) -> Result<&'static str> {
+    if request.header(":path") != Some(rpc::PUT.as_bytes()) {
+        return Ok("12"); // UNIMPLEMENTED
     }
-    let framed = framed.freeze();
-    let (key, json) = super::rpc::parse_put(&framed).context("not a PutRequest")?;
-    let operation = Operation::Put { json, splice_offset: 0, tags: Vec::new() };
+    let (key, value) = rpc::parse_put(&request.body).context("not a PutRequest")?;
+    let operation = Operation::Put { json: Bytes::copy_from_slice(value), splice_offset: 0, tags: Vec::new() };
     let write = Write { key: key.to_owned(), operation, precondition: Precondition::None, frees_space: false };
     let outcome = store.write(vec![write]).await?.pop();
     // RESOURCE_EXHAUSTED (8) is what etcd answers when it has no space.
-    let status = if matches!(outcome, Some(Outcome::Written(_))) { "0" } else { "8" };
-    let head = Response::builder().header(header::CONTENT_TYPE, "application/grpc").body(())?;
-    let mut stream = answer.send_response(head, false)?;
-    stream.send_data(super::rpc::message(&[]), false)?;
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from_static(status));
-    stream.send_trailers(trailers)?;
-    Ok(())
+    Ok(if matches!(outcome, Some(Outcome::Written(_))) { "0" } else { "8" })
 }
