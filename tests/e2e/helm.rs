@@ -50,7 +50,7 @@ fn a_release_comes_changes_and_goes() {
 
     check("uninstall shop --wait --timeout 60s", &["release \"shop\" uninstalled"]);
     let left = ["get", "deployments,services,ingresses,secrets,roles,poddisruptionbudgets", "-o", "name"];
-    assert_eq!(cluster.kubectl(&left).ok(), "");
+    assert_eq!(cluster.kubectl(&left).ok(), "service/kubernetes\n");
 }
 
 /// Helm makes the kinds of a chart's `crds/` first, and leaves them when the release goes.
