@@ -34,6 +34,7 @@ mod pod_disruption_budget;
 mod pod_template;
 pub mod priority_class;
 mod replica_set;
+mod replication_controller;
 mod resource_list;
 mod resource_quota;
 mod role;
@@ -60,6 +61,8 @@ pub static NODE: Kind = node::KIND;
 pub static POD: Kind = pod::KIND;
 /// Replica sets.
 pub static REPLICA_SET: Kind = replica_set::KIND;
+/// Replication controllers: what replica sets were at first.
+pub static REPLICATION_CONTROLLER: Kind = replication_controller::KIND;
 /// Deployments.
 pub static DEPLOYMENT: Kind = deployment::KIND;
 /// Services.
@@ -144,6 +147,7 @@ pub static ALL: &[&Kind] = &[
     &PERSISTENT_VOLUME,
     &POD,
     &POD_TEMPLATE,
+    &REPLICATION_CONTROLLER,
     &RESOURCE_QUOTA,
     &SECRET,
     &SERVICE_ACCOUNT,

@@ -114,6 +114,7 @@ fn the_table_of_kinds() {
         persistentvolumes v1 PersistentVolume persistentvolumes/name [pv] [status]
         pods v1 Pod pods/ns/name [po] [status,log,binding,eviction,attach,exec,portforward]
         podtemplates v1 PodTemplate podtemplates/ns/name [] []
+        replicationcontrollers v1 ReplicationController replicationcontrollers/ns/name [rc] [status,scale]
         resourcequotas v1 ResourceQuota resourcequotas/ns/name [quota] [status]
         secrets v1 Secret secrets/ns/name [] []
         serviceaccounts v1 ServiceAccount serviceaccounts/ns/name [sa] [token]
@@ -146,7 +147,7 @@ fn the_table_of_kinds() {
     .assert_eq(&lines.join("\n"));
     let all: Vec<&str> =
         kinds::ALL.iter().filter(|kind| kind.categories.contains(&"all")).map(|kind| kind.plural).collect();
-    expect!["pods services daemonsets deployments replicasets statefulsets horizontalpodautoscalers cronjobs jobs"]
+    expect!["pods replicationcontrollers services daemonsets deployments replicasets statefulsets horizontalpodautoscalers cronjobs jobs"]
         .assert_eq(&all.join(" "));
 }
 
