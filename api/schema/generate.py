@@ -22,7 +22,7 @@ ADMISSION = "io.k8s.api.admissionregistration.v1."
 LISTED = [
     CORE + "ConfigMap", CORE + "Endpoints", CORE + "Event", CORE + "LimitRange", CORE + "Namespace", CORE + "Node",
     CORE + "PersistentVolume", CORE + "PersistentVolumeClaim", CORE + "Pod", CORE + "PodTemplate",
-    CORE + "ResourceQuota", CORE + "Secret", CORE + "Service", CORE + "ServiceAccount",
+    CORE + "ReplicationController", CORE + "ResourceQuota", CORE + "Secret", CORE + "Service", CORE + "ServiceAccount",
     ADMISSION + "ValidatingAdmissionPolicy", ADMISSION + "ValidatingAdmissionPolicyBinding",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
     APPS + "ControllerRevision", APPS + "DaemonSet", APPS + "Deployment", APPS + "ReplicaSet", APPS + "StatefulSet",

@@ -5,8 +5,9 @@
 //! sets and semantic versions. Regular expressions take time linear in the text.
 //!
 //! Deliberately absent, and refused by name when an expression is compiled: messages (`Type{…}`), `format.named`, the `authorizer`,
-//! math and encoding extensions, and names in backticks. Also absent: the types of an object's fields. A text that is a
-//! date stays a text until `timestamp(…)` is called, and whether `object.spec.x + 1` can be added shows in the evaluation.
+//! math and encoding extensions, and names in backticks. Also absent: the types of an object's fields, of which only the names are
+//! known where there is a schema ([`Program::check_fields`]). A text that is a date stays a text until `timestamp(…)` is called, and
+//! whether `object.spec.x + 1` can be added shows in the evaluation.
 //! The crates there are don't limit what an evaluation costs, and a parser of theirs overflows the stack on nested brackets.
 
 use std::borrow::Cow;
@@ -167,6 +168,30 @@ impl Program {
     /// The type of its value, as far as the expression tells: [`Type::Dyn`] may be any.
     pub fn result(&self) -> Type {
         self.result
+    }
+
+    /// Checks the fields that it selects of variables: `is_known` is asked with those that lead to each, itself included. What is selected
+    /// of an element, of a call's result or of a variable that a macro makes is not asked about.
+    pub fn check_fields(&self, is_known: &dyn Fn(&[Cow<'_, str>]) -> bool) -> Result<(), CompileError> {
+        self.check_fields_of(&self.node, &[], is_known)
+    }
+
+    fn check_fields_of(
+        &self,
+        node: &syntax::Node,
+        bound: &[&str],
+        is_known: &dyn Fn(&[Cow<'_, str>]) -> bool,
+    ) -> Result<(), CompileError> {
+        let bound = &[bound, &node.bound_names()].concat();
+        node.children().into_iter().try_for_each(|child| self.check_fields_of(child, bound, is_known))?;
+        let Some((name, fields)) = node.selection() else { return Ok(()) };
+        let fields: Vec<Cow<'_, str>> = fields.into_iter().map(unescape).collect();
+        match fields.last() {
+            Some(field) if !bound.contains(&name) && !is_known(&fields) => {
+                Err(CompileError::at(&self.source, node.offset, &format!("undefined field '{field}'")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Evaluates it alone. Several over the same variables are better evaluated with one [`Evaluation`].

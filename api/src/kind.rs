@@ -172,6 +172,29 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// A kind without names, of which nothing else is known here: what holds for its objects, and how they are shown, is said elsewhere.
+    pub(crate) const PLAIN: Kind = Kind {
+        group: "",
+        version: "",
+        kind: "",
+        plural: "",
+        singular: "",
+        short_names: &[],
+        categories: &[],
+        namespaced: false,
+        definition: "",
+        subresources: &[],
+        columns: &[],
+        fields: &[],
+        name_rule: NameRule::Dns1123Subdomain,
+        tags: |_| Vec::new(),
+        awaits_controller: false,
+        status_on_create: false,
+        default: |_| {},
+        validate: |_, _| {},
+        validate_update: |_, _, _| {},
+    };
+
     /// `v1` for the core group, otherwise `GROUP/VERSION`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
@@ -180,6 +203,21 @@ impl Kind {
     /// `pods` for the core group, otherwise `PLURAL.GROUP`.
     pub fn resource(&self) -> String {
         if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
+
+    /// Whether a person may call it so: `deploy`, `deployment`, `Deployments`, `deployments.apps` or `deployments.v1.apps`.
+    pub fn is_called(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let (resource, group) = match name.split_once('.') {
+            Some((resource, group)) => (resource, Some(group)),
+            None => (name.as_str(), None),
+        };
+        let is_in_group = |group: &str| {
+            let of_version = group.strip_prefix(self.version).and_then(|rest| rest.strip_prefix('.'));
+            group == self.group || of_version == Some(self.group)
+        };
+        let is_named = self.plural == resource || self.singular == resource || self.short_names.contains(&resource);
+        is_named && group.is_none_or(is_in_group)
     }
 
     /// The storage key of an object; cluster-scoped kinds ignore the namespace.

@@ -34,6 +34,7 @@ mod pod_disruption_budget;
 mod pod_template;
 pub mod priority_class;
 mod replica_set;
+mod replication_controller;
 mod resource_list;
 mod resource_quota;
 mod role;
@@ -60,6 +61,8 @@ pub static NODE: Kind = node::KIND;
 pub static POD: Kind = pod::KIND;
 /// Replica sets.
 pub static REPLICA_SET: Kind = replica_set::KIND;
+/// Replication controllers: what replica sets were at first.
+pub static REPLICATION_CONTROLLER: Kind = replication_controller::KIND;
 /// Deployments.
 pub static DEPLOYMENT: Kind = deployment::KIND;
 /// Services.
@@ -144,6 +147,7 @@ pub static ALL: &[&Kind] = &[
     &PERSISTENT_VOLUME,
     &POD,
     &POD_TEMPLATE,
+    &REPLICATION_CONTROLLER,
     &RESOURCE_QUOTA,
     &SECRET,
     &SERVICE_ACCOUNT,
@@ -196,26 +200,7 @@ pub fn by_kind(group: Option<&str>, name: &str) -> Option<&'static Kind> {
     ALL.iter().copied().find(|kind| kind.kind == name && group.is_none_or(|group| kind.group == group))
 }
 
-/// The kind a person means by `deploy`, `deployment`, `Deployments`, `deployments.apps` or `deployments.v1.apps`.
+/// The kind that a person calls so.
 pub fn by_any_name(name: &str) -> Option<&'static Kind> {
-    let name = name.to_ascii_lowercase();
-    let (resource, group) = match name.split_once('.') {
-        Some((resource, group)) => (resource, Some(group)),
-        None => (name.as_str(), None),
-    };
-    let in_group = |kind: &Kind| {
-        group.is_none_or(|group| {
-            group == kind.group
-                || group.strip_prefix(kind.version).and_then(|rest| rest.strip_prefix('.')) == Some(kind.group)
-        })
-    };
-    ALL.iter().copied().find(|kind| {
-        let named = kind.plural == resource || kind.singular == resource || kind.short_names.contains(&resource);
-        named && in_group(kind)
-    })
-}
-
-/// The kinds of a category, `all` being the one that people use.
-pub fn in_category(category: &str) -> impl Iterator<Item = &'static Kind> {
-    ALL.iter().copied().filter(move |kind| kind.categories.contains(&category))
+    ALL.iter().copied().find(|kind| kind.is_called(name))
 }

@@ -8,6 +8,7 @@ pub mod channels;
 pub mod continue_token;
 pub mod custom;
 pub mod decode;
+pub mod discovery;
 pub mod encode;
 pub mod join;
 pub mod json_path;

@@ -109,6 +109,15 @@ impl LabelSelector {
         Ok(LabelSelector { requirements, is_nothing: false })
     }
 
+    /// From `spec.selector` of an object, which is a plain map of labels in the oldest kinds.
+    pub fn of_object(object: &Value) -> Result<LabelSelector, SelectorError> {
+        let selector = &object["spec"]["selector"];
+        match (object::api_version(object), object::kind(object)) {
+            ("v1", "ReplicationController" | "Service") => LabelSelector::from_labels(selector),
+            _ => LabelSelector::from_value(selector),
+        }
+    }
+
     /// Whether it matches everything.
     pub fn is_everything(&self) -> bool {
         !self.is_nothing && self.requirements.is_empty()

@@ -4,6 +4,7 @@
 //! judges values, with Kubernetes' words and paths. Deliberately absent: descriptions and examples, which OpenAPI takes from
 //! the text.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -115,6 +116,19 @@ impl Schema {
     /// The schema of a plain field by the names on the way to it.
     pub(crate) fn at(&self, fields: &[&str]) -> Option<&Schema> {
         fields.iter().try_fold(self, |schema, field| schema.properties.get(*field))
+    }
+
+    /// Whether a value may have the field at the end of these; what keeps fields that it does not know may have any.
+    pub(crate) fn has_field(&self, fields: &[Cow<'_, str>]) -> bool {
+        let Some((field, rest)) = fields.split_first() else { return true };
+        if self.is_resource && matches!(&**field, "apiVersion" | "kind" | "metadata") {
+            // Of what every object has, a schema says little.
+            return true;
+        }
+        match self.properties.get(&**field).or(self.additional.as_deref()) {
+            Some(schema) => schema.has_field(rest),
+            None => self.keeps_unknown_fields || self.is_int_or_string,
+        }
     }
 
     /// Whether a field selector can compare it.

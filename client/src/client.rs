@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coracle_api::discovery;
 use coracle_api::kind::Kind;
 use coracle_api::status::{self, Status};
 use futures::{Stream, TryStreamExt as _};
@@ -19,8 +20,8 @@ use crate::options::{DeleteOptions, ListOptions, PatchKind, TableInclude, WriteO
 use crate::servers::Servers;
 use crate::tls;
 
-const JSON: &str = "application/json";
-const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+pub(crate) const JSON: &str = "application/json";
+pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 /// For everything that isn't a stream.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -211,6 +212,16 @@ impl Client {
     ) -> Result<Value, Error> {
         let path = collection_path(kind, self.namespace_of(kind, namespace));
         self.send(Method::DELETE, &path, &list.query(), Some((JSON, encode(&options.body()))), JSON).await
+    }
+
+    /// Every kind that the server serves, built in or not, in the order in which a name is looked up.
+    pub async fn kinds(&self) -> Result<Vec<Kind>, Error> {
+        let mut kinds = Vec::new();
+        for path in ["/api", "/apis"] {
+            let list = self.send(Method::GET, path, &[], None, discovery::AGGREGATED).await?;
+            kinds.extend(discovery::kinds(&list));
+        }
+        Ok(kinds)
     }
 
     /// The server's `/version`.

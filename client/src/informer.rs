@@ -102,7 +102,7 @@ impl Informer {
             label_selector: self.options.label_selector.clone(),
             field_selector: self.options.field_selector.clone(),
             revision: Some(revision),
-            timeout_seconds: None,
+            ..WatchOptions::default()
         };
         let watch = self.client.watch(self.kind, self.namespace.as_deref(), &options).await?;
         self.watch = Some(watch.boxed());

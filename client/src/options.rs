@@ -53,6 +53,8 @@ pub struct WatchOptions {
     pub revision: Option<u64>,
     /// The server ends the watch after so many seconds.
     pub timeout_seconds: Option<u32>,
+    /// Each object comes as a `meta.k8s.io/v1` Table of one row, whose columns are those of a list.
+    pub as_tables: bool,
 }
 
 impl WatchOptions {

@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::{Client, collection_path};
+use crate::client::{Client, JSON, TABLE, collection_path};
 use crate::error::Error;
 use crate::lines::Lines;
 use crate::options::WatchOptions;
@@ -46,7 +46,7 @@ impl Client {
         options: &WatchOptions,
     ) -> Result<impl Stream<Item = Result<WatchEvent, Error>> + Send + Unpin + 'static + use<>, Error> {
         let path = collection_path(kind, namespace);
-        let response = self.open(&path, &options.query(), "application/json").await?;
+        let response = self.open(&path, &options.query(), if options.as_tables { TABLE } else { JSON }).await?;
         let state = State {
             server: self.server().to_string(),
             path,

@@ -51,7 +51,7 @@ pub enum Key {
     Namespace(Arc<str>),
     /// A deployment, by storage key.
     Deployment(Arc<str>),
-    /// A replica set, by storage key.
+    /// A replica set or a replication controller, by storage key.
     ReplicaSet(Arc<str>),
     /// All pods that wait for a node.
     Scheduling,

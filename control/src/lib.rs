@@ -22,6 +22,7 @@ mod handlers;
 mod harness;
 mod identities;
 pub mod joining;
+pub mod kubernetes_service;
 mod leading;
 mod metrics;
 pub mod objects;

@@ -1,5 +1,5 @@
-//! Everything that kubectl asks of the API, with the oldest and with the newest kubectl that is supported: `transcripts/kubectl.txt` says
-//! what is typed, and what must be printed.
+//! Everything that kubectl asks of the API, with the oldest and with the newest kubectl that is supported: `transcripts/` says what is
+//! typed, and what must be printed; `kubectl.txt` for the kinds that are built in, `custom.txt` for those that users define.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -91,11 +91,16 @@ fn check(kubectl: &str) {
     let watching = watch(command);
     let node = cluster.wasmctl(&["get", "nodes", "-o", "name"]).ok();
     let node = node.trim().trim_start_matches("node/");
-    for step in steps(&include_str!("transcripts/kubectl.txt").replace("{node}", node)) {
-        step.run(command);
-    }
+    steps(&include_str!("transcripts/kubectl.txt").replace("{node}", node)).iter().for_each(|step| step.run(command));
     let seen = watching.join().expect("kubectl get --watch ends when it has seen enough");
     assert_eq!(seen, ["ADDED before 1", "ADDED watched 1", "MODIFIED watched 2", "DELETED watched 2"]);
+}
+
+fn check_custom_kinds(kubectl: &str) {
+    let cluster = Cluster::start();
+    let charts = root().join("tests/charts");
+    let transcript = include_str!("transcripts/custom.txt").replace("{charts}", charts.to_str().unwrap());
+    steps(&transcript).iter().for_each(|step| step.run(|| cluster.client(peer(kubectl))));
 }
 
 /// `kubectl get --watch` in the background, until it has told of a deletion: the event, the name and the number of keys, a line each.
@@ -129,4 +134,14 @@ fn kubectl_1_33() {
 #[test]
 fn kubectl_1_37() {
     check("KUBECTL");
+}
+
+#[test]
+fn custom_kinds_with_kubectl_1_33() {
+    check_custom_kinds("KUBECTL_1_33");
+}
+
+#[test]
+fn custom_kinds_with_kubectl_1_37() {
+    check_custom_kinds("KUBECTL");
 }

@@ -138,6 +138,42 @@ fn a_node_goes_out_of_service_and_comes_back() {
     eventually("it answers", || (cluster.get("hello.localhost", "/").0 == 200).then_some(()));
 }
 
+/// Kinds that users define are kinds like any others.
+#[test]
+fn verbs_know_the_kinds_that_users_define() {
+    let cluster = Cluster::start();
+    let unknown = cluster.wasmctl(&["get", "widgets"]).fails_with(2);
+    assert!(unknown.contains("no kind is called `widgets`") && unknown.contains("deployments"), "{unknown}");
+    let definition = root().join("tests/charts/widgets/crds/widgets.yaml");
+    cluster.wasmctl(&["apply", "-f", definition.to_str().unwrap()]).ok();
+    let file = cluster.dir().join("widget.yaml");
+    let file = file.to_str().unwrap();
+    let apply = |replicas: u8| {
+        let object = format!(
+            "{{apiVersion: shop.example.com/v1, kind: Widget, metadata: {{name: one}}, spec: {{replicas: {replicas}}}}}"
+        );
+        std::fs::write(file, object).unwrap();
+        cluster.wasmctl(&["apply", "-f", file])
+    };
+    let applied = eventually("the kind is served", || Some(apply(2)).filter(|applied| applied.code == 0));
+    assert_eq!(applied.ok(), "widget.shop.example.com/one created\n");
+
+    let table = cluster.wasmctl(&["get", "widgets"]).ok();
+    assert!(table.starts_with("NAME   COLOR   REPLICAS   AGE\none    blue    2"), "{table}");
+    assert!(cluster.wasmctl(&["get", "all"]).ok().contains("one    blue    2"));
+    assert_eq!(cluster.wasmctl(&["get", "wg/one", "-o", "name"]).ok(), "widget.shop.example.com/one\n");
+    assert_eq!(cluster.object("widgets.v1beta1.shop.example.com/one")["apiVersion"], "shop.example.com/v1beta1");
+    assert!(cluster.wasmctl(&["describe", "widget", "one"]).ok().contains("replicas: 2"));
+    let mut watch = cluster.start_wasmctl(&["get", "widgets", "--watch"]);
+    assert!(watch.next_line().starts_with("NAME") && watch.next_line().contains("blue    2"));
+    apply(3).ok();
+    let line = watch.next_line();
+    assert!(line.starts_with("one   blue   3"), "{line}");
+    let refused = apply(11).fails_with(1);
+    assert!(refused.contains("spec.replicas: Invalid value: 11"), "{refused}");
+    assert_eq!(cluster.wasmctl(&["delete", "-f", file]).ok(), "widget.shop.example.com/one deleted\n");
+}
+
 #[test]
 fn usage() {
     assert!(wasmctl(&["--help"]).ok().contains("deploy"));

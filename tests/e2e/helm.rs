@@ -2,8 +2,9 @@
 
 use coracle_tests::{Cluster, Printed, eventually, peer, root, run};
 
-fn helm(cluster: &Cluster, words: &str) -> Printed {
-    let chart = root().join("tests/charts/shop");
+/// `CHART` stands for a chart of `tests/charts`.
+fn helm(cluster: &Cluster, chart: &str, words: &str) -> Printed {
+    let chart = root().join("tests/charts").join(chart);
     let words = words.split(' ').map(|word| if word == "CHART" { chart.to_str().unwrap() } else { word });
     run(cluster.client(peer("HELM")).args(words))
 }
@@ -18,7 +19,7 @@ fn a_release_comes_changes_and_goes() {
     let file = root().join("examples/hello/hello.wat");
     cluster.wasmctl(&["push", file.to_str().unwrap(), "hello:1"]).ok();
     let check = |words: &str, expected: &[&str]| {
-        let printed = helm(&cluster, words).ok();
+        let printed = helm(&cluster, "shop", words).ok();
         expected.iter().for_each(|expected| assert!(printed.contains(expected), "helm {words}: {printed}"));
     };
 
@@ -37,7 +38,7 @@ fn a_release_comes_changes_and_goes() {
     let theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata: {greeting: mine}\n";
     let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=other", "-f", "-"];
     cluster.kubectl_with(theirs, &apply).ok();
-    let refused = helm(&cluster, "upgrade shop CHART --set greeting=yours --timeout 60s").fails_with(1);
+    let refused = helm(&cluster, "shop", "upgrade shop CHART --set greeting=yours --timeout 60s").fails_with(1);
     assert!(refused.contains("conflict with \"other\"") && refused.contains(".data.greeting"), "{refused}");
     check("upgrade shop CHART --set greeting=yours --force-conflicts --wait --timeout 60s", &["STATUS: deployed"]);
 
@@ -49,5 +50,24 @@ fn a_release_comes_changes_and_goes() {
 
     check("uninstall shop --wait --timeout 60s", &["release \"shop\" uninstalled"]);
     let left = ["get", "deployments,services,ingresses,secrets,roles,poddisruptionbudgets", "-o", "name"];
-    assert_eq!(cluster.kubectl(&left).ok(), "");
+    assert_eq!(cluster.kubectl(&left).ok(), "service/kubernetes\n");
+}
+
+/// Helm makes the kinds of a chart's `crds/` first, and leaves them when the release goes.
+#[test]
+fn a_chart_brings_its_kinds_along() {
+    let cluster = Cluster::start();
+    let release = |words: &str| helm(&cluster, "widgets", words).ok();
+    let widget = || cluster.kubectl(&["get", "widget", "w", "-o", "jsonpath={.spec.replicas} {.spec.color}"]);
+    assert!(release("install w CHART --wait --timeout 60s").contains("STATUS: deployed"));
+    assert_eq!(widget().ok(), "2 blue");
+    let refused = helm(&cluster, "widgets", "upgrade w CHART --set replicas=11").fails_with(1);
+    assert!(refused.contains("spec.replicas: Invalid value: 11"), "{refused}");
+    release("upgrade w CHART --set replicas=3 --wait --timeout 60s");
+    assert_eq!(widget().ok(), "3 blue");
+    release("rollback w 1 --wait --timeout 60s");
+    assert_eq!(widget().ok(), "2 blue");
+    release("uninstall w --wait --timeout 60s");
+    assert!(widget().fails_with(1).contains("widgets.shop.example.com \"w\" not found"));
+    assert!(cluster.kubectl(&["get", "crds", "-o", "name"]).ok().contains("widgets.shop.example.com"));
 }

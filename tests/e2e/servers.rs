@@ -44,13 +44,21 @@ fn write(member: &Server, name: &str) {
     });
 }
 
+/// How many API servers the service `kubernetes` names, as a member tells.
+fn named(member: &Server) -> usize {
+    let addresses = "jsonpath={.subsets[*].addresses[*].ip}";
+    member.kubectl(&["get", "endpoints", "kubernetes", "-o", addresses]).stdout.split_whitespace().count()
+}
+
 #[test]
 fn three_members_lose_nothing_when_the_leader_is_killed_and_take_it_back() {
     let folder = tempfile::tempdir().unwrap();
     let [mut first, second, third] = three(&folder);
     write(&second, "before");
+    eventually("clients are told of all three", || (named(&second) == 3).then_some(()));
     first.kill();
     write(&third, "after");
+    eventually("and then of those that answer", || (named(&second) == 2).then_some(()));
     let names = second.kubectl(&["get", "configmaps", "-o", "name"]).ok();
     assert!(names.contains("configmap/before") && names.contains("configmap/after"), "{names}");
     // It comes back at another port, and the others find it.

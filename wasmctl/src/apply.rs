@@ -1,6 +1,6 @@
 //! Server-side apply: what this manifest says is set, what the last one said and this one doesn't is removed, what others set stays.
 
-use coracle_api::{kind::Kind, kinds, object};
+use coracle_api::{kind::Kind, object};
 use coracle_client::{Client, PatchKind, WriteOptions};
 use serde_json::Value;
 
@@ -29,27 +29,21 @@ impl Applied {
     }
 }
 
-/// The kind of an object.
-pub(crate) fn kind_of(object: &Value) -> Result<&'static Kind> {
-    let api_version = object["apiVersion"].as_str().unwrap_or_default();
-    let name = object["kind"].as_str().unwrap_or_default();
-    kinds::ALL.iter().copied().find(|kind| kind.api_version() == api_version && kind.kind == name).ok_or_else(|| {
-        Failure::new(format!("no kind `{name}` in `{api_version}` here"))
-            .hint("`wasmctl version` and `kubectl api-resources` list what is")
-    })
-}
-
 /// Creates or changes one object as its manifest says. Whose a field was doesn't matter: the manifest has the last word on what it says.
 ///
 /// # Errors
 /// They begin with where the manifest is from.
-pub(crate) async fn apply(client: &Client, namespace: &str, manifest: &Manifest) -> Result<(Applied, Value)> {
-    let applied = apply_object(client, namespace, &manifest.object).await;
+pub(crate) async fn apply(
+    client: &Client,
+    kind: &Kind,
+    namespace: &str,
+    manifest: &Manifest,
+) -> Result<(Applied, Value)> {
+    let applied = apply_object(client, kind, namespace, &manifest.object).await;
     applied.map_err(|failure| failure.within(&manifest.origin))
 }
 
-async fn apply_object(client: &Client, namespace: &str, wanted: &Value) -> Result<(Applied, Value)> {
-    let kind = kind_of(wanted)?;
+async fn apply_object(client: &Client, kind: &Kind, namespace: &str, wanted: &Value) -> Result<(Applied, Value)> {
     let name = object::name(wanted);
     if name.is_empty() {
         return Err(Failure::new(format!("{}: metadata.name: required to apply an object", kind.kind)));

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use coracle_api::selector::LabelSelector;
 use coracle_api::{kinds, object};
 use coracle_client::{Client, ListOptions, LogOptions, WatchEvent, WatchOptions};
 use futures::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 use crate::progress::Step;
@@ -219,24 +220,20 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
 
 /// An owner's selector as a label selector's text; empty if it selects nothing that way.
 pub(crate) fn selector_of(owner: &Value) -> String {
-    let selector = &owner["spec"]["selector"];
-    // A Service's selector is the map itself; everything younger has `matchLabels` and `matchExpressions` in it.
-    let selector = match owner["kind"].as_str() {
-        Some("Service") => json!({ "matchLabels": selector }),
-        _ => selector.clone(),
-    };
-    coracle_api::selector::LabelSelector::from_value(&selector).map(|selector| selector.to_string()).unwrap_or_default()
+    LabelSelector::of_object(owner).map(|selector| selector.to_string()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn selectors_of_old_and_young_kinds() {
-        let service = json!({"kind": "Service", "spec": {"selector": {"app": "web"}}});
+        let service = json!({"apiVersion": "v1", "kind": "Service", "spec": {"selector": {"app": "web"}}});
         assert_eq!(selector_of(&service), "app=web");
-        let deployment = json!({"kind": "Deployment", "spec": {"selector": {"matchLabels": {"app": "web"}}}});
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"selector": {"matchLabels": {"app": "web"}}}});
         assert_eq!(selector_of(&deployment), "app=web");
         assert_eq!(selector_of(&json!({"kind": "ConfigMap"})), "");
     }

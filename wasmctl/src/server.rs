@@ -14,7 +14,9 @@ use coracle_control::peers::HttpPeers;
 use coracle_control::pki::{Pki, PkiError};
 use coracle_control::sealing::Sealer;
 use coracle_control::tokens::Tokens;
-use coracle_control::{Artifacts, ClusterFiles, Identities, Objects, SystemClock, authorizer, driver, server, signer};
+use coracle_control::{
+    Artifacts, ClusterFiles, Identities, Objects, SystemClock, authorizer, driver, kubernetes_service, server, signer,
+};
 use coracle_registry::{BlobStore, Credentials, StoreLimits};
 use coracle_store::{Member, OpenError, Options as StoreOptions, RealDisk, Store};
 use jiff::SignedDuration;
@@ -134,6 +136,7 @@ impl Server {
         let artifacts = artifacts(data_dir, identity, registry)?;
         server.serve_api(data_dir, identity, api, &objects, artifacts, identities)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
+        server.tasks.spawn(kubernetes_service::run(objects.clone(), server.shutdown.clone()));
         server.tasks.spawn(driver::run(objects, settings, server.shutdown.clone()));
         Ok(server)
     }

@@ -142,6 +142,30 @@ impl fmt::Display for Operator {
 }
 
 impl Node {
+    /// The variable that fields are selected of, and those fields, as they are written; `None` for whatever is not as plain as that.
+    pub(super) fn selection(&self) -> Option<(&str, Vec<&str>)> {
+        match &self.expression {
+            Expression::Name(name) => Some((name, Vec::new())),
+            Expression::Select { operand, field, .. } | Expression::Has { operand, field } => {
+                let (name, mut fields) = operand.selection()?;
+                fields.push(field);
+                Some((name, fields))
+            }
+            _ => None,
+        }
+    }
+
+    /// The names that a macro binds in what is below it.
+    pub(super) fn bound_names(&self) -> Vec<&str> {
+        match &self.expression {
+            Expression::Comprehension(comprehension) => {
+                let names = [Some(&comprehension.variable), comprehension.second.as_ref()];
+                names.into_iter().flatten().map(String::as_str).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The nodes right below, from the left.
     pub(super) fn children(&self) -> Vec<&Node> {
         match &self.expression {

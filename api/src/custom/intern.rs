@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::text;
 use crate::json_path::JsonPath;
-use crate::kind::{Cell, Column, Kind, NameRule, Subresource};
+use crate::kind::{Cell, Column, Kind, Subresource};
 use crate::kinds::cells;
 use crate::object;
 
@@ -47,14 +47,8 @@ fn make(spec: &Value, names: &Value, version: &Value) -> Kind {
         subresources: Vec::leak(subresources.map(|(_, subresource)| subresource).collect()),
         columns: Vec::leak(columns(version)),
         fields: leak_all(selectable.map(|path| path.trim_start_matches('.'))),
-        name_rule: NameRule::Dns1123Subdomain,
-        tags: |_| Vec::new(),
-        awaits_controller: false,
-        status_on_create: false,
         // What holds for the kind's objects is in its schema, which is no part of the kind.
-        default: |_| {},
-        validate: |_, _| {},
-        validate_update: |_, _, _| {},
+        ..Kind::PLAIN
     }
 }
 

@@ -60,9 +60,9 @@ pub fn spec_path(kind: &Kind) -> Option<&'static [&'static str]> {
     match (kind.group, kind.kind) {
         ("", "Pod") => Some(&["spec"]),
         ("", "PodTemplate") => Some(&["template", "spec"]),
-        ("apps", "DaemonSet" | "Deployment" | "ReplicaSet" | "StatefulSet") | ("batch", "Job") => {
-            Some(&["spec", "template", "spec"])
-        }
+        ("", "ReplicationController")
+        | ("apps", "DaemonSet" | "Deployment" | "ReplicaSet" | "StatefulSet")
+        | ("batch", "Job") => Some(&["spec", "template", "spec"]),
         ("batch", "CronJob") => Some(&["spec", "jobTemplate", "spec", "template", "spec"]),
         _ => None,
     }

@@ -100,10 +100,15 @@ pub(crate) fn lasting_pods(spec: &Value, template: &Value, noun: &str, kind: &st
                 errors.push(FieldError::invalid(SELECTOR, print_label_selector(selector), detail));
             }
             selects(&parsed, template, errors);
-            validate_template(template, TEMPLATE, errors);
-            never_ends(template, kind, errors);
+            validate_lasting_template(template, kind, errors);
         }
     }
+}
+
+/// The rules of a template whose pods run until somebody stops them.
+pub(crate) fn validate_lasting_template(template: &Value, kind: &str, errors: &mut Errors) {
+    validate_template(template, TEMPLATE, errors);
+    never_ends(template, kind, errors);
 }
 
 /// The template's labels must be what the selector selects.

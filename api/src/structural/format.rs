@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::validation;
 
+mod check_digit;
+
 /// Whether a value has a format; formats that don't fit its type, and unknown ones, say nothing.
 pub(super) fn is_of(format: &str, value: &Value) -> bool {
     match value {
@@ -43,6 +45,12 @@ fn is_text_of(format: &str, text: &str) -> bool {
             let digits = text.strip_prefix('#').unwrap_or(text);
             matches!(digits.len(), 3 | 6) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
         }
+        "rgbcolor" => is_rgb_color(text),
+        "isbn" => check_digit::is_isbn10(text) || check_digit::is_isbn13(text),
+        "isbn10" => check_digit::is_isbn10(text),
+        "isbn13" => check_digit::is_isbn13(text),
+        "creditcard" => check_digit::is_card(text),
+        "ssn" => is_in_groups(text, &[3, 2, 4], &['-', ' '], u8::is_ascii_digit),
         "byte" => STANDARD.decode(text).is_ok(),
         "hostname" => is_hostname(text),
         "email" => text.split_once('@').is_some_and(|(user, host)| {
@@ -53,6 +61,13 @@ fn is_text_of(format: &str, text: &str) -> bool {
         "k8s-long-name" => validation::dns1123_subdomain(text).is_empty(),
         _ => true,
     }
+}
+
+/// `rgb(0, 128, 255)`
+fn is_rgb_color(text: &str) -> bool {
+    let parts = text.strip_prefix("rgb(").and_then(|rest| rest.strip_suffix(')'));
+    let is_part = |part: &str| part.parse::<u8>().is_ok_and(|number| number.to_string() == part);
+    parts.is_some_and(|parts| parts.split(',').count() == 3 && parts.split(',').map(str::trim).all(is_part))
 }
 
 /// RFC 3339, which wants a `T` and an offset.
@@ -114,9 +129,12 @@ fn is_cidr(text: &str) -> bool {
 }
 
 fn is_hex_in_groups(text: &str, lengths: &[usize], separators: &[char]) -> bool {
+    is_in_groups(text, lengths, separators, u8::is_ascii_hexdigit)
+}
+
+fn is_in_groups(text: &str, lengths: &[usize], separators: &[char], is_fit: fn(&u8) -> bool) -> bool {
     let groups: Vec<&str> = text.split(separators).collect();
-    let fits =
-        |(group, length): (&&str, &usize)| group.len() == *length && group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let fits = |(group, length): (&&str, &usize)| group.len() == *length && group.as_bytes().iter().all(is_fit);
     groups.len() == lengths.len() && groups.iter().zip(lengths).all(fits)
 }
 

@@ -3,6 +3,7 @@
 //! A rule that speaks of `oldSelf` judges changes, and no new values, unless it says that it can do without. Deliberately
 //! absent: an estimate of what a rule may cost at worst. What one does cost is limited instead.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::Value;
@@ -42,6 +43,7 @@ impl Rule {
         let refused = |field: &str, source: &str, error: &dyn fmt::Display| {
             FieldError::invalid(join(path, field), source, format!("compilation failed: {error}"))
         };
+        let is_known = |fields: &[Cow<'_, str>]| schema.has_field(fields);
         let compile = |source: &str, variables| Program::compile(source, Declarations { variables, definitions: None });
         let has_optional_old = object::bool_at(rule, &["optionalOldSelf"]).unwrap_or(false);
         let both: &[&str] = &["self", "oldSelf"];
@@ -50,14 +52,16 @@ impl Rule {
             Ok(program) if !has_optional_old => (Ok(program), false),
             _ => (compile(source, both), true),
         };
+        let program = program.and_then(|program| program.check_fields(&is_known).map(|()| program));
         let program = program.map_err(|error| errors.push(refused("rule", source, &error))).ok()?;
         if !matches!(program.result(), Type::Bool | Type::Dyn) {
             errors.push(FieldError::invalid(join(path, "rule"), source, "cel expression must evaluate to a bool"));
         }
         let variables = if is_of_changes { both } else { &both[..1] };
         let message_expression = text("messageExpression").and_then(|source| {
-            let program = compile(source, variables).map_err(|error| refused("messageExpression", source, &error));
-            program.map_err(|error| errors.push(error)).ok()
+            let program = compile(source, variables);
+            let program = program.and_then(|program| program.check_fields(&is_known).map(|()| program));
+            program.map_err(|error| errors.push(refused("messageExpression", source, &error))).ok()
         });
         if message_expression.as_ref().is_some_and(|program| !matches!(program.result(), Type::String | Type::Dyn)) {
             let source = text("messageExpression").unwrap_or_default();
@@ -81,10 +85,10 @@ impl Rule {
             errors.push(FieldError::not_supported(join(path, "reason"), reason.as_str(), REASONS));
         }
         let field_path = text("fieldPath").unwrap_or_default().to_owned();
-        let is_known = |path: &str| {
+        let is_described = |path: &str| {
             JsonPath::parse(path).is_ok_and(|path| path.fields().is_some_and(|fields| schema.at(&fields).is_some()))
         };
-        if !field_path.is_empty() && !is_known(&field_path) {
+        if !field_path.is_empty() && !is_described(&field_path) {
             let detail = "fieldPath must be a valid path of fields that the schema describes, such as .spec.replicas";
             errors.push(FieldError::invalid(join(path, "fieldPath"), field_path.as_str(), detail));
         }

@@ -114,6 +114,7 @@ fn the_table_of_kinds() {
         persistentvolumes v1 PersistentVolume persistentvolumes/name [pv] [status]
         pods v1 Pod pods/ns/name [po] [status,log,binding,eviction,attach,exec,portforward]
         podtemplates v1 PodTemplate podtemplates/ns/name [] []
+        replicationcontrollers v1 ReplicationController replicationcontrollers/ns/name [rc] [status,scale]
         resourcequotas v1 ResourceQuota resourcequotas/ns/name [quota] [status]
         secrets v1 Secret secrets/ns/name [] []
         serviceaccounts v1 ServiceAccount serviceaccounts/ns/name [sa] [token]
@@ -144,8 +145,9 @@ fn the_table_of_kinds() {
         customresourcedefinitions.apiextensions.k8s.io apiextensions.k8s.io/v1 CustomResourceDefinition customresourcedefinitions.apiextensions.k8s.io/name [crd,crds] [status]
         jointokens.coracle.dev coracle.dev/v1 JoinToken jointokens.coracle.dev/name [] []"#]]
     .assert_eq(&lines.join("\n"));
-    let all: Vec<&str> = kinds::in_category("all").map(|kind| kind.plural).collect();
-    expect!["pods services daemonsets deployments replicasets statefulsets horizontalpodautoscalers cronjobs jobs"]
+    let all: Vec<&str> =
+        kinds::ALL.iter().filter(|kind| kind.categories.contains(&"all")).map(|kind| kind.plural).collect();
+    expect!["pods replicationcontrollers services daemonsets deployments replicasets statefulsets horizontalpodautoscalers cronjobs jobs"]
         .assert_eq(&all.join(" "));
 }
 

@@ -442,3 +442,67 @@ fn rows() {
     let shown = columns.as_array().unwrap().iter().map(|column| format!("{} {}", column["name"], column["priority"]));
     expect![[r#""Name" 0 "Containers" 0 "Images" 0 "Pod Labels" 0"#]].assert_eq(&shown.collect::<Vec<_>>().join(" "));
 }
+
+#[test]
+fn replication_controllers_select_what_their_template_says() {
+    let check =
+        |spec: &str| format!("{{apiVersion: v1, kind: ReplicationController, metadata: {{name: r}}, spec: {spec}}}");
+    const TEMPLATE: &str = "template: {metadata: {labels: {app: r}}, spec: {containers: [{name: c, image: 'x:1'}]}}";
+    defaults::check(
+        &check(&format!("{{{TEMPLATE}}}")),
+        expect![[r#"
+        apiVersion: v1
+        kind: ReplicationController
+        metadata:
+          labels:
+            app: r
+          name: r
+          namespace: default
+        spec:
+          replicas: 1
+          selector:
+            app: r
+          template:
+            metadata:
+              labels:
+                app: r
+            spec:
+              containers:
+              - image: x:1
+                imagePullPolicy: IfNotPresent
+                name: c
+                resources: {}
+                terminationMessagePath: /dev/termination-log
+                terminationMessagePolicy: File
+              dnsPolicy: ClusterFirst
+              restartPolicy: Always
+              schedulerName: default-scheduler
+              securityContext: {}
+              terminationGracePeriodSeconds: 30
+        status:
+          replicas: 0
+    "#]],
+    );
+    validation::check(&check(&format!("{{{TEMPLATE}}}")), expect![""]);
+    validation::check(
+        &check(
+            "{replicas: -1, minReadySeconds: -1, template: {spec: {restartPolicy: Never, containers: [{name: c, image: x}]}}}",
+        ),
+        expect![[r#"
+            spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0
+            spec.selector: Required value
+            spec.replicas: Invalid value: -1: must be greater than or equal to 0
+            spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always""#]],
+    );
+    validation::check(
+        &check(&format!("{{selector: {{app: s}}, {TEMPLATE}}}")),
+        expect![[
+            r#"spec.template.metadata.labels: Invalid value: map[string]string{"app":"r"}: `selector` does not match template `labels`"#
+        ]],
+    );
+    updates::check(
+        &check(&format!("{{{TEMPLATE}}}")),
+        "{spec: {selector: {app: r, tier: a}, template: {metadata: {labels: {tier: a}}}}}",
+        expect![""],
+    );
+}

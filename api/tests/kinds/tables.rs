@@ -26,6 +26,7 @@ const UNSEEN: &[&Kind] = &[
     &kinds::CUSTOM_RESOURCE_DEFINITION,
     &kinds::JOIN_TOKEN,
     &kinds::POD_TEMPLATE,
+    &kinds::REPLICATION_CONTROLLER,
     &kinds::VALIDATING_ADMISSION_POLICY,
     &kinds::VALIDATING_ADMISSION_POLICY_BINDING,
 ];
@@ -221,6 +222,22 @@ fn workloads() {
         status: {replicas: 4, readyReplicas: 3, updatedReplicas: 2, availableReplicas: 1}
         ",
         expect![[r#"Name="web" Ready="3/3" Up-to-date=2 Available=1 Age="<unknown>" Containers="a" Images="x" Selector="a=b,b=c""#]],
+    );
+}
+
+#[test]
+fn replication_controllers() {
+    check(
+        "
+        apiVersion: v1
+        kind: ReplicationController
+        metadata: {name: web}
+        spec: {replicas: 3, selector: {tier: front, app: web}, template: {spec: {containers: [{name: a, image: x}]}}}
+        status: {replicas: 2, readyReplicas: 1}
+        ",
+        expect![[
+            r#"Name="web" Desired=3 Current=2 Ready=1 Age="<unknown>" Containers="a" Images="x" Selector="app=web,tier=front""#
+        ]],
     );
 }
 

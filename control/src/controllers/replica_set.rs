@@ -1,4 +1,4 @@
-//! Keeps as many pods of one template as a replica set asks for.
+//! Keeps as many pods of one template as a replica set asks for, or a replication controller.
 
 use coracle_api::{kinds, names, object};
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +14,6 @@ use crate::objects::ObjectWrite;
 const CREATIONS_MAX: usize = 250;
 /// How many pods of a turn get an event of their own.
 const EVENTS_MAX: usize = 10;
-const COMPONENT: &str = "replicaset-controller";
 const FAILURE: &str = "ReplicaFailure";
 
 /// Makes the pods that are missing, deletes those that are too many, and writes down how many there are.
@@ -143,7 +142,7 @@ fn dispensability(world: &World, object: &Object, pod: &Pod) -> impl Ord + use<>
 /// One event a pod, or one that stands for the many of a burst.
 fn note(world: &World, owner: &Object, reason: &str, notes: &[String], now: Timestamp, outcome: &mut Outcome) {
     let mut write = |message: &str| {
-        let note = Note { component: COMPONENT, severity: Severity::Normal, reason, message };
+        let note = Note { component: component(owner), severity: Severity::Normal, reason, message };
         outcome.events.push(record(world, owner, note, now));
     };
     notes.iter().take(EVENTS_MAX).for_each(|message| write(message));
@@ -151,6 +150,11 @@ fn note(world: &World, owner: &Object, reason: &str, notes: &[String], now: Time
         let last = notes.last().map_or("", String::as_str);
         write(&format!("(combined from similar events): {last} and {} more", notes.len() - EVENTS_MAX - 1));
     }
+}
+
+/// Whose events they are.
+fn component(set: &Object) -> &'static str {
+    if *set.kind == kinds::REPLICATION_CONTROLLER { "replication-controller" } else { "replicaset-controller" }
 }
 
 fn observe(
@@ -199,8 +203,8 @@ fn observe(
                 message: refusal.to_owned(),
             });
             let message = format!("Error creating: {refusal}");
-            let note =
-                Note { component: COMPONENT, severity: Severity::Warning, reason: "FailedCreate", message: &message };
+            let (component, reason) = (component(object), "FailedCreate");
+            let note = Note { component, severity: Severity::Warning, reason, message: &message };
             outcome.events.push(record(world, object, note, now));
         }
     }

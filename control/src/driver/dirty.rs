@@ -150,11 +150,13 @@ fn mark_owner(world: &World, object: &Object, dirty: &mut Dirty) {
     }
 }
 
-/// Replica sets that a pod without a controller would suit.
+/// Replica sets, and replication controllers, that a pod without a controller would suit.
 fn mark_adopters(world: &World, pod: &Object, dirty: &mut Dirty) {
-    for set in world.range(&kinds::REPLICA_SET.prefix(Some(&pod.meta.namespace))) {
-        if set.replica_set().is_some_and(|view| pod.matches(&view.selector)) {
-            dirty.insert(Key::ReplicaSet(set.key.clone()));
+    for kind in [&kinds::REPLICA_SET, &kinds::REPLICATION_CONTROLLER] {
+        for set in world.range(&kind.prefix(Some(&pod.meta.namespace))) {
+            if set.replica_set().is_some_and(|view| pod.matches(&view.selector)) {
+                dirty.insert(Key::ReplicaSet(set.key.clone()));
+            }
         }
     }
 }

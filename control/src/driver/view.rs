@@ -235,7 +235,7 @@ pub struct Condition {
     pub message: String,
 }
 
-/// A replica set.
+/// A replica set, or a replication controller.
 #[derive(Clone, Debug)]
 pub struct ReplicaSet {
     /// How many pods there should be.

@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use coracle_api::custom::precedence;
+use coracle_api::discovery::AGGREGATED;
 use coracle_api::kind::{Kind, Subresource};
 use coracle_api::kinds::{self, NAMESPACE};
 use coracle_api::status::{self, Status};
@@ -11,8 +12,6 @@ use serde_json::{Value, json};
 use crate::custom_kinds::Index;
 use crate::request::Virtual;
 use crate::respond;
-
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// A resource, as both forms describe it.
 struct Resource {

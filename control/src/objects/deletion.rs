@@ -1,7 +1,9 @@
 //! What a deletion does: remove the object, or mark it and let finalizers and its grace period run.
 
 use coracle_api::kind::Kind;
-use coracle_api::kinds::{CUSTOM_RESOURCE_DEFINITION, NAMESPACE, POD, custom_resource_definition};
+use coracle_api::kinds::{
+    CUSTOM_RESOURCE_DEFINITION, NAMESPACE, POD, REPLICATION_CONTROLLER, custom_resource_definition,
+};
 use coracle_api::object;
 use coracle_api::status::{self, Status};
 use jiff::{SignedDuration, Timestamp};
@@ -33,7 +35,9 @@ pub(super) fn decide(
         return Err(status::forbidden(kind, name, "this namespace may not be deleted"));
     }
     let mut new = old.clone();
-    propagate(&mut new, options.propagation);
+    // As in Kubernetes, what a replication controller owns stays unless it is said what becomes of it.
+    let usual = (*kind == REPLICATION_CONTROLLER).then_some(Propagation::Orphan);
+    propagate(&mut new, options.propagation.or(usual));
     if *kind == CUSTOM_RESOURCE_DEFINITION && !object::is_deleting(old) {
         // Its objects go first.
         object::add_finalizer(&mut new, custom_resource_definition::FINALIZER);

@@ -21,8 +21,7 @@ pub fn scale_of(object: &Value, paths: &ScalePaths) -> Result<Value, Status> {
     }
     let mut status = json!({ "replicas": number(&paths.status_replicas).unwrap_or(0) });
     let selector = if is_built_in {
-        let selector = get(object, "spec.selector").and_then(|value| LabelSelector::from_value(value).ok());
-        selector.map(|selector| selector.to_string())
+        LabelSelector::of_object(object).ok().map(|selector| selector.to_string())
     } else {
         paths.selector.as_ref().and_then(|path| get(object, path)?.as_str().map(str::to_owned))
     };

@@ -6,6 +6,7 @@ use coracle_api::object;
 
 use crate::context::{Global, Namespace};
 use crate::failure::Result;
+use crate::resources::KnownKinds;
 use crate::{apply, files, output};
 
 /// Create or change the objects of a manifest
@@ -30,10 +31,11 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     for file in &args.filename {
         manifests.extend(files::read_manifests(file)?);
     }
+    let kinds = KnownKinds::new(&client);
     for manifest in &manifests {
-        let (applied, _) = apply::apply(&client, &namespace, manifest).await?;
-        let object = &manifest.object;
-        println!("{}/{} {}", output::resource(apply::kind_of(object)?), object::name(object), applied.word());
+        let kind = kinds.of(&manifest.object).await.map_err(|failure| failure.within(&manifest.origin))?;
+        let (applied, stored) = apply::apply(&client, kind, &namespace, manifest).await?;
+        println!("{}/{} {}", output::resource(kind), object::name(&stored), applied.word());
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use coracle_api::{kind::Kind, object};
 use coracle_client::{Client, DeleteOptions, ListOptions, Propagation, WatchEvent, WatchOptions};
 use futures::StreamExt as _;
 
-use crate::apply::kind_of;
 use crate::context::{Global, Namespace};
 use crate::failure::{Failure, Result};
-use crate::{files, output, resources};
+use crate::resources::KnownKinds;
+use crate::{files, output};
 
 /// Delete objects, and wait until they are gone
 ///
@@ -91,10 +91,11 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
 async fn targets(args: &Args, client: &Client) -> Result<Vec<Target>> {
     let namespace = args.namespace.or_default(client.config());
     let scope = |kind: &Kind, own: Option<&str>| kind.namespaced.then(|| own.unwrap_or(&namespace).to_owned());
+    let kinds = KnownKinds::new(client);
     let mut targets = Vec::new();
     for file in &args.filename {
         for files::Manifest { origin, object } in files::read_manifests(file)? {
-            let kind = kind_of(&object).map_err(|failure| failure.within(&origin))?;
+            let kind = kinds.of(&object).await.map_err(|failure| failure.within(&origin))?;
             let name = object::name(&object).to_owned();
             targets.push(Target { kind, namespace: scope(kind, object::namespace(&object)), name });
         }
@@ -102,7 +103,7 @@ async fn targets(args: &Args, client: &Client) -> Result<Vec<Target>> {
     if args.what.is_empty() {
         return Ok(targets);
     }
-    for selection in resources::parse(&args.what)? {
+    for selection in kinds.parse(&args.what).await? {
         let kind = selection.kind;
         let mut names = selection.names;
         if args.all || args.selector.is_some() {

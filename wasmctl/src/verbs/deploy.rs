@@ -9,11 +9,12 @@ use coracle_client::Client;
 use coracle_host::inspect::{Inspection, Kind};
 use serde_json::{Value, json};
 
-use crate::apply::{self, kind_of};
+use crate::apply;
 use crate::context::{Global, Namespace};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Manifest};
 use crate::progress::{Progress, seconds};
+use crate::resources::KnownKinds;
 use crate::{cluster_file, images, output, rollout};
 
 /// The label that ties a Deployment, its pods, its Service and its Ingress together.
@@ -323,13 +324,14 @@ async fn apply_all(
     args: &Args,
     progress: &Progress,
 ) -> Result<()> {
+    let known = KnownKinds::new(client);
+    let mut kinds = Vec::new();
     for manifest in manifests {
-        kind_of(&manifest.object).map_err(|failure| failure.within(&manifest.origin))?;
+        kinds.push(known.of(&manifest.object).await.map_err(|failure| failure.within(&manifest.origin))?);
     }
     let mut deployments = Vec::new();
-    for manifest in manifests {
-        let (applied, stored) = apply::apply(client, namespace, manifest).await?;
-        let kind = kind_of(&manifest.object)?;
+    for (manifest, kind) in manifests.iter().zip(kinds) {
+        let (applied, stored) = apply::apply(client, kind, namespace, manifest).await?;
         let what = format!("{}/{} {}", output::resource(kind), object::name(&manifest.object), applied.word());
         progress.step("applied", "").done(&what, false);
         if kind.kind == "Deployment" {

@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::context::{Global, Namespace};
 use crate::failure::Result;
-use crate::{output, resources};
+use crate::output;
+use crate::resources::KnownKinds;
 
 /// Show an object in full, with its events
 ///
@@ -30,7 +31,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let client = global.client()?;
     let namespace = args.namespace.or_default(client.config());
     let mut is_first = true;
-    for selection in resources::parse(&args.what)? {
+    for selection in KnownKinds::new(&client).parse(&args.what).await? {
         let kind = selection.kind;
         let scope = kind.namespaced.then_some(namespace.as_str());
         let items = if selection.names.is_empty() {

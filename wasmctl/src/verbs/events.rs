@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::context::{Global, Namespace};
 use crate::failure::Result;
-use crate::{output, resources};
+use crate::output;
+use crate::resources::KnownKinds;
 
 /// Show what happened lately, oldest first
 ///
@@ -32,7 +33,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let kind = kinds::by_any_name("events").expect("events are built in");
     let mut options = ListOptions::default();
     if let Some(about) = &args.about {
-        let selection = resources::parse_pair(about)?;
+        let selection = KnownKinds::new(&client).parse_pair(about).await?;
         options.field_selector =
             Some(format!("involvedObject.kind={},involvedObject.name={}", selection.kind.kind, selection.names[0]));
     }

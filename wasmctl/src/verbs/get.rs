@@ -1,14 +1,15 @@
 //! `wasmctl get`: objects as tables, or whole.
 
 use coracle_api::kind::Kind;
+use coracle_api::object;
 use coracle_client::{Client, ListOptions, TableInclude, WatchEvent, WatchOptions};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use crate::context::{Global, Namespace, now};
+use crate::context::{Global, Namespace};
 use crate::failure::Result;
 use crate::output::{self, Format};
-use crate::resources::{self, Selection};
+use crate::resources::{KnownKinds, Selection};
 
 /// List objects, or show some by name
 ///
@@ -55,12 +56,22 @@ impl Args {
     }
 }
 
+/// What was shown of one selection.
+struct Shown {
+    count: usize,
+    /// The state that was shown.
+    revision: Option<u64>,
+    /// The columns, where it was a table.
+    columns: Value,
+}
+
 pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let client = global.client()?;
     let namespace = (!args.all_namespaces).then(|| args.namespace.or_default(client.config()));
-    let selections = resources::parse(&args.what)?;
+    let selections = KnownKinds::new(&client).parse(&args.what).await?;
     let is_single = selections.len() == 1;
     let mut is_first = true;
+    let mut all_shown = Vec::new();
     for selection in &selections {
         let shown = match args.output {
             None | Some(Format::Wide) => {
@@ -68,7 +79,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
             }
             Some(format) => show_objects(&client, selection, namespace.as_deref(), &args, format).await?,
         };
-        if shown == 0
+        if shown.count == 0
             && is_single
             && selection.names.is_empty()
             && !args.watch
@@ -79,9 +90,10 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
                 _ => eprintln!("No resources found."),
             }
         }
+        all_shown.push(shown);
     }
     if args.watch {
-        watch(&client, &selections[0], namespace.as_deref(), &args).await?;
+        watch(&client, &selections[0], namespace.as_deref(), &args, &all_shown[0]).await?;
     }
     Ok(())
 }
@@ -92,7 +104,7 @@ async fn show_table(
     namespace: Option<&str>,
     args: &Args,
     is_first: &mut bool,
-) -> Result<usize> {
+) -> Result<Shown> {
     let kind = selection.kind;
     let mut tables = Vec::new();
     if selection.names.is_empty() {
@@ -103,16 +115,16 @@ async fn show_table(
     }
     let rows: Vec<Value> =
         tables.iter().flat_map(|table| table["rows"].as_array().cloned().unwrap_or_default()).collect();
-    let count = rows.len();
+    let (count, columns) = (rows.len(), tables[0]["columnDefinitions"].take());
     if count > 0 {
         if !std::mem::take(is_first) {
             println!();
         }
-        let joined = json!({ "columnDefinitions": tables[0]["columnDefinitions"], "rows": rows });
+        let joined = json!({ "columnDefinitions": columns, "rows": rows });
         let is_wide = args.output == Some(Format::Wide);
         print!("{}", output::table(&joined, is_wide, namespace.is_none() && kind.namespaced, true, &mut Vec::new()));
     }
-    Ok(count)
+    Ok(Shown { count, revision: object::resource_version(&tables[0]), columns })
 }
 
 async fn show_objects(
@@ -121,50 +133,55 @@ async fn show_objects(
     namespace: Option<&str>,
     args: &Args,
     format: Format,
-) -> Result<usize> {
+) -> Result<Shown> {
     let kind = selection.kind;
-    let mut items = Vec::new();
+    let (mut items, mut revision) = (Vec::new(), None);
     if selection.names.is_empty() {
-        items = client.list(kind, scope(kind, namespace), &options(args)).await?.items;
+        let list = client.list(kind, scope(kind, namespace), &options(args)).await?;
+        (items, revision) = (list.items, Some(list.revision));
     }
     for name in &selection.names {
         items.push(client.get(kind, scope(kind, namespace), name).await?);
     }
     print!("{}", output::objects(kind, &items, format, selection.names.len() == 1));
-    Ok(items.len())
+    let revision = revision.or_else(|| object::resource_version(items.first()?));
+    Ok(Shown { count: items.len(), revision, columns: Value::Null })
 }
 
-async fn watch(client: &Client, selection: &Selection, namespace: Option<&str>, args: &Args) -> Result<()> {
+/// Goes on with what happens after what was shown.
+async fn watch(
+    client: &Client,
+    selection: &Selection,
+    namespace: Option<&str>,
+    args: &Args,
+    shown: &Shown,
+) -> Result<()> {
     let kind = selection.kind;
     let mut fields: Vec<String> = args.field_selector.iter().cloned().collect();
     fields.extend(selection.names.first().map(|name| format!("metadata.name={name}")));
     let field_selector = (!fields.is_empty()).then(|| fields.join(","));
-    let list = ListOptions {
-        label_selector: args.selector.clone(),
-        field_selector: field_selector.clone(),
-        ..ListOptions::default()
-    };
-    let revision = client.list(kind, scope(kind, namespace), &list).await?.revision;
     let watch = WatchOptions {
         label_selector: args.selector.clone(),
         field_selector,
-        revision: Some(revision),
+        revision: shown.revision,
+        as_tables: matches!(args.output, None | Some(Format::Wide)),
         ..WatchOptions::default()
     };
-    let mut events = client.watch(kind, scope(kind, namespace), &watch).await?;
     let mut widths = Vec::new();
+    let mut events = client.watch(kind, scope(kind, namespace), &watch).await?;
     while let Some(event) = events.next().await {
-        let (WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object)) = event? else {
+        let (WatchEvent::Added(mut object) | WatchEvent::Modified(mut object) | WatchEvent::Deleted(mut object)) =
+            event?
+        else {
             continue;
         };
         match args.output {
             None | Some(Format::Wide) => {
+                // Of a watch, only the first frame has them.
+                object["columnDefinitions"] = shown.columns.clone();
                 let is_wide = args.output == Some(Format::Wide);
-                let table = coracle_api::table::render(kind, [&object], coracle_api::table::Include::Metadata, now());
-                print!(
-                    "{}",
-                    output::table(&table, is_wide, namespace.is_none() && kind.namespaced, false, &mut widths)
-                );
+                let show_namespace = namespace.is_none() && kind.namespaced;
+                print!("{}", output::table(&object, is_wide, show_namespace, false, &mut widths));
             }
             Some(format) => print!("{}", output::objects(kind, &[object], format, true)),
         }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::context::{Global, Namespace};
 use crate::failure::{Failure, Result};
-use crate::resources;
+use crate::resources::KnownKinds;
 use crate::rollout::selector_of;
 
 /// Show what a pod printed, or all pods of a Deployment, ReplicaSet or Service
@@ -69,7 +69,7 @@ async fn pods(client: &Client, namespace: &str, what: &str) -> Result<Vec<String
     if !what.contains('/') {
         return Ok(vec![what.to_owned()]);
     }
-    let selection = resources::parse_pair(what)?;
+    let selection = KnownKinds::new(client).parse_pair(what).await?;
     let name = &selection.names[0];
     if selection.kind.kind == "Pod" {
         return Ok(vec![name.clone()]);

@@ -28,6 +28,77 @@ fn check(field: &str, new: &str, old: Option<&str>, expected: Expect) {
 }
 
 #[test]
+fn rules_speak_of_known_fields() {
+    let check = |field: &str, rule: &str, expected: Expect| {
+        let mut errors = Vec::new();
+        let rules = format!("[{{rule: {rule:?}, messageExpression: 'string(self.n)'}}]");
+        let n = "n: {type: integer}, a-b: {type: object, properties: {c: {type: string}}}";
+        parse(
+            &format!("{{type: object, properties: {{{n}, {field}}}, x-kubernetes-validations: {rules}}}"),
+            &mut errors,
+        );
+        expected.assert_eq(&lines(&errors));
+    };
+    let list = "l: {type: array, items: {type: object, properties: {m: {type: integer}}}}";
+    check(list, "self.n > 1 && has(self.a__dash__b.c) && self.l.all(one, one.whatever > 1)", expect![""]);
+    check(
+        list,
+        "self.m > 1",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.m > 1": compilation failed: ERROR: <input>:1:5: undefined field 'm'
+         | self.m > 1
+         | ....^
+    "#]],
+    );
+    check(
+        list,
+        "has(self.a__dash__b.d) && oldSelf.n == 1",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "has(self.a__dash__b.d) && oldSelf.n == 1": compilation failed: ERROR: <input>:1:1: undefined field 'd'
+         | has(self.a__dash__b.d) && oldSelf.n == 1
+         | ^
+    "#]],
+    );
+    check(
+        list,
+        "self.n.m == 1",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.n.m == 1": compilation failed: ERROR: <input>:1:7: undefined field 'm'
+         | self.n.m == 1
+         | ......^
+    "#]],
+    );
+    check(
+        list,
+        "self.l.exists(self, self.m == 1) && self.?m.hasValue()",
+        expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.l.exists(self, self.m == 1) && self.?m.hasValue()": compilation failed: ERROR: <input>:1:41: undefined field 'm'
+         | self.l.exists(self, self.m == 1) && self.?m.hasValue()
+         | ........................................^
+    "#]],
+    );
+    check(
+        "o: {type: object, additionalProperties: {type: object, properties: {p: {type: string}}}}",
+        "self.o.key.p == self.o.key.q",
+        expect![[r#"
+            schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.o.key.p == self.o.key.q": compilation failed: ERROR: <input>:1:27: undefined field 'q'
+             | self.o.key.p == self.o.key.q
+             | ..........................^
+        "#]],
+    );
+    check("k: {type: object, x-kubernetes-preserve-unknown-fields: true}", "self.k.any.thing == 1", expect![""]);
+    check(
+        "r: {type: object, x-kubernetes-embedded-resource: true, properties: {spec: {type: object}}}",
+        "self.r.metadata.name == 'a' && self.r.specs == 1",
+        expect![[r#"
+            schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.r.metadata.name == 'a' && self.r.specs == 1": compilation failed: ERROR: <input>:1:38: undefined field 'specs'
+             | self.r.metadata.name == 'a' && self.r.specs == 1
+             | .....................................^
+        "#]],
+    );
+}
+
+#[test]
 fn rules_are_compiled_first() {
     check_rules("{rule: 'self.n > 1'}", expect![""]);
     check_rules(

@@ -302,6 +302,13 @@ fn formats_hold() {
         ("uri", "https://example.org/a", "example"),
         ("hexcolor", "#ff00aa", "#ff00a"),
         ("bsonobjectid", "507f1f77bcf86cd799439011", "507f"),
+        ("rgbcolor", "rgb(0, 128,255)", "rgb(0,128,256)"),
+        ("isbn", "978-3-16-148410-0", "978-3-16-148410-1"),
+        ("isbn10", "0-8044-2957-X", "0-8044-2957-1"),
+        ("isbn13", "9783161484100", "080442957X"),
+        ("creditcard", "4111 1111 1111 1111", "4111 1111 1111 1112"),
+        ("creditcard", "3782-822463-10005", "9999 9999 9999 9995"),
+        ("ssn", "111-22-3333", "111-222-333"),
         ("unheard-of", "anything", "at all"),
     ] {
         let judge = |text: &str| {
@@ -329,6 +336,13 @@ fn formats_hold() {
         x: Invalid value: "example": x in body must be of type uri: "example"
         x: Invalid value: "#ff00a": x in body must be of type hexcolor: "#ff00a"
         x: Invalid value: "507f": x in body must be of type bsonobjectid: "507f"
+        x: Invalid value: "rgb(0,128,256)": x in body must be of type rgbcolor: "rgb(0,128,256)"
+        x: Invalid value: "978-3-16-148410-1": x in body must be of type isbn: "978-3-16-148410-1"
+        x: Invalid value: "0-8044-2957-1": x in body must be of type isbn10: "0-8044-2957-1"
+        x: Invalid value: "080442957X": x in body must be of type isbn13: "080442957X"
+        x: Invalid value: "4111 1111 1111 1112": x in body must be of type creditcard: "4111 1111 1111 1112"
+        x: Invalid value: "9999 9999 9999 9995": x in body must be of type creditcard: "9999 9999 9999 9995"
+        x: Invalid value: "111-222-333": x in body must be of type ssn: "111-222-333"
     "##]].assert_eq(&shown);
     check(
         "{type: integer, format: int32}",

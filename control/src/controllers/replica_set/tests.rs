@@ -46,6 +46,23 @@ fn makes_exactly_what_is_missing() {
     assert_eq!(cluster.ask(&key()), cluster.ask(&key()), "the same decision makes the same names");
 }
 
+/// It differs in its selector, which is a plain map.
+#[test]
+fn a_replication_controller_is_kept_like_a_set() {
+    let mut controller = set(2);
+    (controller["apiVersion"], controller["kind"]) = ("v1".into(), "ReplicationController".into());
+    controller["spec"]["selector"] = json!({"app": "web"});
+    let mut other = pod("web-other");
+    other["metadata"]["labels"]["app"] = "other".into();
+    let cluster = Cluster::with([controller, other, pod("web-adopted")]);
+    expect![[r#"
+        update pods/default/web-adopted {"metadata":{"ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"controller":true,"kind":"ReplicationController","name":"web","uid":"set"}]}}
+        create pods/default/web-vqfpn {"metadata":{"annotations":{"a":"b"},"labels":{"app":"web"}},"spec":{"containers":[{"image":"web","imagePullPolicy":"Always","name":"web","resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}],"dnsPolicy":"ClusterFirst","restartPolicy":"Always","schedulerName":"default-scheduler","securityContext":{},"terminationGracePeriodSeconds":30}}
+        status replicationcontrollers/default/web {"observedGeneration":1}
+        event Normal SuccessfulCreate: Created pod: web-vqfpn
+    "#]].assert_eq(&cluster.ask(&Key::ReplicaSet("replicationcontrollers/default/web".into())));
+}
+
 #[test]
 fn deletes_what_can_best_be_spared() {
     let ready = running(pod("web-ready"), "n", "10.0.0.1", true);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use coracle_api::custom;
 use coracle_api::kind::Kind;
 use coracle_api::names::POD_TEMPLATE_HASH_LABEL;
-use coracle_api::selector::LabelSelector;
+use coracle_api::selector::{LabelSelector, SelectorError};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -78,7 +78,8 @@ pub(super) fn parse(kind: &Kind, json: &[u8], interner: &mut Interner) -> Result
     match (kind.group, kind.kind) {
         ("", "Pod") => pod::parse(json, interner),
         ("", "Node") => node::parse(json, interner),
-        ("apps", "ReplicaSet") => replica_set(json, interner),
+        ("apps", "ReplicaSet") => replica_set(json, LabelSelector::from_value, interner),
+        ("", "ReplicationController") => replica_set(json, LabelSelector::from_labels, interner),
         ("apps", "Deployment") => deployment(json, interner),
         ("", "Service") => service(json, interner),
         ("policy", "PodDisruptionBudget") => disruption_budget(json, interner),
@@ -136,18 +137,24 @@ struct RollingUpdate {
     max_unavailable: Option<IntOrPercent>,
 }
 
+type ReadSelector = fn(&Value) -> Result<LabelSelector, SelectorError>;
+
 /// A selector that can't be read selects nothing.
 fn selector(value: &Value) -> LabelSelector {
     LabelSelector::from_value(value).unwrap_or_else(|_| LabelSelector::nothing())
 }
 
-fn replica_set(json: &[u8], interner: &mut Interner) -> Result<(Meta, View), serde_json::Error> {
+fn replica_set(
+    json: &[u8],
+    read_selector: ReadSelector,
+    interner: &mut Interner,
+) -> Result<(Meta, View), serde_json::Error> {
     let mut whole: Whole<WorkloadSpec, ReplicaSetStatus> = serde_json::from_slice(json)?;
     let annotations = std::mem::take(&mut whole.metadata.annotations);
     let view = ReplicaSet {
         replicas: whole.spec.replicas.unwrap_or(1),
         min_ready_seconds: whole.spec.min_ready_seconds.unwrap_or(0),
-        selector: selector(&whole.spec.selector),
+        selector: read_selector(&whole.spec.selector).unwrap_or_else(|_| LabelSelector::nothing()),
         template: Arc::new(unhashed(whole.spec.template)),
         annotations,
         status: whole.status,

@@ -19,12 +19,23 @@ fn resources(list: &Value) -> String {
 }
 
 #[tokio::test]
-async fn the_old_form_lists_a_group_version_each() {
+async fn the_old_form_lists_groups_and_their_versions() {
     let server = Server::start().await;
     expect![[r#"200 {"kind":"APIVersions","serverAddressByClientCIDRs":[],"versions":["v1"]}"#]]
         .assert_eq(&server.shown("GET /api", Value::Null).await);
     expect![[r#"200 {"apiVersion":"v1","groups":[{"name":"admissionregistration.k8s.io","preferredVersion":{"groupVersion":"admissionregistration.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"admissionregistration.k8s.io/v1","version":"v1"}]},{"name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]},{"name":"autoscaling","preferredVersion":{"groupVersion":"autoscaling/v2","version":"v2"},"versions":[{"groupVersion":"autoscaling/v2","version":"v2"}]},{"name":"batch","preferredVersion":{"groupVersion":"batch/v1","version":"v1"},"versions":[{"groupVersion":"batch/v1","version":"v1"}]},{"name":"certificates.k8s.io","preferredVersion":{"groupVersion":"certificates.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"certificates.k8s.io/v1","version":"v1"}]},{"name":"coordination.k8s.io","preferredVersion":{"groupVersion":"coordination.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"coordination.k8s.io/v1","version":"v1"}]},{"name":"discovery.k8s.io","preferredVersion":{"groupVersion":"discovery.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"discovery.k8s.io/v1","version":"v1"}]},{"name":"networking.k8s.io","preferredVersion":{"groupVersion":"networking.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"networking.k8s.io/v1","version":"v1"}]},{"name":"node.k8s.io","preferredVersion":{"groupVersion":"node.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"node.k8s.io/v1","version":"v1"}]},{"name":"policy","preferredVersion":{"groupVersion":"policy/v1","version":"v1"},"versions":[{"groupVersion":"policy/v1","version":"v1"}]},{"name":"scheduling.k8s.io","preferredVersion":{"groupVersion":"scheduling.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"scheduling.k8s.io/v1","version":"v1"}]},{"name":"rbac.authorization.k8s.io","preferredVersion":{"groupVersion":"rbac.authorization.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"rbac.authorization.k8s.io/v1","version":"v1"}]},{"name":"storage.k8s.io","preferredVersion":{"groupVersion":"storage.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"storage.k8s.io/v1","version":"v1"}]},{"name":"apiextensions.k8s.io","preferredVersion":{"groupVersion":"apiextensions.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"apiextensions.k8s.io/v1","version":"v1"}]},{"name":"coracle.dev","preferredVersion":{"groupVersion":"coracle.dev/v1","version":"v1"},"versions":[{"groupVersion":"coracle.dev/v1","version":"v1"}]},{"name":"authentication.k8s.io","preferredVersion":{"groupVersion":"authentication.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"authentication.k8s.io/v1","version":"v1"}]},{"name":"authorization.k8s.io","preferredVersion":{"groupVersion":"authorization.k8s.io/v1","version":"v1"},"versions":[{"groupVersion":"authorization.k8s.io/v1","version":"v1"}]}],"kind":"APIGroupList"}"#]].assert_eq(&server.shown("GET /apis", Value::Null).await);
     expect![[r#"200 {"apiVersion":"v1","kind":"APIGroup","name":"apps","preferredVersion":{"groupVersion":"apps/v1","version":"v1"},"versions":[{"groupVersion":"apps/v1","version":"v1"}]}"#]].assert_eq(&server.shown("GET /apis/apps", Value::Null).await);
+    expect!["404 the server could not find the requested resource"]
+        .assert_eq(&server.outcome("GET /apis/apps/v2", Value::Null).await);
+    expect!["404 the server could not find the requested resource"]
+        .assert_eq(&server.outcome("GET /apis/nothing", Value::Null).await);
+    expect!["405 the server does not allow this method on the requested resource"]
+        .assert_eq(&server.outcome("POST /apis", Value::Null).await);
+}
+
+#[tokio::test]
+async fn the_old_form_lists_the_resources_of_a_version() {
+    let server = Server::start().await;
     let (_, core) = server.json("GET /api/v1", Value::Null).await;
     expect![[r#"
         configmaps ConfigMap namespaced ["cm"] create,delete,deletecollection,get,list,patch,update,watch
@@ -49,6 +60,9 @@ async fn the_old_form_lists_a_group_version_each() {
         pods/portforward PodPortForwardOptions namespaced null create,get
         pods/status Pod namespaced null get,patch,update
         podtemplates PodTemplate namespaced null create,delete,deletecollection,get,list,patch,update,watch
+        replicationcontrollers ReplicationController namespaced ["rc"] create,delete,deletecollection,get,list,patch,update,watch
+        replicationcontrollers/scale Scale namespaced null get,patch,update
+        replicationcontrollers/status ReplicationController namespaced null get,patch,update
         resourcequotas ResourceQuota namespaced ["quota"] create,delete,deletecollection,get,list,patch,update,watch
         resourcequotas/status ResourceQuota namespaced null get,patch,update
         secrets Secret namespaced null create,delete,deletecollection,get,list,patch,update,watch
@@ -82,12 +96,6 @@ async fn the_old_form_lists_a_group_version_each() {
         clustersnapshots ClusterSnapshot cluster null create
     "#]]
     .assert_eq(&resources(&ours));
-    expect!["404 the server could not find the requested resource"]
-        .assert_eq(&server.outcome("GET /apis/apps/v2", Value::Null).await);
-    expect!["404 the server could not find the requested resource"]
-        .assert_eq(&server.outcome("GET /apis/nothing", Value::Null).await);
-    expect!["405 the server does not allow this method on the requested resource"]
-        .assert_eq(&server.outcome("POST /apis", Value::Null).await);
 }
 
 #[tokio::test]
