@@ -87,7 +87,7 @@ impl FromStr for Token {
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase()) {
             return Err(TokenError("its id should be letters and digits"));
         }
-        if !is_hexadecimal(secret, SECRET_LENGTH) {
+        if !is_secret(secret) {
             return Err(TokenError("its secret should be 32 hexadecimal digits"));
         }
         if !is_hexadecimal(ca_hash, HASH_LENGTH) {
@@ -95,6 +95,11 @@ impl FromStr for Token {
         }
         Ok(Token { role, id: id.to_owned(), secret: secret.to_owned(), ca_hash: ca_hash.to_owned() })
     }
+}
+
+/// Is this a secret as tokens and machines have them: 32 hexadecimal digits?
+pub fn is_secret(text: &str) -> bool {
+    is_hexadecimal(text, SECRET_LENGTH)
 }
 
 fn is_hexadecimal(text: &str, length: usize) -> bool {
@@ -116,6 +121,8 @@ pub struct Request {
     pub id: String,
     /// The token's secret.
     pub secret: String,
+    /// The machine's own secret, which the token is bound to when it is first shown: 32 hexadecimal digits.
+    pub joiner: String,
     /// The name it wants.
     pub name: String,
     /// Where other machines reach it.

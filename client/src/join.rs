@@ -15,6 +15,7 @@ use rustls::CertificateError;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+use crate::backoff::Backoff;
 use crate::client::status_error;
 use crate::config::ConfigError;
 use crate::error::{Error, innermost};
@@ -25,6 +26,10 @@ use pinned_ca::{ForeignCa, PinnedCa};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a token is shown at most: for some 10 s, in which there will be another leader.
+const ATTEMPTS_MAX: u32 = 10;
+/// The first pause before it is shown again, and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 
 /// A token, and a server that takes it: `TOKEN@HOST:PORT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +73,8 @@ impl FromStr for Invitation {
 pub struct Applicant {
     /// What it wants to become.
     pub role: Role,
+    /// A secret of its own, 32 hexadecimal digits: who shows the token with the same one again, and the same name, is the same machine.
+    pub secret: String,
     /// The name it wants.
     pub name: String,
     /// Where other machines reach it.
@@ -151,10 +158,19 @@ impl JoinError {
             JoinError::Clock { .. } => "set the clock, and try again",
             JoinError::Address { .. } => "start the server with --advertise and this address, or use one that it knows",
             JoinError::Broken { .. } => {
-                "the token may be used up: try again, and make another if it is not known any more"
+                "try again with the same token: for this machine, under this name, it is good until it expires"
             }
             JoinError::Refused(_) => return None,
         })
+    }
+
+    /// Is it open what came of it?
+    fn is_open(&self) -> bool {
+        match self {
+            JoinError::Broken { .. } => true,
+            JoinError::Refused(status) => status.code >= 500,
+            _ => false,
+        }
     }
 
     fn of_transport(server: &str, error: &reqwest::Error) -> JoinError {
@@ -201,10 +217,11 @@ fn certificate_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Cert
     None
 }
 
-/// Shows the token to the server, and gives what the server answers. The token is used up if this succeeds.
+/// Shows the token to the server, and gives what the server answers; shows it again while what came of it is not known. From the first
+/// time that the server took it, the token is good for this machine alone.
 pub async fn join(invitation: &Invitation, applicant: Applicant) -> Result<Answer, JoinError> {
     let Invitation { token, server } = invitation;
-    let Applicant { role, name, address, port, signing_request, time } = applicant;
+    let Applicant { role, secret: joiner, name, address, port, signing_request, time } = applicant;
     if token.role != role {
         return Err(JoinError::Role { token: token.role, wanted: role });
     }
@@ -218,8 +235,21 @@ pub async fn join(invitation: &Invitation, applicant: Applicant) -> Result<Answe
         .build()
         .map_err(failed)?;
     let (id, secret) = (token.id.clone(), token.secret.clone());
-    let request = Request { role, id, secret, name, address, port, signing_request, time };
-    let response = http.post(format!("https://{server}/join")).json(&request).send().await.map_err(failed)?;
+    let request = Request { role, id, secret, joiner, name, address, port, signing_request, time };
+    let mut backoff = Backoff::new(PAUSES[0], PAUSES[1]);
+    for _ in 1..ATTEMPTS_MAX {
+        match ask(&http, invitation, &request).await {
+            Err(error) if error.is_open() => tokio::time::sleep(backoff.next_delay()).await,
+            answer => return answer,
+        }
+    }
+    ask(&http, invitation, &request).await
+}
+
+async fn ask(http: &reqwest::Client, invitation: &Invitation, request: &Request) -> Result<Answer, JoinError> {
+    let Invitation { token, server } = invitation;
+    let failed = |error: reqwest::Error| JoinError::of_transport(server, &error);
+    let response = http.post(format!("https://{server}/join")).json(request).send().await.map_err(failed)?;
     let code = response.status().as_u16();
     let body = response.bytes().await.map_err(failed)?;
     if let Error::Status(status) = status_error(code, &body)

@@ -14,6 +14,7 @@ mod failure;
 mod files;
 mod host;
 mod images;
+mod joiner;
 mod logging;
 mod output;
 mod progress;

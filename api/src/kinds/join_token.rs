@@ -1,4 +1,4 @@
-//! A join token: lets one machine join the cluster, once. Whoever redeems it deletes it.
+//! A join token: lets one machine join the cluster. The first that shows it is noted in it, and nobody else can use it from then on.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::join::Role;
 use crate::kind::{Column, Kind, NameRule};
 use crate::kinds::{cells, check};
 use crate::object;
-use crate::validation::FieldError;
+use crate::validation::{self, FieldError};
 
 pub(crate) const KIND: Kind = Kind {
     group: "coracle.dev",
@@ -34,6 +34,7 @@ pub(crate) const KIND: Kind = Kind {
 const COLUMNS: &[Column] = &[
     cells::NAME,
     Column::string("Role", 0, "Role is what the machine that joins becomes.", role),
+    Column::string("Used By", 0, "Used By is the name of the machine that used the token.", used_by),
     Column::string("Expires", 0, "Expires is how long the token is still good for.", expires),
     cells::AGE,
 ];
@@ -41,6 +42,16 @@ const COLUMNS: &[Column] = &[
 /// When the token is no longer taken.
 pub fn expiration(token: &Value) -> Option<Timestamp> {
     cells::timestamp_at(token, &["spec", "expirationTimestamp"])
+}
+
+/// The machine that used it: its name, and the hash of a secret that only it knows.
+pub fn joiner(token: &Value) -> Option<(&str, &str)> {
+    let joiner = |field| object::str_at(token, &["spec", "joiner", field]);
+    Some((joiner("name")?, joiner("secretHash").unwrap_or_default()))
+}
+
+fn used_by(object: &Value, _: Timestamp) -> Value {
+    joiner(object).map_or("<none>", |(name, _)| name).into()
 }
 
 fn role(object: &Value, _: Timestamp) -> Value {
@@ -68,6 +79,10 @@ fn validate(object: &Value, errors: &mut Vec<FieldError>) {
         errors.push(FieldError::required("spec.expirationTimestamp", ""));
     }
     check::required(errors, "spec.secretHash", text("secretHash"), sha256);
+    if let Some(joiner) = object::get(object, &["spec", "joiner"]) {
+        check::required(errors, "spec.joiner.name", check::text(joiner, "name"), validation::dns1123_subdomain);
+        check::required(errors, "spec.joiner.secretHash", check::text(joiner, "secretHash"), sha256);
+    }
 }
 
 fn sha256(text: &str) -> Vec<String> {
@@ -79,5 +94,9 @@ fn sha256(text: &str) -> Vec<String> {
 }
 
 fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
-    check::immutable(errors, "spec", new.get("spec"), old.get("spec"));
+    let mut old = old.get("spec").cloned().unwrap_or_default();
+    if let (Some(joiner), false) = (object::get(new, &["spec", "joiner"]), check::is_set(&old, "joiner")) {
+        old["joiner"] = joiner.clone();
+    }
+    check::immutable(errors, "spec", new.get("spec"), Some(&old));
 }

@@ -428,6 +428,16 @@ fn join_tokens() {
             "{{apiVersion: coracle.dev/v1, kind: JoinToken, metadata: {{name: t}}, spec: {{role: host, expirationTimestamp: {expiration}}}}}"
         )
     };
-    check(&token("\"2026-11-22T01:49:51Z\""), expect![[r#"Name="t" Role="host" Expires="24h" Age="<unknown>""#]]);
-    check(&token("\"2026-11-21T01:49:51Z\""), expect![[r#"Name="t" Role="host" Expires="expired" Age="<unknown>""#]]);
+    check(
+        &token("\"2026-11-22T01:49:51Z\""),
+        expect![[r#"Name="t" Role="host" Used By="<none>" Expires="24h" Age="<unknown>""#]],
+    );
+    check(
+        &token("\"2026-11-22T01:49:51Z\", joiner: {name: h1}"),
+        expect![[r#"Name="t" Role="host" Used By="h1" Expires="24h" Age="<unknown>""#]],
+    );
+    check(
+        &token("\"2026-11-21T01:49:51Z\""),
+        expect![[r#"Name="t" Role="host" Used By="<none>" Expires="expired" Age="<unknown>""#]],
+    );
 }

@@ -205,6 +205,9 @@ fn conditions_of_a_signing_request_are_not_taken_back() {
 #[test]
 fn join_tokens() {
     const TOKEN: &str = "{apiVersion: coracle.dev/v1, kind: JoinToken, metadata: {name: t}, spec: {role: host, expirationTimestamp: '2026-11-22T01:49:51Z', secretHash: a665a45920422f9d417e4867efdc4fb8a04a1f3fff1fa07e998e86f7f7a27ae3}}";
+    const BOUND: &str =
+        "{spec: {joiner: {name: h, secretHash: a665a45920422f9d417e4867efdc4fb8a04a1f3fff1fa07e998e86f7f7a27ae3}}}";
+    check(TOKEN, BOUND, expect![""]);
     check(
         TOKEN,
         "{spec: {role: server}}",

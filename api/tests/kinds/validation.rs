@@ -497,6 +497,12 @@ fn join_tokens() {
         spec.secretHash: Required value"#]],
     );
     check(
+        &token(&format!(
+            "role: host, expirationTimestamp: '2026-11-22T01:49:51Z', secretHash: '{hash}', joiner: {{name: h}}"
+        )),
+        expect!["spec.joiner.secretHash: Required value"],
+    );
+    check(
         &token("role: guest, expirationTimestamp: '2026-11-22T01:49:51Z', secretHash: abc"),
         expect![[r#"
         spec.role: Unsupported value: "guest": supported values: "host", "server"

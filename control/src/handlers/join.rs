@@ -1,23 +1,23 @@
 //! `POST /join`: a machine that shows a token becomes a host, and gets its certificate, or a server, and gets the cluster's keys.
 //!
-//! All that can be refused is refused first; then the token is used up, by deleting it as it was looked at; only then is anything
-//! given. So a token is never good twice, and no refusal costs it.
+//! All that can be refused is refused first; then the token is bound to the machine, as it was looked at; only then is anything given. So a
+//! token is never good for two, no refusal costs it, and a machine that got no answer asks again.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use coracle_api::join::{Answer, Membership, Request, Role, hash};
+use coracle_api::join::{Answer, Membership, Request, Role, hash, is_secret};
 use coracle_api::kinds::{JOIN_TOKEN, NODE, join_token};
 use coracle_api::status::{self, Status};
 use coracle_api::{object, validation};
-use coracle_store::Record;
+use coracle_store::MembershipError;
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 
 use super::Call;
-use crate::objects::{DeleteOptions, decode_record};
+use crate::objects::{Part, WriteOptions, decode_record};
 use crate::pki::Signable;
 use crate::respond;
 
@@ -51,6 +51,7 @@ async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Resul
     let request: Request = serde_json::from_slice(&body)
         .map_err(|error| status::bad_request(format!("this is no request to join: {error}")))?;
     let token = find_token(call, &request, now).await?;
+    let is_again = is_bound(&token, &request)?;
     check_clock(request.time, now)?;
     check_name(&request.name)?;
     check_address(request.address, source)?;
@@ -58,16 +59,20 @@ async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Resul
         Role::Host => {
             let signable = Signable::from_pem(&request.signing_request)
                 .map_err(|_| status::bad_request("the certificate signing request cannot be read"))?;
-            refuse_living(call, &request.name)?;
-            redeem(call, &token).await?;
+            if !is_again {
+                refuse_living(call, &request.name)?;
+                bind(call, token, &request).await?;
+            }
             host(call, &request, signable)?
         }
         Role::Server => {
             let Some(port) = request.port else {
                 return Err(status::bad_request("a server says at which port its API is"));
             };
-            refuse_member(call, &request.name)?;
-            redeem(call, &token).await?;
+            if !is_again {
+                refuse_member(call, &request.name)?;
+                bind(call, token, &request).await?;
+            }
             server(call, &request, port).await?
         }
     };
@@ -89,8 +94,12 @@ async fn server(call: &Call, request: &Request, port: u16) -> Result<Answer, Sta
     let _turn = call.app.objects.sealer().turn().await;
     let files = call.app.cluster_files.read().map_err(status::internal)?;
     let address = SocketAddr::new(request.address, port).to_string();
-    let added = call.app.objects.store().add_member(&request.name, &address).await;
-    let member = added.map_err(super::members::refused)?.id;
+    let member = match call.app.objects.store().add_member(&request.name, &address).await {
+        Ok(added) => added.id,
+        // It was taken in when it first asked, and did not hear of it.
+        Err(MembershipError::Exists(known)) if known.address == address => known.id,
+        Err(error) => return Err(super::members::refused(error)),
+    };
     Ok(answer(call, String::new(), Some(Membership { member, files })))
 }
 
@@ -105,7 +114,7 @@ fn answer(call: &Call, certificate: String, membership: Option<Membership>) -> A
 }
 
 /// The token that is shown, if it is good for what is asked.
-async fn find_token(call: &Call, request: &Request, now: Timestamp) -> Result<Arc<Record>, Status> {
+async fn find_token(call: &Call, request: &Request, now: Timestamp) -> Result<Value, Status> {
     let found = call.app.objects.get(&JOIN_TOKEN, None, &request.id).await;
     let record = found.map_err(|refused| if refused.code == 404 { unknown() } else { refused })?;
     let token = decode_record(&record);
@@ -128,13 +137,29 @@ async fn find_token(call: &Call, request: &Request, now: Timestamp) -> Result<Ar
         );
         return Err(status::unauthorized_because(message));
     }
-    Ok(record)
+    Ok(token)
+}
+
+/// Was the token bound to this machine before, under this name? One that is another's is good for nothing.
+fn is_bound(token: &Value, request: &Request) -> Result<bool, Status> {
+    if !is_secret(&request.joiner) {
+        return Err(status::bad_request("the machine that joins shows no secret of its own"));
+    }
+    match join_token::joiner(token) {
+        None => Ok(false),
+        Some((name, secret_hash)) if name == request.name && secret_hash == hash(request.joiner.as_bytes()) => Ok(true),
+        Some((name, _)) => Err(used(name)),
+    }
 }
 
 fn unknown() -> Status {
     status::unauthorized_because(
-        "the token is not known: it was used, was deleted or has expired; make a new one with `wasmctl token create`",
+        "the token is not known: it was deleted or has expired; make a new one with `wasmctl token create`",
     )
+}
+
+fn used(by: &str) -> Status {
+    status::unauthorized_because(format!("the token was used by {by}; make a new one with `wasmctl token create`"))
 }
 
 fn check_clock(theirs: Timestamp, ours: Timestamp) -> Result<(), Status> {
@@ -201,11 +226,15 @@ fn refuse_member(call: &Call, name: &str) -> Result<(), Status> {
     }
 }
 
-/// Uses the token up, unless somebody else was faster.
-async fn redeem(call: &Call, token: &Record) -> Result<(), Status> {
-    let object = decode_record(token);
-    let uid = Some(object::uid(&object).to_owned());
-    let options = DeleteOptions { uid, revision: Some(token.revision), ..DeleteOptions::default() };
-    let deleted = call.app.objects.delete(&JOIN_TOKEN, None, object::name(&object), &options).await;
-    deleted.map(drop).map_err(|refused| if matches!(refused.code, 404 | 409) { unknown() } else { refused })
+/// Binds the token to the machine, unless another was faster.
+async fn bind(call: &Call, mut token: Value, request: &Request) -> Result<(), Status> {
+    token["spec"]["joiner"] = json!({ "name": request.name, "secretHash": hash(request.joiner.as_bytes()) });
+    let name = object::name(&token).to_owned();
+    let options = WriteOptions::default();
+    let bound = call.app.objects.update(&JOIN_TOKEN, None, &name, Part::Main, token, &options).await;
+    bound.map(drop).map_err(|refused| match refused.code {
+        404 => unknown(),
+        409 => used("another machine"),
+        _ => refused,
+    })
 }

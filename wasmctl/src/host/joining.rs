@@ -11,6 +11,7 @@ use crate::context::now;
 use crate::daemon::{Advertised, machine_name};
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, Result};
+use crate::joiner;
 
 /// Joins, and keeps what comes of it. The name is the machine's unless one is given, and the address the one it reaches the server from.
 pub(crate) async fn join(
@@ -25,11 +26,13 @@ pub(crate) async fn join(
         None => own_address(&invitation.server)?,
     };
     let KeyRequest { key_pem, signing_request } = KeyRequest::new()?;
+    let secret = joiner::secret(data_dir)?;
     let applicant =
-        Applicant { role: Role::Host, name: name.clone(), address, port: None, signing_request, time: now() };
+        Applicant { role: Role::Host, secret, name: name.clone(), address, port: None, signing_request, time: now() };
     let answer = join::join(invitation, applicant).await?;
     let membership = Membership::new(name, address, answer, key_pem);
     membership.save(data_dir)?;
+    joiner::forget(data_dir)?;
     Ok(membership)
 }
 

@@ -11,6 +11,7 @@ use crate::context::now;
 use crate::daemon::{Advertised, machine_name};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result};
+use crate::joiner;
 
 const FILE: &str = "member.json";
 const VERSION: u32 = 1;
@@ -78,6 +79,7 @@ pub(crate) async fn join(
     let name = name.unwrap_or_else(machine_name);
     let applicant = Applicant {
         role: Role::Server,
+        secret: joiner::secret(data_dir)?,
         name: name.clone(),
         address: advertised.ip,
         port: Some(port),
@@ -104,5 +106,5 @@ pub(crate) async fn join(
     for wanted in data_dir::IDENTITY_FILES.iter().rev() {
         data_dir.write(wanted, membership.files[*wanted].as_bytes())?;
     }
-    Ok(())
+    joiner::forget(data_dir)
 }

@@ -45,7 +45,7 @@ enum Action {
         #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "24h")]
         ttl: Duration,
     },
-    /// List the tokens that nobody has used so far
+    /// List the tokens, and who has used them
     ///
     /// Examples:
     ///   wasmctl token list
@@ -128,7 +128,7 @@ async fn delete(client: &Client, names: &[String]) -> Result<()> {
         client.delete(&kinds::JOIN_TOKEN, None, name, &DeleteOptions::default()).await.map_err(|error| match error
             .is_not_found()
         {
-            true => Failure::from(error).hint("`wasmctl token list` shows the tokens that nobody has used so far"),
+            true => Failure::from(error).hint("`wasmctl token list` shows the tokens that there are"),
             false => error.into(),
         })?;
         println!("token {name} deleted");

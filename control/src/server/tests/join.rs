@@ -13,6 +13,7 @@ use crate::harness::Server;
 
 const TOKENS: &str = "/apis/coracle.dev/v1/jointokens";
 const SECRET: &str = "00112233445566778899aabbccddeeff";
+const JOINER: &str = "ffeeddccbbaa99887766554433221100";
 
 async fn add_token(server: &Server, name: &str, role: &str, expiration: &str) {
     let spec = json!({ "role": role, "expirationTimestamp": expiration, "secretHash": hash(SECRET.as_bytes()) });
@@ -33,7 +34,7 @@ fn request() -> Value {
     let params = CertificateParams::new(vec!["kubernetes.default".to_owned()]).unwrap();
     let signing_request = params.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
     json!({
-        "role": "host", "id": "good", "secret": SECRET, "name": "worker-1", "address": "10.0.0.7",
+        "role": "host", "id": "good", "secret": SECRET, "joiner": JOINER, "name": "worker-1", "address": "10.0.0.7",
         "signingRequest": signing_request, "time": "2026-11-21T10:00:03Z",
     })
 }
@@ -77,13 +78,25 @@ async fn a_host_gets_a_certificate_for_its_name_and_address_once() {
         certificate.validity().not_before,
         certificate.validity().not_after
     ));
-    check(&server, json!({ "name": "worker-2" }), expect!["401 the token is not known: it was used, was deleted or has expired; make a new one with `wasmctl token create`"]).await;
+    check(
+        &server,
+        json!({ "name": "worker-2" }),
+        expect!["401 the token was used by worker-1; make a new one with `wasmctl token create`"],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn what_is_refused_does_not_use_the_token_up() {
     let server = server_with_tokens().await;
-    check(&server, json!({ "id": "none" }), expect!["401 the token is not known: it was used, was deleted or has expired; make a new one with `wasmctl token create`"]).await;
+    check(
+        &server,
+        json!({ "id": "none" }),
+        expect![
+            "401 the token is not known: it was deleted or has expired; make a new one with `wasmctl token create`"
+        ],
+    )
+    .await;
     check(&server, json!({ "secret": "ff" }), expect!["401 the token's secret is wrong"]).await;
     check(
         &server,
@@ -97,6 +110,7 @@ async fn what_is_refused_does_not_use_the_token_up() {
         expect!["401 the token is for a server, not for a host; make another with `wasmctl token create --role host`"],
     )
     .await;
+    check(&server, json!({ "joiner": "ff" }), expect!["400 the machine that joins shows no secret of its own"]).await;
     server.wait(60);
     check(&server, json!({ "id": "server", "role": "server" }), expect!["400 a server says at which port its API is"])
         .await;
@@ -137,6 +151,38 @@ async fn what_is_refused_does_not_use_the_token_up() {
     )
     .await;
     check(&server, json!({}), expect!["200"]).await;
+}
+
+#[tokio::test]
+async fn a_machine_that_got_no_answer_asks_again_and_nobody_else_does() {
+    let server = server_with_tokens().await;
+    let other = "0".repeat(32);
+    for _ in 0..2 {
+        check(&server, json!({}), expect!["200"]).await;
+        check(
+            &server,
+            json!({ "joiner": other }),
+            expect!["401 the token was used by worker-1; make a new one with `wasmctl token create`"],
+        )
+        .await;
+    }
+    let member = async |change: Value| {
+        let mut request = request();
+        coracle_api::patch::merge_patch(
+            &mut request,
+            &json!({ "role": "server", "id": "server", "name": "two", "port": 6443 }),
+        );
+        coracle_api::patch::merge_patch(&mut request, &change);
+        let (code, answer) = server.as_user(User::anonymous()).json("POST /join", request).await;
+        format!("{code} {}{}", answer["membership"]["member"], answer["message"])
+    };
+    let (first, again) = (member(json!({})).await, member(json!({})).await);
+    assert!(first.starts_with("200 "), "{first}");
+    assert_eq!(first, again, "it is the member that it was");
+    expect![[r#"400 null"there is member two (10.0.0.7:6443) already: remove it first if it is gone for good""#]]
+        .assert_eq(&member(json!({ "address": "10.0.0.8" })).await);
+    expect![[r#"401 null"the token was used by two; make a new one with `wasmctl token create`""#]]
+        .assert_eq(&member(json!({ "joiner": other })).await);
 }
 
 #[tokio::test]
