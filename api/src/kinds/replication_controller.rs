@@ -75,8 +75,7 @@ fn selector(object: &Value, _: Timestamp) -> Value {
 fn default(object: &mut Value) {
     let labels = object::get(object, &["spec", "template", "metadata", "labels"]).cloned();
     if let Some(labels) = labels.filter(|labels| labels.as_object().is_some_and(|labels| !labels.is_empty())) {
-        for parent in ["spec", "metadata"] {
-            let field = if parent == "spec" { "selector" } else { "labels" };
+        for (parent, field) in [("spec", "selector"), ("metadata", "labels")] {
             let fields = object::child_mut(object, parent);
             if fields.get(field).and_then(Value::as_object).is_none_or(|found| found.is_empty()) {
                 fields.insert(field.to_owned(), labels.clone());
