@@ -4,14 +4,15 @@ use std::fmt::Display;
 use std::io;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use futures::{StreamExt as _, TryStreamExt as _};
 use openraft::AsyncRuntime as _;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::{AppendEntriesRequest, ReadPolicy, TransferLeaderRequest, VoteRequest};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use crate::election;
 use crate::image::{Image, Offer, Partial, Piece, Resume};
 use crate::link::{decode, encode, next};
 use crate::log::Log;
@@ -72,7 +73,9 @@ fn failed(error: impl Display) -> io::Error {
 
 /// Takes entries into the log. What does not fit on the disk ends the stream, as an append that fails would stop this member.
 fn append(raft: &Raft, log: Log, messages: Messages) -> Messages {
+    let follower = raft.clone();
     let requests: BoxStream<'static, AppendEntriesRequest<Group>> = messages
+        .inspect_err(move |_| election::stand_after_lease(&follower))
         .scan(log, |log, message| {
             let log = log.clone();
             async move {

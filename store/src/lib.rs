@@ -10,6 +10,7 @@ mod batcher;
 mod cache;
 mod checkpoint;
 mod disk;
+mod election;
 mod ephemeral;
 mod error;
 mod fault;

@@ -17,6 +17,7 @@ use crate::batcher::{Batcher, PROPOSAL_BYTES_MAX, Request};
 use crate::cache::{Cache, Limits};
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk::Disk;
+use crate::election;
 use crate::ephemeral::EphemeralKeys;
 use crate::error::{OpenError, ReadError, ShutdownError, WriteError};
 use crate::fault::{self, Mutation};
@@ -352,11 +353,12 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, OpenError> 
 
 /// Starts consensus; tells whether this member is the only one.
 async fn start(options: &Options, links: Links, log: Log, machine: Machine) -> Result<(Raft, bool), OpenError> {
+    let milliseconds = |time: Duration| time.as_millis() as u64;
     let config = Config {
         cluster_name: "coracle".to_owned(),
-        heartbeat_interval: 100,
-        election_timeout_min: 500,
-        election_timeout_max: 1_000,
+        heartbeat_interval: milliseconds(election::HEARTBEAT_INTERVAL),
+        election_timeout_min: milliseconds(election::TIMEOUT.start),
+        election_timeout_max: milliseconds(election::TIMEOUT.end),
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 0,
         purge_batch_size: 1,
