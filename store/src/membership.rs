@@ -170,7 +170,7 @@ pub(crate) async fn keep(raft: Raft, own: Member, links: Links, mut roles: Watch
             tokio::select! {
                 biased;
                 () = promote(&raft) => return,
-                _ = roles.wait_until(|role| *role != term) => {}
+                changed = roles.wait_until(|role| *role != term) => if changed.is_err() { return },
             }
         }
     });
