@@ -211,10 +211,13 @@ impl std::fmt::Debug for Config {
 fn read(path: &Path) -> Result<Kubeconfig, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::Unreadable { path: path.display().to_string(), reason: error.to_string() })?;
-    serde_saphyr::from_str(&text).map_err(|error| ConfigError::Malformed {
-        path: path.display().to_string(),
-        reason: error.to_string().lines().next().unwrap_or("not YAML").to_owned(),
-    })
+    parse(&text, path)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Kubeconfig, ConfigError> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| ConfigError::Malformed { path: path.display().to_string(), reason: error.to_string() })
 }
 
 /// The other servers that a cluster's entry names in our extension.
@@ -341,5 +344,14 @@ mod tests {
     fn a_written_kubeconfig_reads_back() {
         let yaml = Kubeconfig::single("quiet-otter", "https://127.0.0.1:6443", b"ca", b"cert", b"key").to_yaml();
         check(&yaml, expect![[r#"https://127.0.0.1:6443 ns=default ca="ca" identity=Some(("cert", 3)) token=None"#]]);
+    }
+
+    #[test]
+    fn what_is_not_a_kubeconfig_is_said_in_a_line() {
+        let check = |text: &str, expected: Expect| {
+            expected.assert_eq(&parse(text, Path::new("kc")).err().unwrap().to_string());
+        };
+        check("a: [b", expect!["kc is not a kubeconfig: unclosed bracket '[' at line 1, column 4"]);
+        check("clusters: 3", expect!["kc is not a kubeconfig: expected sequence start at line 1, column 11"]);
     }
 }

@@ -33,6 +33,8 @@ fn files_that_are_no_components_are_refused_before_anything_is_written() {
     let hello = root().join("examples/hello/hello.wat");
     let error = cluster.wasmctl(&["deploy", hello.to_str().unwrap(), "--name", &long]).fails_with(2);
     assert!(error.contains("cannot be a name"), "{error}");
+    let error = cluster.wasmctl(&["deploy", hello.to_str().unwrap(), "--route", "two words"]).fails_with(2);
+    assert!(error.contains("--route two words: not a host name"), "{error}");
     assert!(cluster.wasmctl(&["get", "deployments", "-o", "name"]).ok().is_empty());
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Result};
 use crate::progress::Step;
-use crate::verbs::last_seen;
+use crate::verbs::event_order;
 
 /// Log lines that a failure quotes.
 const LOG_LINES: u64 = 10;
@@ -174,7 +174,7 @@ async fn explain_pod(client: &Client, namespace: &str, name: &str, pod: &Value, 
     let events = kinds::by_any_name("events").expect("events are built in");
     let about = ListOptions::fields(format!("involvedObject.kind=Pod,involvedObject.name={pod_name}"));
     if let Ok(mut list) = client.list(events, Some(namespace), &about).await {
-        list.items.sort_by_key(last_seen);
+        list.items.sort_by_key(event_order);
         failure = failure.detail(format!("events of pod/{pod_name}"));
         for event in list.items.iter().rev().take(5).rev() {
             let text = |field: &str| event[field].as_str().unwrap_or_default();

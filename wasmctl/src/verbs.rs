@@ -9,7 +9,7 @@ mod delete;
 pub(crate) mod deploy;
 mod describe;
 mod events;
-pub(crate) use events::last_seen;
+pub(crate) use events::{last_seen, order as event_order};
 mod exec;
 mod get;
 mod host;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use coracle_api::kinds::DEPLOYMENT;
+use coracle_api::validation::{dns1123_label, dns1123_subdomain};
 use coracle_api::{object, quantity::Quantity};
 use coracle_client::Client;
 use coracle_host::inspect::{Inspection, Kind};
@@ -52,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "QUANTITY")]
     pub(crate) memory: Option<String>,
     /// The port the component answers on
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
     /// Do not wait until the pods are ready
     #[arg(long)]
@@ -204,8 +205,13 @@ fn refuse_unusable(what: &str, inspection: &Inspection) -> Result<()> {
 
 /// Refuses bad arguments by their flag, before anything is pushed.
 fn check_arguments(args: &Args, name: &str) -> Result<()> {
-    if let Some(reason) = coracle_api::validation::dns1123_label(name).into_iter().next() {
+    if let Some(reason) = dns1123_label(name).into_iter().next() {
         return Err(Failure::usage(format!("`{name}` cannot be a name: {reason}")).hint("choose one with --name"));
+    }
+    if let Some(route) = &args.route
+        && let Some(reason) = dns1123_subdomain(route.strip_prefix("*.").unwrap_or(route)).into_iter().next()
+    {
+        return Err(Failure::usage(format!("--route {route}: not a host name: {reason}")));
     }
     for (flag, text) in [("--cpu", &args.cpu), ("--memory", &args.memory)] {
         if let Some(text) = text

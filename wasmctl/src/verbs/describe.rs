@@ -156,7 +156,7 @@ async fn events(client: &Client, kind: &Kind, item: &Value) -> Result<String> {
     if events.is_empty() {
         return Ok("Events:         none\n".to_owned());
     }
-    events.sort_by_key(super::last_seen);
+    events.sort_by_key(super::event_order);
     let mut lines = vec![["  LAST SEEN", "TYPE", "REASON", "MESSAGE"].map(str::to_owned).to_vec()];
     for event in &events {
         let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();

@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     }
     let table = client.list_table(kind, namespace.as_deref(), &options, TableInclude::Object).await?;
     let mut rows = table["rows"].as_array().cloned().unwrap_or_default();
-    rows.sort_by_key(|row| last_seen(&row["object"]));
+    rows.sort_by_key(|row| order(&row["object"]));
     if rows.is_empty() {
         eprintln!("No events found.");
         return Ok(());
@@ -49,6 +49,12 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     Ok(())
 }
 
+/// What puts events in the order in which they happened. Their times are in seconds; those of one second go as they were written.
+pub(crate) fn order(event: &serde_json::Value) -> (String, u64) {
+    let revision = event["metadata"]["resourceVersion"].as_str().and_then(|revision| revision.parse().ok());
+    (last_seen(event), revision.unwrap_or_default())
+}
+
 /// When an event was last seen, as sortable text.
 pub(crate) fn last_seen(event: &serde_json::Value) -> String {
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
@@ -56,4 +62,23 @@ pub(crate) fn last_seen(event: &serde_json::Value) -> String {
         .or_else(|| text(&event["eventTime"]))
         .or_else(|| text(&event["metadata"]["creationTimestamp"]))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn events_of_one_second_are_in_the_order_of_their_revisions() {
+        let event = |time: &str, revision: &str, reason: &str| json!({"lastTimestamp": time, "metadata": {"resourceVersion": revision}, "reason": reason});
+        let mut events = [
+            event("2026-11-22T02:31:36Z", "999", "Killing"),
+            event("2026-11-22T02:31:35Z", "1000", "Pulling"),
+            event("2026-11-22T02:31:35Z", "998", "Scheduled"),
+        ];
+        events.sort_by_key(order);
+        assert_eq!(events.map(|event| event["reason"].clone()), ["Scheduled", "Pulling", "Killing"]);
+    }
 }
