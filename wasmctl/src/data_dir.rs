@@ -127,7 +127,7 @@ impl DataDir {
                 self.write("cluster.json", &serde_json::to_vec_pretty(&identity).expect("an identity is plain data"))?;
                 Ok((identity, true))
             }
-            Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
+            Err(error) => Err(Failure::file(&path, &error)),
         }
     }
 
@@ -135,7 +135,7 @@ impl DataDir {
     pub(crate) fn make_store(&self) -> Result<()> {
         let path = self.join(STORE);
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+        made.map_err(|error| Failure::file(&path, &error))
     }
 
     /// Without its store a member is not who it was: it has forgotten what it acknowledged and whom it voted for.
@@ -163,7 +163,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         file.sync_all()?;
         fs::rename(&part, path)
     };
-    write().map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    write().map_err(|error| Failure::file(path, &error))
 }
 
 fn is_locked_in_time(lock: &File) -> bool {

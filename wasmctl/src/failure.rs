@@ -2,7 +2,8 @@
 //! The only place that maps errors to exit codes: 1 failed, 2 usage, 3 timed out.
 
 use std::fmt;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use owo_colors::OwoColorize as _;
@@ -36,6 +37,20 @@ impl Failure {
         Failure { kind: Kind::Failed, message: message.into(), details: Vec::new(), hint: None }
     }
 
+    /// A file could not be read or written.
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Failure {
+        let failure = Failure::new(format!("{}: {error}", path.display()));
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                failure.hint("free some space there, then try again")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                failure.hint("that file system is mounted read-only: mount it for writing, or name another place")
+            }
+            _ => failure,
+        }
+    }
+
     /// The command line is wrong.
     pub(crate) fn usage(message: impl Into<String>) -> Failure {
         Failure { kind: Kind::Usage, ..Failure::new(message) }
@@ -66,7 +81,7 @@ impl Failure {
 
     /// Prints the failure on standard error and gives its exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
             eprint!("{} {}", "error:".red().bold(), self);
         } else {
             eprint!("error: {self}");
@@ -133,8 +148,8 @@ impl From<coracle_client::join::JoinError> for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Failure {
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
         Failure::new(error.to_string())
     }
 }

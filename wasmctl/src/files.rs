@@ -70,10 +70,10 @@ fn manifest_files(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let entries = std::fs::read_dir(path).map_err(|error| Failure::file(path, &error))?;
     let mut files = Vec::new();
     for entry in entries {
-        let file = entry.map_err(|error| Failure::new(format!("{}: {error}", path.display())))?.path();
+        let file = entry.map_err(|error| Failure::file(path, &error))?.path();
         if file.is_file() && has_manifest_extension(&file) {
             files.push(file);
         }
@@ -101,7 +101,7 @@ fn parse_manifests(origin: &str, text: &str) -> Result<Vec<Manifest>> {
 }
 
 fn read_capped(path: &Path, bytes_max: u64, what: &str) -> Result<Vec<u8>> {
-    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
+    let failed = |error: std::io::Error| Failure::file(path, &error);
     let file = std::fs::File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_dir() {

@@ -16,12 +16,12 @@ pub(crate) fn secret(data_dir: &DataDir) -> Result<String> {
             data_dir.write(FILE, secret.as_bytes())?;
             Ok(secret)
         }
-        Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
+        Err(error) => Err(Failure::file(&path, &error)),
     }
 }
 
 /// The machine has joined: nobody can use the token any more.
 pub(crate) fn forget(data_dir: &DataDir) -> Result<()> {
     let path = data_dir.join(FILE);
-    std::fs::remove_file(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+    std::fs::remove_file(&path).map_err(|error| Failure::file(&path, &error))
 }

@@ -39,7 +39,7 @@ impl MemberIdentity {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(MemberIdentity { version: VERSION, id: FOUNDER, name: format!("{cluster}-1") });
             }
-            Err(error) => return Err(Failure::new(format!("{}: {error}", path.display()))),
+            Err(error) => return Err(Failure::file(&path, &error)),
         };
         let damaged = |reason: String| {
             Failure::new(format!("{}: {reason}", path.display())).hint(

@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// The file, if it is one.
 pub(super) fn open(path: &Path) -> Result<File> {
-    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
+    let failed = |error: std::io::Error| Failure::file(path, &error);
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
         return Err(Failure::new(format!("{}: a folder, not a snapshot", path.display())));

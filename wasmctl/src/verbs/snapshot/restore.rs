@@ -153,5 +153,5 @@ fn occupied(data_dir: &Path) -> Failure {
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!("{}: {error}", path.display()))
+    Failure::file(path, error)
 }

@@ -51,7 +51,7 @@ pub(super) async fn run(args: Args, global: &Global) -> Result<()> {
 
 /// Writes a file beside the one named, reads it back, and only then puts it in its place.
 async fn save(path: &Path, force: bool, global: &Global) -> Result<Contents> {
-    let failed = |error: io::Error| Failure::new(format!("{}: {error}", path.display()));
+    let failed = |error: io::Error| Failure::file(path, &error);
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return Err(Failure::new(format!("{}: there is no such folder", folder.display())).hint("make it first"));
