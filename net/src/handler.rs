@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 
@@ -183,6 +183,11 @@ impl http_body::Body for RequestBody {
             Source::Bytes(full) => full.size_hint(),
         }
     }
+}
+
+/// What answers a HEAD over HTTP/2: without the body that the pod may have written. HTTP/1 leaves it out by itself.
+pub(crate) fn without_body(response: Response<Body>) -> Response<Body> {
+    response.map(|_| Empty::new().map_err(|never| match never {}).boxed_unsync())
 }
 
 /// A response of one line of plain text, ended by a newline.

@@ -11,12 +11,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 
 use super::across;
 use super::worker::{Peer, Worker};
-use crate::handler::{Body, BodyError, BoxError, Handler, RequestBody, RequestContext, RequestId, text_response};
+use crate::handler::{
+    Body, BodyError, BoxError, Handler, RequestBody, RequestContext, RequestId, text_response, without_body,
+};
 use crate::routes::{Endpoint, Target};
 use crate::transport::REQUEST_ID;
 
@@ -34,6 +36,7 @@ pub(super) async fn serve(peer: Arc<Peer>, mut request: Request<Incoming>) -> Re
     let sent_id = request.headers().get(REQUEST_ID).and_then(RequestId::accept);
     let id = sent_id.unwrap_or_else(|| worker.request_id(count));
     let mut flight = Flight::begin(worker.clone(), &request, &id, peer.addr);
+    let is_head = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
     let mut response = match choose(worker, &request, random) {
         Err(refusal) => *refusal,
         Ok(endpoint) => {
@@ -55,6 +58,7 @@ pub(super) async fn serve(peer: Arc<Peer>, mut request: Request<Incoming>) -> Re
     };
     response.headers_mut().insert(REQUEST_ID, id.as_header().clone());
     flight.status = response.status();
+    let response = if is_head { without_body(response) } else { response };
     Ok(response.map(|body| Tracked { body, _flight: flight }))
 }
 
@@ -98,7 +102,7 @@ fn host<B>(request: &Request<B>) -> Option<&str> {
             match (values.next(), values.next()) {
                 (Some(only), None) => only.to_str().ok()?,
                 // HTTP/1.0 knows no Host.
-                (None, _) if request.version() == http::Version::HTTP_10 => "",
+                (None, _) if request.version() == Version::HTTP_10 => "",
                 _ => return None,
             }
         }

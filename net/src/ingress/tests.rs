@@ -374,6 +374,10 @@ async fn http2_without_tls_is_understood() {
     assert_eq!(response.status(), 200);
     let text = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(text, "POST /h2 - for 127.0.0.1 b\"two\"\n");
+    let request = Request::head("http://here/h2").body(http_body_util::Full::default()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty(), "what the pod writes is left out");
 }
 
 #[tokio::test]

@@ -2,11 +2,11 @@
 //!
 //! Deliberately absent: passing it on once more. A pod that is not here is a 503.
 
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::head;
-use crate::handler::{Body, Handlers, RequestBody, text_response};
+use crate::handler::{Body, Handlers, RequestBody, text_response, without_body};
 use crate::ingress::{Limits, unavailable};
 
 /// Whether a request is meant for a pod rather than for the host itself.
@@ -22,6 +22,8 @@ pub async fn answer_peer(handlers: &dyn Handlers, mut request: Request<Incoming>
     let Some(handler) = handlers.find(&uid, port) else {
         return unavailable(format_args!("pod {uid} does not answer on port {port} of its host any more"));
     };
+    let is_head = request.method() == Method::HEAD;
     let request = request.map(|incoming| RequestBody::incoming(incoming, limits.body_bytes_max));
-    handler.handle(request, context).await
+    let response = handler.handle(request, context).await;
+    if is_head { without_body(response) } else { response }
 }
