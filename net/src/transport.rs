@@ -1,19 +1,21 @@
 //! Requests to the pods of other hosts: HTTP/2 over mutual TLS, a few connections to a host, each shared by many requests.
 //!
 //! A host that cannot be reached is known as down within two seconds, and asked again by itself until it answers.
-//! Deliberately absent: choosing another endpoint. Who sends a request gets it back if nothing of it was sent, and chooses.
+//! Deliberately absent: choosing another endpoint. Who sends a request hears whether any of it went out, and chooses.
 
 mod answer;
 mod connection;
 mod head;
 mod peer;
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 
 pub use answer::{answer_peer, is_for_a_pod};
 pub use connection::ConnectError;
@@ -60,9 +62,12 @@ pub enum SendError {
     /// The request cannot be sent to any other host.
     #[error("the request cannot be passed on")]
     Unfit(#[source] http::Error),
-    /// The request went out, and may have had its effect.
-    #[error("the host was lost while it answered")]
+    /// The request went out, and may have had its effect; the connection broke before an answer began.
+    #[error("the host was lost before it answered")]
     Lost(#[source] hyper::Error),
+    /// The request went out, and the host ended it without an answer.
+    #[error("the host gave the request up")]
+    GivenUp(#[source] hyper::Error),
 }
 
 /// This host's way to the others.
@@ -88,8 +93,8 @@ impl Transport {
     ) -> Result<Response<Body>, SendError> {
         let mut request = request;
         for _ in 0..ATTEMPTS_MAX {
-            let mut sender = match self.connection(&pod.peer, lane).await {
-                Ok(sender) => sender,
+            let (mut sender, opened) = match self.connection(&pod.peer, lane).await {
+                Ok(open) => open,
                 Err(cause) => return Err(SendError::Unsent { request: Box::new(request), cause }),
             };
             head::address(&mut request, &pod.name, context).map_err(SendError::Unfit)?;
@@ -100,7 +105,12 @@ impl Transport {
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Err(SendError::Lost(error.into_error())),
+                    None if is_reset(error.error()) => return Err(SendError::GivenUp(error.into_error())),
+                    None => {
+                        // Whoever drives the connection will say so too; who sends this elsewhere must know now.
+                        self.lose_connection(&pod.peer, lane, opened);
+                        return Err(SendError::Lost(error.into_error()));
+                    }
                 },
             }
         }
@@ -108,30 +118,37 @@ impl Transport {
         Err(SendError::Unsent { request: Box::new(request), cause: None })
     }
 
-    /// A connection that is open, made if there is none. One attempt serves all who wait for it.
+    /// A connection that is open, made if there is none, and since when it is. One attempt serves all who wait for it.
     async fn connection(
         self: &Arc<Self>,
         peer: &Arc<Peer>,
         lane: usize,
-    ) -> Result<connection::Sender, Option<ConnectError>> {
+    ) -> Result<(connection::Sender, Instant), Option<ConnectError>> {
         let mut slot = peer.lane(lane).lock().await;
-        if let Some(sender) = slot.as_ref().and_then(Connection::open) {
-            return Ok(sender);
+        if let Some(open) = slot.as_ref().and_then(Connection::open) {
+            return Ok(open);
         }
         if peer.is_down() {
             return Err(None);
         }
         match self.connect(peer, lane).await {
             Ok(connection) => {
-                let sender = connection.sender.clone();
+                let open = (connection.sender.clone(), connection.opened);
                 *slot = Some(connection);
-                Ok(sender)
+                Ok(open)
             }
             Err(error) => {
                 self.lose(peer, lane, RECOVERY_INTERVAL);
                 Err(Some(error))
             }
         }
+    }
+
+    /// A connection broke.
+    fn lose_connection(self: &Arc<Self>, peer: &Arc<Peer>, lane: usize, opened: Instant) {
+        // One that fails at once would only fail again.
+        let delay = if opened.elapsed() > RECOVERY_INTERVAL { Duration::ZERO } else { RECOVERY_INTERVAL };
+        self.lose(peer, lane, delay);
     }
 
     /// Nobody is sent to the host until a connection to it succeeds: tried after `delay`, and on for as long as the host has
@@ -157,4 +174,9 @@ impl Transport {
             }
         });
     }
+}
+
+/// Did the host end this one request, on a connection that goes on?
+fn is_reset(error: &hyper::Error) -> bool {
+    error.source().and_then(|source| source.downcast_ref()).is_some_and(h2::Error::is_reset)
 }

@@ -51,20 +51,15 @@ pub(crate) fn measure() -> Result<Report> {
     let leaders = failover::measure(&mut plane, runs)?;
     let to_write_s = row(&mut report, "from kill -9 of the leader to the next acknowledged write", &leaders) / 1e3;
     let at_leaders = requests.failed(&leaders);
-    let at_leaders = at_leaders.in_flight + at_leaders.others;
     report.row("  requests to pods that failed meanwhile", &[f64::NAN, f64::NAN, f64::NAN, at_leaders as f64]);
     let hosts = replacement::measure(&plane, &mut workers, runs, REPLICAS)?;
     let to_ready_s = row(&mut report, "from kill -9 of a host to its pods' replacements Ready", &hosts) / 1e3;
     let at_hosts = requests.failed(&hosts);
-    report.row(
-        "  requests on their way to a host that was killed",
-        &[f64::NAN, f64::NAN, f64::NAN, at_hosts.in_flight as f64],
-    );
-    report.row("  requests to pods that failed meanwhile", &[f64::NAN, f64::NAN, f64::NAN, at_hosts.others as f64]);
+    report.row("  requests to pods that failed meanwhile", &[f64::NAN, f64::NAN, f64::NAN, at_hosts as f64]);
     report.row("requests to pods all the while", &[requests.per_second(), f64::NAN, f64::NAN, f64::NAN]);
     report.at_most("s from a leader's kill to a write, p99", to_write_s, 2.0);
     report.at_most("s from a host's kill to replacements, p99", to_ready_s, 12.0);
-    report.at_most("requests failed that others could have served", (at_leaders + at_hosts.others) as f64, 0.0);
+    report.at_most("requests failed that others could have served", (at_leaders + at_hosts) as f64, 0.0);
     Ok(report)
 }
 

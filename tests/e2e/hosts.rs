@@ -2,8 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use coracle_tests::{Cluster, Host, eventually, guest, host, run, up, wasmctl_path};
+use coracle_tests::{Cluster, Host, eventually, guest, host, root, run, try_get, up, wasmctl_path};
 
 fn token(cluster: &Cluster, arguments: &[&str]) -> String {
     let token = cluster.wasmctl(&[&["token", "create"], arguments].concat()).ok();
@@ -68,6 +70,43 @@ fn a_machine_joins_once_runs_pods_and_comes_back_after_kill_9() {
     assert!(taken.contains("a host of this name is alive"), "{taken}");
     let _other = Host::start(other.path(), &["--join", &fresh, "--name", "other"]);
     eventually("all nodes are ready", || (ready_nodes(&cluster) == 3).then_some(()));
+}
+
+#[test]
+fn hosts_that_are_killed_under_load_fail_no_request_that_another_can_answer() {
+    const CLIENTS: usize = 4;
+    const REQUESTS_EACH: usize = 1500;
+    let cluster = Cluster::start();
+    let folder = tempfile::tempdir().unwrap();
+    let workers = ["h1", "h2"].map(|name| {
+        let invitation = token(&cluster, &[]);
+        Host::start(&folder.path().join(name), &["--join", &invitation, "--name", name])
+    });
+    let hello = root().join("examples/hello/hello.wat");
+    cluster.wasmctl(&["deploy", hello.to_str().unwrap(), "--replicas", "6"]).ok();
+    let nodes = cluster.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"]).ok();
+    assert!(nodes.contains("h1") && nodes.contains("h2"), "{nodes}");
+
+    let (asked, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let ask = || {
+        for _ in 0..REQUESTS_EACH {
+            match try_get(cluster.address("ingress"), "hello.localhost", "/") {
+                Ok((200, _)) => {}
+                other => failed.lock().unwrap().push(format!("{other:?}")),
+            }
+            asked.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..CLIENTS).for_each(|_| drop(scope.spawn(ask)));
+        for (number, mut worker) in workers.into_iter().enumerate() {
+            let enough = (number + 1) * CLIENTS * REQUESTS_EACH / 4;
+            eventually("requests are made", || (asked.load(Ordering::Relaxed) > enough).then_some(()));
+            worker.kill();
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} failed: {:?}", failed.len(), failed.first());
 }
 
 #[test]

@@ -12,8 +12,8 @@ use coracle_net::{
 use expect_test::{Expect, expect};
 use futures::SinkExt as _;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Request, header};
-use http_body_util::{BodyExt as _, StreamBody};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::http2;
 use rcgen::{
@@ -59,12 +59,13 @@ impl Ca {
     }
 }
 
-/// A pod: `/echo` sends back what it gets as it gets it, `/hang` never answers, anything else says where it is.
+/// A pod: `/echo` sends back what it gets as it gets it, `/hang` never answers, nor does `/hang-at-NODE` on that node, `/panic-at-NODE`
+/// panics there, anything else says where it is.
 struct Pod {
     node: &'static str,
-    /// Told of a request to `/hang` or `/slow`.
+    /// Told of a request that hangs, or to `/slow`.
     asked: Notify,
-    /// Told when a request to `/hang` was dropped.
+    /// Told when a request that hangs was dropped.
     dropped: Notify,
 }
 
@@ -83,14 +84,18 @@ impl Handler for Web {
             }
         }
         let pod = self.0.clone();
-        if matches!(request.uri().path(), "/hang" | "/slow") {
+        let path = request.uri().path();
+        let hangs = path == "/hang" || path.strip_prefix("/hang-at-") == Some(pod.node);
+        let panics = path.strip_prefix("/panic-at-") == Some(pod.node);
+        if hangs || path == "/slow" {
             pod.asked.notify_one();
         }
         Box::pin(async move {
             let (head, body) = request.into_parts();
             match head.uri.path() {
                 "/echo" => http::Response::new(body.map_err(Into::into).boxed_unsync()),
-                "/hang" => {
+                _ if panics => panic!("a test's pod panics"),
+                _ if hangs => {
                     let _dropped = OnDrop(pod);
                     std::future::pending().await
                 }
@@ -180,7 +185,10 @@ fn ingress(ca: &Ca, hosts: &[(&str, SocketAddr)]) -> Running {
 type Chunk = Result<Frame<Bytes>, Infallible>;
 type Chunks = futures::channel::mpsc::Receiver<Chunk>;
 
-async fn client(ingress: &Running) -> http2::SendRequest<StreamBody<Chunks>> {
+async fn client<B>(ingress: &Running) -> http2::SendRequest<B>
+where
+    B: hyper::body::Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
     let socket = TcpStream::connect(ingress.local_addr()).await.unwrap();
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
     tokio::spawn(connection);
@@ -200,10 +208,7 @@ async fn ask(ingress: &Running, path: &str) -> String {
     // A refusal may come before the body was taken.
     let _ = chunks.send(Ok(Frame::data(Bytes::from_static(b"hello")))).await;
     drop(chunks);
-    let answer = answer.await.unwrap();
-    let status = answer.status().as_u16();
-    let text = answer.into_body().collect().await.unwrap().to_bytes();
-    format!("{status} {}", String::from_utf8_lossy(&text).trim())
+    said(answer.await.unwrap()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -336,6 +341,76 @@ async fn a_host_that_falls_silent_is_left_out_until_it_is_back() {
     }
     open.send_replace(true);
     while !is_by(&ask(&ingress, "/").await, "cut") {}
+}
+
+/// What becomes of a request that was on its way to a host when the connection broke, while there is another.
+async fn lost(ca: &Ca, method: &Method, body: &'static str) -> String {
+    let (cut, near) = (Host::start("cut", &ca.node("cut")), Host::start("near", &ca.node("near")));
+    let (open, is_open) = watch::channel(true);
+    let cut_addr = wire(cut.addr, is_open).await;
+    let ingress = ingress(ca, &[("cut", cut_addr), ("near", near.addr)]);
+    let mut client = client(&ingress).await;
+    let answer = loop {
+        let request = Request::builder().method(method).uri("http://shop.example/hang-at-cut");
+        let request = request.header("x-request-id", "r1").body(Full::new(Bytes::from_static(body.as_bytes())));
+        let mut answer = Box::pin(client.send_request(request.unwrap()));
+        tokio::select! {
+            () = cut.pod.asked.notified() => break answer,
+            // The other host was chosen.
+            _ = &mut answer => {}
+        }
+    };
+    open.send_replace(false);
+    drop(open);
+    said(answer.await.unwrap()).await
+}
+
+async fn said(answer: http::Response<Incoming>) -> String {
+    let status = answer.status().as_u16();
+    let text = answer.into_body().collect().await.unwrap().to_bytes();
+    format!("{status} {}", String::from_utf8_lossy(&text).trim())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_safe_and_has_no_body_is_sent_again_when_a_host_is_lost() {
+    let ca = Ca::new();
+    let mut lines = Vec::new();
+    for (method, body) in [
+        (Method::GET, ""),
+        (Method::HEAD, ""),
+        (Method::OPTIONS, ""),
+        (Method::GET, "body"),
+        (Method::POST, ""),
+        (Method::PUT, "body"),
+        (Method::DELETE, ""),
+    ] {
+        lines.push(format!("{method} {body:?}: {}", lost(&ca, &method, body).await));
+    }
+    expect![[r#"
+        GET "": 200 near got 0 bytes for http - http://shop.example/hang-at-cut r1 127.0.0.1
+        HEAD "": 200 
+        OPTIONS "": 200 near got 0 bytes for http - http://shop.example/hang-at-cut r1 127.0.0.1
+        GET "body": 502 host cut was lost before pod default/cut answered
+        POST "": 502 host cut was lost before pod default/cut answered
+        PUT "body": 502 host cut was lost before pod default/cut answered
+        DELETE "": 502 host cut was lost before pod default/cut answered"#]]
+    .assert_eq(&lines.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_gave_up_is_not_sent_again() {
+    let ca = Ca::new();
+    let (broken, near) = (Host::start("broken", &ca.node("broken")), Host::start("near", &ca.node("near")));
+    let ingress = ingress(&ca, &[(broken.node, broken.addr), (near.node, near.addr)]);
+    let mut client = client(&ingress).await;
+    let refusal = loop {
+        let request = Request::get("http://shop.example/panic-at-broken").body(Full::new(Bytes::new())).unwrap();
+        let answer = said(client.send_request(request).await.unwrap()).await;
+        if !answer.starts_with("200 near") {
+            break answer;
+        }
+    };
+    expect!["502 host broken gave the request up before pod default/broken answered"].assert_eq(&refusal);
 }
 
 /// What the host's server says to a client with this TLS.

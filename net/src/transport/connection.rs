@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{Peer, RECOVERY_INTERVAL, Transport};
+use super::{Peer, Transport};
 use crate::handler::RequestBody;
 
 /// The longest time until a host has taken a connection.
@@ -54,17 +54,18 @@ pub enum ConnectError {
 /// An open connection.
 pub(super) struct Connection {
     pub(super) sender: Sender,
+    pub(super) opened: Instant,
     is_used: Arc<AtomicBool>,
 }
 
 impl Connection {
-    /// A way to send on it, unless it has ended.
-    pub(super) fn open(&self) -> Option<Sender> {
+    /// A way to send on it, and since when there is, unless it has ended.
+    pub(super) fn open(&self) -> Option<(Sender, Instant)> {
         if self.sender.is_closed() {
             return None;
         }
         self.is_used.store(true, Ordering::Relaxed);
-        Some(self.sender.clone())
+        Some((self.sender.clone(), self.opened))
     }
 }
 
@@ -87,9 +88,9 @@ impl Transport {
             )
         });
         let (sender, driver) = opened.await.map_err(|_| ConnectError::Timeout)??;
-        let is_used = Arc::new(AtomicBool::new(true));
-        tokio::spawn(drive(self.clone(), Arc::downgrade(peer), lane, driver, is_used.clone()));
-        Ok(Connection { sender, is_used })
+        let (opened, is_used) = (Instant::now(), Arc::new(AtomicBool::new(true)));
+        tokio::spawn(drive(self.clone(), Arc::downgrade(peer), lane, driver, opened, is_used.clone()));
+        Ok(Connection { sender, opened, is_used })
     }
 
     async fn secure(&self, peer: &Peer) -> Result<TlsStream<TcpStream>, ConnectError> {
@@ -108,8 +109,15 @@ impl Transport {
 type Driver = http2::Connection<TokioIo<TlsStream<TcpStream>>, RequestBody, TokioExecutor>;
 
 /// Keeps the connection going; gives it up when nobody has used it for long, tells when it is lost.
-async fn drive(transport: Arc<Transport>, peer: Weak<Peer>, lane: usize, mut driver: Driver, is_used: Arc<AtomicBool>) {
-    let (begun, mut is_given_up) = (Instant::now(), false);
+async fn drive(
+    transport: Arc<Transport>,
+    peer: Weak<Peer>,
+    lane: usize,
+    mut driver: Driver,
+    opened: Instant,
+    is_used: Arc<AtomicBool>,
+) {
+    let mut is_given_up = false;
     let result = loop {
         tokio::select! {
             result = &mut driver => break result,
@@ -126,9 +134,7 @@ async fn drive(transport: Arc<Transport>, peer: Weak<Peer>, lane: usize, mut dri
     };
     if let (Err(error), Some(peer)) = (result, peer.upgrade()) {
         tracing::debug!(node = &*peer.node, error = &error as &dyn std::error::Error, "a connection was lost");
-        // One that fails at once would only fail again.
-        let delay = if begun.elapsed() > RECOVERY_INTERVAL { Duration::ZERO } else { RECOVERY_INTERVAL };
-        transport.lose(&peer, lane, delay);
+        transport.lose_connection(&peer, lane, opened);
     }
 }
 

@@ -26,13 +26,12 @@ pub(super) fn measure(plane: &mut ControlPlane, runs: usize) -> Result<Vec<Kill>
             runtime.block_on(async { anyhow::Ok((Client::connect(one).await?, Client::connect(other).await?)) })?;
         let began = Instant::now();
         plane.kill(leader);
-        let done = Instant::now();
         runtime.block_on(async {
             match select(Box::pin(clients.0.write(began)), Box::pin(clients.1.write(began))).await {
                 Either::Left(_) | Either::Right(_) => {}
             }
         });
-        kills.push(Kill { began, done, felt_ms: began.elapsed().as_secs_f64() * 1e3 });
+        kills.push(Kill { began, felt_ms: began.elapsed().as_secs_f64() * 1e3 });
         plane.restart(leader);
         plane.settle();
     }

@@ -19,11 +19,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// An answer that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// One kill: when it began, when the process was gone, and after how many milliseconds all was well again.
+/// One kill: when it began, and after how many milliseconds all was well again.
 #[derive(Clone, Copy)]
 pub(super) struct Kill {
     pub(super) began: Instant,
-    pub(super) done: Instant,
     pub(super) felt_ms: f64,
 }
 
@@ -37,17 +36,9 @@ pub(super) struct Requests {
 #[derive(Default)]
 struct Counts {
     answered: AtomicU64,
-    /// When each that failed was sent, and when it had failed.
-    failed: Mutex<Vec<(Instant, Instant)>>,
+    /// When each that failed had failed.
+    failed: Mutex<Vec<Instant>>,
     is_over: AtomicBool,
-}
-
-/// How many requests failed.
-pub(super) struct Failed {
-    /// On their way when something was killed: what went out to a host is not sent again to another.
-    pub(super) in_flight: usize,
-    /// Another replica could have served these.
-    pub(super) others: usize,
 }
 
 impl Requests {
@@ -68,15 +59,11 @@ impl Requests {
         self.counts.answered.load(Ordering::Relaxed)
     }
 
-    /// What has failed since something was first killed.
-    pub(super) fn failed(&self, kills: &[Kill]) -> Failed {
+    /// How many have failed since something was first killed.
+    pub(super) fn failed(&self, kills: &[Kill]) -> usize {
         let failed = self.counts.failed.lock().expect("nobody panics with it");
-        let Some(first) = kills.first() else { return Failed { in_flight: 0, others: 0 } };
-        let since: Vec<_> = failed.iter().filter(|(_, failed)| *failed > first.began).collect();
-        let was_on_its_way =
-            |(sent, failed): &&(Instant, Instant)| kills.iter().any(|kill| *sent < kill.done && *failed > kill.began);
-        let in_flight = since.iter().copied().filter(was_on_its_way).count();
-        Failed { in_flight, others: since.len() - in_flight }
+        let first = kills.first().map(|kill| kill.began);
+        failed.iter().filter(|failed| first.is_some_and(|first| **failed > first)).count()
     }
 
     pub(super) fn per_second(&self) -> f64 {
@@ -96,7 +83,6 @@ impl Drop for Requests {
 async fn ask(ingress: SocketAddr, host: &str, counts: &Counts) {
     let mut connection = None;
     while !counts.is_over.load(Ordering::Relaxed) {
-        let sent = Instant::now();
         let answer = tokio::time::timeout(PATIENCE, ask_once(&mut connection, ingress, host)).await;
         match answer.map_err(anyhow::Error::from).flatten() {
             Ok(()) => drop(counts.answered.fetch_add(1, Ordering::Relaxed)),
@@ -104,7 +90,7 @@ async fn ask(ingress: SocketAddr, host: &str, counts: &Counts) {
                 connection = None;
                 if counts.answered.load(Ordering::Relaxed) > 0 {
                     eprintln!("a request failed: {error:#}");
-                    counts.failed.lock().expect("nobody panics with it").push((sent, Instant::now()));
+                    counts.failed.lock().expect("nobody panics with it").push(Instant::now());
                 }
             }
         }
