@@ -111,6 +111,7 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
     let sources = Sources {
         messages: messages.clone(),
         logs: logs.clone(),
+        images_dir,
         clock: options.clock.clone(),
         handlers: options.handlers.clone(),
         ingress: options.ingress.clone(),

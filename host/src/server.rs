@@ -1,12 +1,14 @@
 //! The host's own HTTPS server: logs, streams to containers, health and metrics for the API server and cluster administrators;
-//! for other hosts, the pods' own answers to the requests that came to them.
+//! for other hosts, the pods' own answers to the requests that came to them, and what was pulled.
 //!
 //! Deliberately absent: anything that changes something. Hosts are told what to do by objects.
 
+mod content;
 mod streams;
 
 use std::convert::Infallible;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +55,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Members of this group may ask for everything,
 const MASTERS: &str = "system:masters";
-/// those of this one for pods' answers.
+/// those of this one for pods' answers, and for what was pulled.
 const NODES: &str = "system:nodes";
 /// Like the first are these users: the API server's names in a cluster.
 const API_SERVERS: &[&str] = &["system:apiserver", "kube-apiserver", "kube-apiserver-kubelet-client"];
@@ -72,6 +74,8 @@ pub struct ServerIdentity {
 pub(crate) struct Sources {
     pub(crate) messages: mpsc::UnboundedSender<Message>,
     pub(crate) logs: Arc<LogStore>,
+    /// Where images are pulled to.
+    pub(crate) images_dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) handlers: Arc<PodHandlers>,
     pub(crate) ingress: Arc<coracle_net::Metrics>,
@@ -95,6 +99,7 @@ pub(crate) fn serve(
         .route("/attach/{namespace}/{pod}/{container}", get(streams::attach))
         .route("/exec/{namespace}/{pod}/{container}", get(streams::exec))
         .route("/portforward/{namespace}/{pod}", get(streams::forward_ports))
+        .route("/v2/{*path}", get(content::read))
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(metrics))
         .with_state(sources);
@@ -214,7 +219,7 @@ impl Client {
     }
 }
 
-/// Answers a request to a pod, or one to the host itself.
+/// Answers a request to a pod, or one to the host itself, if the client may ask that.
 async fn answer(
     router: Router,
     handlers: Arc<PodHandlers>,
@@ -225,13 +230,11 @@ async fn answer(
         // The ingress that sent it holds clients to its limits.
         return Ok(answer_peer(handlers.as_ref(), request, &Limits::default()).await.map(Body::new));
     }
-    match client {
-        Client::Master => router.oneshot(request.map(Body::new)).await,
-        Client::Host => {
-            let message = "only the API server and administrators may ask for more than pods' answers".to_owned();
-            Ok(refuse(StatusCode::FORBIDDEN, message).into_response())
-        }
+    if client == Client::Host && !request.uri().path().starts_with("/v2/") {
+        let message = "only the API server and administrators may ask for more than pods' answers and images";
+        return Ok(refuse(StatusCode::FORBIDDEN, message.to_owned()).into_response());
     }
+    router.oneshot(request.map(Body::new)).await
 }
 
 impl ServerIdentity {

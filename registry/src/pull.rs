@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 mod download;
 mod turns;
 
+pub use download::open_pulled;
 use turns::Turns;
 
 use crate::digest::Digest;
@@ -23,6 +24,9 @@ use crate::manifest::{
 };
 use crate::reference::Reference;
 use crate::transport::{Ask, Credentials, Session, Timeouts, Transport, TransportError};
+
+/// So many hosts are asked for what no registry gives; the next pull asks others.
+const HOSTS_MAX: usize = 16;
 
 /// How to pull.
 #[derive(Clone, Debug)]
@@ -182,6 +186,17 @@ pub struct Puller {
     servers: RwLock<Vec<String>>,
     /// Which of them answered last.
     current: AtomicUsize,
+    /// Where hosts are that may have what they pulled.
+    hosts: RwLock<Vec<String>>,
+    /// Which of them are asked next.
+    next_host: AtomicUsize,
+}
+
+/// The manifest that a reference leads to.
+struct Found {
+    manifest: Manifest,
+    /// What it was found by.
+    index: Option<Manifest>,
 }
 
 impl Puller {
@@ -192,12 +207,27 @@ impl Puller {
         let tls = options.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
         let servers = options.cluster.as_ref().map(|cluster| cluster.servers.clone()).unwrap_or_default();
         let transport = Transport::new(timeouts, tls);
-        Puller { options, transport, servers: RwLock::new(servers), current: AtomicUsize::new(0) }
+        let [current, next_host] = [0, 0].map(AtomicUsize::new);
+        Puller { options, transport, servers: RwLock::new(servers), current, hosts: RwLock::default(), next_host }
     }
 
     /// The cluster's registries are there from now on.
     pub fn set_servers(&self, servers: Vec<String>) {
         *self.servers.write().unwrap_or_else(PoisonError::into_inner) = servers;
+    }
+
+    /// The servers of hosts, which give what they have pulled themselves: asked for digests of the cluster's registry that no member
+    /// gives. They are spoken to like the members.
+    pub fn set_hosts(&self, hosts: Vec<String>) {
+        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = hosts;
+    }
+
+    /// Hosts to ask, others than the last time as far as there are.
+    fn some_hosts(&self) -> Vec<String> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let count = hosts.len().min(HOSTS_MAX);
+        let first = self.next_host.fetch_add(count, Ordering::Relaxed) % hosts.len().max(1);
+        hosts.iter().cycle().skip(first).take(count).cloned().collect()
     }
 
     /// The digest a reference stands for now: its own, or that of its tag.
@@ -219,14 +249,14 @@ impl Puller {
         let mut turns = Turns::new(self, reference);
         loop {
             let session = turns.next()?;
-            if let Some(manifest) = turns.settle(self.manifest_by(&session, reference).await)? {
-                return Ok(manifest);
+            if let Some(found) = turns.settle(self.find(&session, reference).await)? {
+                return Ok(found.manifest);
             }
         }
     }
 
-    /// Pulls the component of a reference into the folder `into`, under its digest's digits and `.wasm`. A file that is
-    /// there already and intact is kept.
+    /// Pulls the component of a reference into the folder `into`, under its digest's digits and `.wasm`, and then what led there, for
+    /// [`open_pulled`]. A component that is there already and intact is kept.
     pub async fn pull_component(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullError> {
         let mut turns = Turns::new(self, reference);
         loop {
@@ -253,13 +283,16 @@ impl Puller {
         reference: &Reference,
         into: &Path,
     ) -> Result<PulledArtifact, PullCause> {
-        let manifest = self.manifest_by(session, reference).await?;
+        let Found { manifest, index } = self.find(session, reference).await?;
         let layer = manifest.document.component_layer().map_err(PullCause::NotAComponent)?;
         let limit = self.options.component_bytes_max;
         if layer.size > limit {
             return Err(PullCause::TooLarge { size: layer.size, limit });
         }
         let path = download::layer(session, layer, into).await?;
+        for manifest in index.iter().chain([&manifest]) {
+            download::keep(manifest, into).await?;
+        }
         Ok(PulledArtifact {
             digest: manifest.digest,
             layer_digest: layer.digest,
@@ -269,14 +302,14 @@ impl Puller {
         })
     }
 
-    async fn manifest_by(&self, session: &Session<'_>, reference: &Reference) -> Result<Manifest, PullCause> {
-        let manifest = self.fetch(session, reference, None).await?;
-        let Some(chosen) = manifest.document.wasm_manifest() else { return Ok(manifest) };
+    async fn find(&self, session: &Session<'_>, reference: &Reference) -> Result<Found, PullCause> {
+        let named = self.fetch(session, reference, None).await?;
+        let Some(chosen) = named.document.wasm_manifest() else { return Ok(Found { manifest: named, index: None }) };
         let chosen = chosen.map_err(PullCause::NotAComponent)?;
         let chosen = self.fetch(session, reference, Some(chosen)).await?;
         match chosen.document.manifests {
             Some(_) => Err(PullCause::NotAComponent(NotAComponent::NestedIndex)),
-            None => Ok(chosen),
+            None => Ok(Found { manifest: chosen, index: Some(named) }),
         }
     }
 

@@ -46,6 +46,30 @@ fn a_component_runs_though_the_member_it_was_pushed_to_is_dead() {
     assert!(refused.contains("503") && refused.contains("no other took a copy"), "{refused}");
 }
 
+#[test]
+fn a_host_gets_from_another_what_no_member_has_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let member = Server::start(&dir(&folder, "one"), &[]);
+    let host = |name: &str| Host::start(&dir(&folder, name), &["--join", &token(&member, "host"), "--name", name]);
+    let _first = host("h1");
+    let image = member.wasmctl(&["push", &hello(), "shop/hello:1.0"]).ok();
+    member.wasmctl(&["deploy", image.trim(), "--name", "hello"]).ok();
+    std::fs::remove_dir_all(dir(&folder, "one").join("registry/blobs/sha256")).unwrap();
+    let pulled = dir(&folder, "pulled.wasm");
+    let gone = member.wasmctl(&["pull", image.trim(), "--file", pulled.to_str().unwrap()]).fails_with(1);
+    assert!(gone.contains("has no such manifest"), "{gone}");
+
+    let _second = host("h2");
+    member.wasmctl(&["node", "cordon", "h1"]).ok();
+    member.kubectl(&["scale", "deployment/hello", "--replicas=2"]).ok();
+    eventually("the other host runs it too", || {
+        let ready = member.kubectl(&["get", "deployment", "hello", "-o", "jsonpath={.status.readyReplicas}"]);
+        (ready.stdout == "2").then_some(())
+    });
+    let nodes = member.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"]).ok();
+    assert!(nodes.contains("h1") && nodes.contains("h2"), "{nodes}");
+}
+
 /// Whether a member's own files have the manifest that a reference names.
 fn has(folder: &tempfile::TempDir, member: &str, image: &str) -> bool {
     let digits = image.rsplit(':').next().unwrap();

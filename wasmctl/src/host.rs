@@ -4,6 +4,7 @@
 
 mod joining;
 mod membership;
+mod neighbours;
 mod renewal;
 mod routes;
 mod servers;
@@ -91,7 +92,7 @@ impl Host {
             data_dir,
             client: client.clone(),
             runtime: Arc::new(runtime),
-            images: puller,
+            images: puller.clone(),
             listener: TcpListener::bind((listening(address), 0))?,
             identity,
             pods_max: PODS_MAX,
@@ -107,7 +108,8 @@ impl Host {
         });
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let ingress = start_ingress(ingress_addr, workers, transport, metrics, &routes)?;
-        tasks.spawn(routes::keep(client.clone(), node_name.clone(), handlers, routes, shutdown.clone()));
+        let keeping = routes::keep(client.clone(), node_name.clone(), handlers, routes, puller, shutdown.clone());
+        tasks.spawn(keeping);
         Ok(Host { node_name, client, ingress, shutdown, tasks })
     }
 

@@ -120,11 +120,12 @@ struct Host {
     shutdown: CancellationToken,
     server: JoinHandle<()>,
     _logs: tempfile::TempDir,
+    images: tempfile::TempDir,
 }
 
 impl Host {
     fn start(node: &'static str, identity: &ServerIdentity) -> Host {
-        let logs = tempfile::tempdir().unwrap();
+        let (logs, images) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (handlers, shutdown) = (PodHandlers::new(), CancellationToken::new());
         let pod = Arc::new(Pod { node, asked: Notify::new(), dropped: Notify::new() });
@@ -133,6 +134,7 @@ impl Host {
         let sources = Sources {
             messages: mpsc::unbounded_channel().0,
             logs: LogStore::open(logs.path().to_owned(), clock.clone()).unwrap(),
+            images_dir: images.path().to_owned(),
             clock,
             handlers,
             ingress: Arc::new(Metrics::new(1)),
@@ -142,7 +144,7 @@ impl Host {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let server = serve(listener, identity, sources, shutdown.clone()).unwrap();
-        Host { node, addr, pod, shutdown, server, _logs: logs }
+        Host { node, addr, pod, shutdown, server, _logs: logs, images }
     }
 }
 
@@ -413,6 +415,37 @@ async fn what_a_host_gave_up_is_not_sent_again() {
     expect!["502 host broken gave the request up before pod default/broken answered"].assert_eq(&refusal);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_pulled_is_given_by_digest() {
+    let ca = Ca::new();
+    let host = Host::start("far", &ca.node("far"));
+    let [component, manifest, partial] = ["1", "2", "3"].map(|digit| digit.repeat(64));
+    for name in
+        [format!("{component}.wasm"), format!("{manifest}.json"), format!(".{partial}.partial"), "index.json".into()]
+    {
+        std::fs::write(host.images.path().join(&name), format!("this is {name}")).unwrap();
+    }
+    let mut lines = Vec::new();
+    for path in [
+        format!("shop/hello/blobs/sha256:{component}"),
+        format!("shop/hello/manifests/sha256:{manifest}"),
+        format!("shop/hello/blobs/sha256:{partial}"),
+        "shop/hello/manifests/latest".to_owned(),
+        "shop/hello/blobs/index.json".to_owned(),
+        "../index.json".to_owned(),
+    ] {
+        let request = Request::get(format!("https://h/v2/{path}")).body(String::new()).unwrap();
+        lines.push(get(host.addr, ca.node("here").client_tls().unwrap(), request).await);
+    }
+    expect![[r#"
+        200 this is 1111111111111111111111111111111111111111111111111111111111111111.wasm
+        200 this is 2222222222222222222222222222222222222222222222222222222222222222.json
+        404 this host has not pulled shop/hello/blobs/sha256:3333333333333333333333333333333333333333333333333333333333333333
+        404 this host has not pulled shop/hello/manifests/latest
+        404 this host has not pulled shop/hello/blobs/index.json
+        404 this host has not pulled ../index.json"#]].assert_eq(&lines.join("\n"));
+}
+
 /// What the host's server says to a client with this TLS.
 async fn get(addr: SocketAddr, mut tls: rustls::ClientConfig, request: Request<String>) -> String {
     tls.alpn_protocols = vec![b"h2".to_vec()];
@@ -434,6 +467,8 @@ async fn get(addr: SocketAddr, mut tls: rustls::ClientConfig, request: Request<S
 async fn pods_answer_hosts_and_the_host_itself_answers_masters() {
     let (ca, foreign) = (Ca::new(), Ca::new());
     let host = Host::start("far", &ca.node("far"));
+    let digest = format!("sha256:{}", "5".repeat(64));
+    std::fs::write(host.images.path().join(format!("{}.wasm", "5".repeat(64))), "a component").unwrap();
     let foreign = ServerIdentity { ca_pem: ca.1.clone().into_bytes(), ..foreign.node("here") };
     let anonymous = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -454,6 +489,7 @@ async fn pods_answer_hosts_and_the_host_itself_answers_masters() {
         };
         for request in [
             Request::get("https://h/healthz").body(String::new()).unwrap(),
+            Request::get(format!("https://h/v2/shop/hello/blobs/{digest}")).body(String::new()).unwrap(),
             to_pod("uid-web:8080"),
             to_pod("uid-web:81"),
             to_pod("uid-web"),
@@ -466,6 +502,8 @@ async fn pods_answer_hosts_and_the_host_itself_answers_masters() {
         nobody: no answer
         nobody: no answer
         nobody: no answer
+        nobody: no answer
+        node of another CA: no answer
         node of another CA: no answer
         node of another CA: no answer
         node of another CA: no answer
@@ -474,11 +512,14 @@ async fn pods_answer_hosts_and_the_host_itself_answers_masters() {
         user: no answer
         user: no answer
         user: no answer
-        node: 403 only the API server and administrators may ask for more than pods' answers
+        user: no answer
+        node: 403 only the API server and administrators may ask for more than pods' answers and images
+        node: 200 a component
         node: 200 far got 0 bytes for https - https://h/ r 10.0.0.1
         node: 503 pod uid-web does not answer on port 81 of its host any more
         node: 400 this is not how hosts ask each other for pods
         master: 200 ok
+        master: 200 a component
         master: 200 far got 0 bytes for https - https://h/ r 10.0.0.1
         master: 503 pod uid-web does not answer on port 81 of its host any more
         master: 400 this is not how hosts ask each other for pods"#]]

@@ -1,4 +1,5 @@
-//! One layer: streamed to a file beside its place, verified, made durable, moved there.
+//! What a pull leaves in a folder: one layer, streamed to a file beside its place, verified, made durable, moved there; and the manifests
+//! that led to it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,28 +9,53 @@ use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::PullCause;
-use crate::digest::Hasher;
-use crate::manifest::Descriptor;
+use crate::digest::{Digest, Hasher};
+use crate::manifest::{Descriptor, Manifest};
 use crate::transport::{Ask, Session};
 
 const READ_BYTES: usize = 256 * 1024;
 
+/// What a pull into a folder left there under this digest, a component or a manifest; `None` if none did. Verified when it was written.
+pub async fn open_pulled(folder: &Path, digest: Digest) -> io::Result<Option<fs::File>> {
+    for path in [component_path(folder, digest), manifest_path(folder, digest)] {
+        match fs::File::open(path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened.map(Some),
+        }
+    }
+    Ok(None)
+}
+
 pub(super) async fn layer(session: &Session<'_>, layer: &Descriptor, into: &Path) -> Result<PathBuf, PullCause> {
-    let path = into.join(format!("{}.wasm", layer.digest.hex()));
+    let path = component_path(into, layer.digest);
     let disk = |cause: io::Error| PullCause::Disk { path: path.clone(), cause };
     if is_intact(&path, layer).await.map_err(disk)? {
         return Ok(path);
     }
     fs::create_dir_all(into).await.map_err(disk)?;
-    let partial = Partial(into.join(format!(".{}.{}.partial", layer.digest.hex(), uuid::Uuid::new_v4().simple())));
-    let mut file = fs::File::options().write(true).create_new(true).open(&partial.0).await.map_err(disk)?;
+    let (partial, mut file) = Partial::create(into, layer.digest).await.map_err(disk)?;
     receive(session, layer, &mut file, disk).await?;
-    file.sync_all().await.map_err(disk)?;
-    drop(file);
-    fs::rename(&partial.0, &path).await.map_err(disk)?;
-    let folder = fs::File::open(into).await.map_err(disk)?;
-    folder.sync_all().await.map_err(disk)?;
+    partial.become_whole(file, &path).await.map_err(disk)?;
     Ok(path)
+}
+
+/// Writes down a manifest, which is verified.
+pub(super) async fn keep(manifest: &Manifest, into: &Path) -> Result<(), PullCause> {
+    let path = manifest_path(into, manifest.digest);
+    let write = async {
+        let (partial, mut file) = Partial::create(into, manifest.digest).await?;
+        file.write_all(&manifest.bytes).await?;
+        partial.become_whole(file, &path).await
+    };
+    write.await.map_err(|cause| PullCause::Disk { path: path.clone(), cause })
+}
+
+fn component_path(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(format!("{}.wasm", digest.hex()))
+}
+
+fn manifest_path(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(format!("{}.json", digest.hex()))
 }
 
 async fn receive(
@@ -55,7 +81,6 @@ async fn receive(
         hasher.update(&chunk);
         file.write_all(&chunk).await.map_err(&disk)?;
     }
-    file.flush().await.map_err(&disk)?;
     if received != layer.size {
         return Err(wrong_size(received));
     }
@@ -87,6 +112,24 @@ async fn is_intact(path: &Path, layer: &Descriptor) -> io::Result<bool> {
 
 /// A file that is removed unless it was moved away.
 struct Partial(PathBuf);
+
+impl Partial {
+    async fn create(folder: &Path, digest: Digest) -> io::Result<(Partial, fs::File)> {
+        let name = format!(".{}.{}.partial", digest.hex(), uuid::Uuid::new_v4().simple());
+        let partial = Partial(folder.join(name));
+        let file = fs::File::options().write(true).create_new(true).open(&partial.0).await?;
+        Ok((partial, file))
+    }
+
+    /// Moves it to its place, to stay there.
+    async fn become_whole(self, mut file: fs::File, path: &Path) -> io::Result<()> {
+        file.flush().await?;
+        file.sync_all().await?;
+        fs::rename(&self.0, path).await?;
+        let folder = path.parent().expect("invariant: it is in a folder");
+        fs::File::open(folder).await?.sync_all().await
+    }
+}
 
 impl Drop for Partial {
     fn drop(&mut self) {

@@ -169,6 +169,39 @@ async fn the_cluster_s_registries_are_asked_in_turn() {
 }
 
 #[tokio::test]
+async fn hosts_are_asked_for_a_digest_that_no_registry_gives() {
+    let (member, damaged, host) = (Registry::start(StoreLimits::default()), Fake::start().await, Fake::start().await);
+    let digest = host.put_manifest("m", &image(WASM_CONFIG, &[(WASM_LAYER, b"wasm")]));
+    for (fake, sent) in [(&damaged, b"evil"), (&host, b"wasm")] {
+        let manifest = host.answers.lock().unwrap()["/v2/a/manifests/m"].clone();
+        fake.put(&format!("/v2/a/manifests/{digest}"), manifest);
+        fake.put_layer(b"wasm", sent);
+    }
+    let puller = Puller::new(PullOptions { cluster: Some(cluster(&[&member.base])), ..PullOptions::default() });
+    let reference = |rest: &str| Reference::parse(&format!("{CLUSTER_REGISTRY}/a{rest}")).unwrap();
+    let (by_digest, hosts) = (reference(&format!("@{digest}")), [member.base.trim_start_matches("http://")]);
+    let nobody = "http://127.0.0.1:1".to_owned();
+    // What the members say is told, not that hosts don't have it either.
+    for unhelpful in [Vec::new(), vec![nobody.clone()]] {
+        puller.set_hosts(unhelpful);
+        check(&puller, &by_digest, &hosts, expect!["ErrImagePull: cannot pull registry.coracle.internal/a@sha256:93f4968e8dc6a99d3cf19c0d71330ab1a07b340202fce1d73264887c7e21219c: registry HOST0 has no such manifest `sha256:93f4968e8dc6a99d3cf19c0d71330ab1a07b340202fce1d73264887c7e21219c` in `a`: check the name and the tag"]).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    puller.set_hosts(vec![nobody, format!("http://{}", damaged.addr), format!("http://{}", host.addr)]);
+    let pulled = puller.pull_component(&by_digest, dir.path()).await.unwrap();
+    for digest in [pulled.digest, pulled.layer_digest] {
+        let mut bytes = Vec::new();
+        open_pulled(dir.path(), digest).await.unwrap().unwrap().read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(Digest::of(&bytes), digest, "it can be given on");
+    }
+    assert!(open_pulled(dir.path(), Digest::of(b"other")).await.unwrap().is_none());
+    // A tag means what the members say.
+    let asked = host.asked.lock().unwrap().len();
+    assert!(puller.pull_component(&reference(":m"), dir.path()).await.is_err());
+    assert_eq!(host.asked.lock().unwrap().len(), asked);
+}
+
+#[tokio::test]
 async fn pushing_says_why_it_failed() {
     let registry = Registry::start(StoreLimits { blob_bytes_max: 64, ..StoreLimits::default() });
     let target = |base: &str, user: Option<&str>, repository: &str, tag: Option<&str>| PushTarget {

@@ -1,4 +1,5 @@
-//! Whom to ask: the registry that a reference names, or those of the cluster one after the other until one answers.
+//! Whom to ask: the registry that a reference names, or those of the cluster one after the other until one answers, then hosts, who may
+//! have what a digest names.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,9 @@ pub(super) struct Turns<'a> {
     puller: &'a Puller,
     reference: &'a Reference,
     bases: Vec<String>,
-    /// The one that answered last comes first.
+    /// So many of them, the first ones, are registries; the others are hosts.
+    registries: usize,
+    /// Which of the cluster's registries comes first: the one that answered last.
     first: usize,
     taken: usize,
     failure: Option<PullCause>,
@@ -25,16 +28,23 @@ pub(super) struct Turns<'a> {
 impl<'a> Turns<'a> {
     pub(super) fn new(puller: &'a Puller, reference: &'a Reference) -> Turns<'a> {
         let options = &puller.options;
-        let (bases, first) = if reference.is_cluster() {
-            let servers = puller.servers.read().unwrap_or_else(PoisonError::into_inner).clone();
-            (servers, puller.current.load(Ordering::Relaxed))
+        let (mut bases, mut first) = (Vec::new(), 0);
+        if reference.is_cluster() {
+            bases.clone_from(&puller.servers.read().unwrap_or_else(PoisonError::into_inner));
+            first = puller.current.load(Ordering::Relaxed) % bases.len().max(1);
+            bases.rotate_left(first);
         } else {
             let registry = reference.registry();
             let is_plain = is_loopback(registry) || options.insecure_hosts.iter().any(|host| host == registry);
             let host = if registry == DOCKER_HUB { DOCKER_HUB_API } else { registry };
-            (vec![format!("{}://{host}", if is_plain { "http" } else { "https" })], 0)
-        };
-        Turns { puller, reference, bases, first, taken: 0, failure: None }
+            bases.push(format!("{}://{host}", if is_plain { "http" } else { "https" }));
+        }
+        let registries = bases.len();
+        // A host knows nothing of tags.
+        if reference.is_cluster() && reference.digest().is_some() {
+            bases.extend(puller.some_hosts());
+        }
+        Turns { puller, reference, bases, registries, first, taken: 0, failure: None }
     }
 
     /// The next to ask; why the others failed, if there is none.
@@ -43,7 +53,7 @@ impl<'a> Turns<'a> {
             let cause = self.failure.take().unwrap_or(PullCause::NoClusterRegistry);
             return Err(self.error(cause));
         }
-        let base = &self.bases[(self.first + self.taken) % self.bases.len()];
+        let base = &self.bases[self.taken];
         let base = Url::parse(base).map_err(|_| self.error(PullCause::BadAddress(base.clone())))?;
         self.taken += 1;
         let credentials = self.puller.options.credentials.get(self.reference.registry()).cloned();
@@ -57,18 +67,19 @@ impl<'a> Turns<'a> {
 
     /// Notes what the last one answered; an error is one that no other could do better about.
     pub(super) fn settle<T>(&mut self, answer: Result<T, PullCause>) -> Result<Option<T>, PullError> {
+        let is_registry = self.taken <= self.registries;
         match answer {
             Ok(answer) => {
-                if self.reference.is_cluster() {
-                    let current = (self.first + self.taken - 1) % self.bases.len();
+                if self.reference.is_cluster() && is_registry {
+                    let current = (self.first + self.taken - 1) % self.registries;
                     self.puller.current.store(current, Ordering::Relaxed);
                 }
                 Ok(Some(answer))
             }
             Err(cause) if !is_of_one_registry(&cause) => Err(self.error(cause)),
             Err(cause) => {
-                // What a registry says tells more than that another is away.
-                if self.failure.is_none() || !is_absence(&cause) {
+                // What a registry says tells more than that another is away, or that a host doesn't have it.
+                if self.failure.is_none() || is_registry && !is_absence(&cause) {
                     self.failure = Some(cause);
                 }
                 Ok(None)

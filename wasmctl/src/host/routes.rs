@@ -1,5 +1,5 @@
 //! Keeps the ingress's routing table true: watches Ingresses, Services, EndpointSlices and Nodes, and swaps in a new table after each burst of
-//! changes. Decides nothing itself; `coracle_net::RouteBook` does.
+//! changes. Decides nothing itself; `coracle_net::RouteBook` does. The puller learns here where other hosts are.
 
 use std::sync::Arc;
 
@@ -8,9 +8,12 @@ use coracle_api::kinds;
 use coracle_client::{Client, InformerEvent, ListOptions};
 use coracle_net::views::{IngressView, NodeView, ObjectName, ServiceView, SliceView};
 use coracle_net::{Handlers, RouteBook, RoutingTable};
+use coracle_registry::Puller;
 use futures::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+
+use super::neighbours::Neighbours;
 
 /// Runs until `shutdown`.
 pub(crate) async fn keep(
@@ -18,6 +21,7 @@ pub(crate) async fn keep(
     node: String,
     handlers: Arc<dyn Handlers>,
     routes: Arc<ArcSwap<RoutingTable>>,
+    puller: Arc<Puller>,
     shutdown: CancellationToken,
 ) {
     let informer = |plural: &str| {
@@ -27,7 +31,7 @@ pub(crate) async fn keep(
     let kinds = ["ingresses", "services", "endpointslices", "nodes"];
     let mut changes = futures::stream::select_all(kinds.map(informer));
     let mut handler_changes = handlers.changes();
-    let mut book = RouteBook::new();
+    let (mut book, mut neighbours) = (RouteBook::new(), Neighbours::of(&node));
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -35,14 +39,21 @@ pub(crate) async fn keep(
                 Ok(()) => book.handlers_changed(),
                 Err(_) => return,
             },
-            Some((kind, event)) = changes.next() => take(&mut book, kind, event),
+            Some((kind, event)) = changes.next() => {
+                neighbours.take(kind, &event);
+                take(&mut book, kind, event);
+            }
         }
         // One table for a whole burst: take what has arrived already before building.
         while let Some(Some((kind, event))) = changes.next().now_or_never() {
+            neighbours.take(kind, &event);
             take(&mut book, kind, event);
         }
         if book.is_changed() {
             routes.store(Arc::new(book.build(handlers.as_ref(), &node)));
+        }
+        if let Some(hosts) = neighbours.news() {
+            puller.set_hosts(hosts);
         }
     }
 }
