@@ -12,13 +12,13 @@ use coracle_api::kind::Kind;
 use coracle_api::kinds;
 use coracle_api::status::Status;
 use coracle_store::{Change, Event, Record, Revision, Watch, WatchError, WatchRequest};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::Objects;
 use crate::controllers::{Key, Outcome, Settings, Write, reconcile};
 use crate::leading::while_leading;
 use crate::objects::{WriteOptions, Written};
+use crate::{Clock, Objects};
 
 pub mod dirty;
 pub mod intern;
@@ -34,6 +34,8 @@ use world::World;
 
 /// How many changes are taken in before the controllers run.
 const CHANGES_MAX: usize = 4096;
+/// A clock that goes wrong by less was not set.
+const CLOCK_STEP_MIN: SignedDuration = SignedDuration::from_secs(1);
 /// How many writes a turn makes, give or take those of one key; what is left waits for the next turn.
 const WRITES_MAX: usize = 1000;
 
@@ -41,16 +43,21 @@ const WRITES_MAX: usize = 1000;
 pub async fn run(objects: Objects, settings: Settings, shutdown: CancellationToken) {
     let settings = Arc::new(settings);
     let work = || async {
-        match Driver::start(objects.clone(), settings.clone()) {
-            Some(mut driver) => driver.work().await,
-            None => WatchError::TooSlow,
+        while let Some(mut driver) = Driver::start(objects.clone(), settings.clone()) {
+            match driver.work().await {
+                Some(ended) => return ended,
+                None => tracing::warn!("the clock was set, and the controllers read everything again"),
+            }
         }
+        WatchError::TooSlow
     };
     while_leading("the controllers", objects.store(), &shutdown, work).await;
 }
 
 struct Driver {
     objects: Objects,
+    /// When the clock was started, by itself.
+    epoch: Timestamp,
     watch: Watch,
     world: World,
     interner: Interner,
@@ -69,6 +76,7 @@ impl Driver {
         let watch = objects.store().watch(request).ok()?;
         let kinds = kinds::ALL.iter().map(|kind| (kind.resource(), *kind)).collect();
         let mut driver = Driver {
+            epoch: epoch(objects.clock().as_ref()),
             objects,
             watch,
             world: World::new(settings, snapshot.revision()),
@@ -97,19 +105,22 @@ impl Driver {
         self.objects.clock().now()
     }
 
-    /// Turns until the watch ends.
-    async fn work(&mut self) -> WatchError {
+    /// Turns until the watch ends. `None` when the clock was set: what was noted by it, such as when a node was heard of, says nothing then.
+    async fn work(&mut self) -> Option<WatchError> {
         loop {
             if let Err(ended) = self.take_changes().await {
-                return ended;
+                return Some(ended);
             }
             let now = self.now();
+            if epoch(self.objects.clock().as_ref()).duration_since(self.epoch).abs() > CLOCK_STEP_MIN {
+                return None;
+            }
             self.timers.take_due(now, &mut self.dirty);
             let target = self.turn(now).await;
             while self.world.revision < target {
                 match self.watch.next().await {
                     Ok(event) => self.apply(&event),
-                    Err(ended) => return ended,
+                    Err(ended) => return Some(ended),
                 }
             }
         }
@@ -261,6 +272,11 @@ impl Driver {
             self.timers.set(key, Some(retry_at));
         }
     }
+}
+
+/// When a clock was started, by itself: the same whenever it is asked, unless it was set.
+fn epoch(clock: &dyn Clock) -> Timestamp {
+    clock.now().saturating_sub(clock.uptime()).unwrap_or(Timestamp::MIN)
 }
 
 /// The version that an object is stored in.

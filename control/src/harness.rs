@@ -39,7 +39,11 @@ pub(crate) struct Still(Arc<AtomicU64>);
 impl Clock for Still {
     fn now(&self) -> Timestamp {
         let start: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
-        start + Duration::from_secs(self.0.load(Ordering::Relaxed))
+        start + self.uptime()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The driver, the object service and the store together, with a host that is played by the test.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use coracle_api::object;
 use coracle_store::{Options, RealDisk, Snapshot, Store};
@@ -14,16 +15,23 @@ use crate::objects::{DeleteOptions, ObjectWrite, Part, Propagation};
 use crate::sealing::Sealer;
 use crate::{Clock, EPHEMERAL};
 
-/// A clock that stands still: no timer comes due, no node falls silent.
-struct Still;
+/// A clock that stands still, however many hours ahead it is set: no timer comes due, no node falls silent.
+#[derive(Default)]
+struct Still(AtomicU64);
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
-        "2026-11-21T10:00:00Z".parse().unwrap()
+        let start: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        start + Duration::from_secs(3600 * self.0.load(Ordering::Relaxed))
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
 struct Cluster {
+    clock: Arc<Still>,
     objects: Objects,
     shutdown: CancellationToken,
     _dir: TempDir,
@@ -35,8 +43,9 @@ impl Cluster {
         let options = Options { ephemeral: EPHEMERAL, ..Options::new(dir.path()) };
         let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
         let sealer = Sealer::open(dir.path(), &store.snapshot(), true).unwrap();
-        let objects = Objects::new(store, Arc::new(Still), sealer);
-        let cluster = Cluster { objects, shutdown: CancellationToken::new(), _dir: dir };
+        let clock = Arc::new(Still::default());
+        let objects = Objects::new(store, clock.clone(), sealer);
+        let cluster = Cluster { clock, objects, shutdown: CancellationToken::new(), _dir: dir };
         cluster.drive();
         cluster.until(|all| has(all, "serviceaccounts/default/default")).await;
         let node_object = node("n");
@@ -186,6 +195,18 @@ async fn a_namespace_takes_everything_with_it() {
     cluster.until(|all| !has(all, "namespaces/team")).await;
     let all = cluster.objects.store().snapshot();
     assert!(all.range("", None).all(|record| !record.key.contains("/team/")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_node_falls_silent_because_a_clock_is_set() {
+    let cluster = Cluster::start().await;
+    cluster.clock.0.store(3, Ordering::Relaxed);
+    let team = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}});
+    cluster.create(&kinds::NAMESPACE, team).await;
+    cluster.until(|all| has(all, "configmaps/team/kube-root-ca.crt")).await;
+    let node = value(&cluster.objects.store().snapshot(), "nodes/n");
+    let is_ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+    assert!(object::list_at(&node, &["status", "conditions"]).iter().any(is_ready), "{node}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use expect_test::expect;
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +19,10 @@ struct Still;
 impl Clock for Still {
     fn now(&self) -> Timestamp {
         "2026-11-21T10:00:00Z".parse().unwrap()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
