@@ -37,6 +37,8 @@ pub(super) struct Setup {
 struct Writer {
     setup: Setup,
     spare: Option<(Box<dyn DiskFile>, u64)>,
+    /// That no space could be reserved was told, and there is none so far.
+    lacks_space: bool,
     /// Set by the first failed write or sync; nothing is acknowledged after it.
     failure: Option<String>,
     buffer: Vec<u8>,
@@ -44,7 +46,7 @@ struct Writer {
 
 pub(super) fn start(setup: Setup, jobs: mpsc::UnboundedReceiver<Job>) -> Result<(), OpenError> {
     let dir = setup.dir.clone();
-    let mut writer = Writer { setup, spare: None, failure: None, buffer: Vec::new() };
+    let mut writer = Writer { setup, spare: None, lacks_space: false, failure: None, buffer: Vec::new() };
     writer.prepare().map_err(|cause| OpenError::File { path: dir, cause })?;
     start_thread("log", writer.run(jobs));
     Ok(())
@@ -214,10 +216,17 @@ impl Writer {
 
     /// Reserves the next segment if the disk has space; if not, the next proposal that needs it tries again.
     fn reserve_ahead(&mut self) {
-        if self.spare.is_none()
-            && let Err(error) = self.reserve(0)
-        {
-            tracing::warn!(%error, "no space could be reserved for the log");
+        if self.spare.is_some() {
+            return;
+        }
+        match self.reserve(0) {
+            Ok(()) => self.lacks_space = false,
+            Err(error) => {
+                if !self.lacks_space {
+                    tracing::warn!(%error, "no space could be reserved for the log; that is tried again with each write");
+                }
+                self.lacks_space = true;
+            }
         }
     }
 
