@@ -27,7 +27,7 @@ use crate::machine::Machine;
 use crate::membership::{self, MemberStatus};
 use crate::options::Options;
 use crate::peers::{Call, Member};
-use crate::raft::Raft;
+use crate::raft::{Group, Raft};
 use crate::read_barrier::ReadBarrier;
 use crate::record::Revision;
 use crate::role::{self, Role};
@@ -314,11 +314,7 @@ impl Store {
         let metrics = self.shared.raft.metrics();
         let (leader, term, failure) = {
             let metrics = metrics.borrow_watched();
-            let failure = match &metrics.running_state {
-                Err(Fatal::StorageError(error)) => Some(error.to_string()),
-                _ => None,
-            };
-            (metrics.current_leader, metrics.current_term, failure)
+            (metrics.current_leader, metrics.current_term, disk_failure(&metrics.running_state))
         };
         let snapshot = self.snapshot();
         Status {
@@ -332,6 +328,19 @@ impl Store {
         }
     }
 
+    /// Waits until the disk fails, if it ever does, and says how: from then on nothing is written here, and nothing new is learnt.
+    pub async fn wait_to_fail(&self) -> String {
+        let mut metrics = self.shared.raft.metrics();
+        loop {
+            let failure = disk_failure(&metrics.borrow_and_update().running_state);
+            match failure {
+                Some(failure) => return failure,
+                None if metrics.changed().await.is_err() => return std::future::pending().await,
+                None => {}
+            }
+        }
+    }
+
     /// Ends all watches, writes a checkpoint and stops. The other handles fail from then on.
     pub async fn shutdown(&self) -> Result<(), ShutdownError> {
         self.shared.cache.close();
@@ -340,6 +349,14 @@ impl Store {
         let checkpoint = self.shared.checkpoint.stop().await.map_err(|error| ShutdownError(error.to_string()));
         let log = self.shared.log.stop().await.map_err(|error| ShutdownError(error.to_string()));
         raft.and(checkpoint).and(log)
+    }
+}
+
+/// What the disk said as it failed, if that is why consensus has ended.
+fn disk_failure(state: &Result<(), Fatal<Group>>) -> Option<String> {
+    match state {
+        Err(Fatal::StorageError(error)) => Some(error.to_string()),
+        _ => None,
     }
 }
 

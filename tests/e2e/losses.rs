@@ -81,7 +81,7 @@ fn a_member_that_lost_what_it_kept_is_not_taken_for_who_it_was() {
         let aside = folder.path().join("aside");
         std::fs::rename(&store, &aside).unwrap();
         let (machine, dir) = (plane.machine(number), plane.dir(number));
-        let refused = run(&mut machine.server(dir, machine.address())).fails_with(1);
+        let refused = run(&mut machine.server(&dir, machine.address())).fails_with(1);
         assert!(refused.contains("this member has lost what it kept"), "{refused}");
         assert!(refused.contains("wasmctl member remove"), "{refused}");
         std::fs::rename(&aside, &store).unwrap();
@@ -107,20 +107,37 @@ fn a_member_that_lost_what_it_kept_is_not_taken_for_who_it_was() {
 }
 
 #[test]
+fn a_member_whose_disk_breaks_ends_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut network = Network::start();
+    let mut plane = ControlPlane::start(&mut network, folder.path(), 3);
+    let leader = plane.leader();
+    let follower = (leader + 1) % 3;
+    create(plane.server(follower), "before").ok();
+    let syncs = plane.server(leader).break_disk();
+    // Whether it is done isn't said.
+    create(plane.server(follower), "unknown");
+    assert_eq!(plane.end(leader), Some(1));
+    drop(syncs);
+    eventually("the others write without it", || (create(plane.server(follower), "after").code == 0).then_some(()));
+    plane.restart(leader);
+    plane.settle();
+    let found = plane.server(leader).kubectl(&["get", "configmaps", "-o", "name"]).ok();
+    assert!(found.contains("before") && found.contains("after"), "{found}");
+}
+
+#[test]
 fn a_member_whose_disk_is_full_keeps_nobody_from_writing_and_catches_up() {
     let folder = tempfile::tempdir().unwrap();
     let mut network = Network::start();
     let mut machines: Vec<Machine> = (0..3).map(|_| network.machine()).collect();
-    machines[2].set_disk(&folder.path().join("server-3"), 64);
+    machines[2].set_disk(&folder.path().join("disk"), 64);
     let places = machines.into_iter().map(|machine| (machine.address(), machine)).collect();
     let plane = ControlPlane::start_on(places, folder.path());
     let server = format!("https://{}:6443", plane.machine(2).address());
     let ask_third = |path: &str| plane.server(0).kubectl(&["--server", &server, "get", "--raw", path]);
 
-    let disk = format!("/proc/{}/root{}", plane.server(2).process_id(), plane.dir(2).display());
-    let ballast = Path::new(&disk).join("ballast");
-    let full = std::fs::write(&ballast, vec![0; 64 << 20]).unwrap_err();
-    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    plane.machine(2).set_disk_full(true);
     let text = format!("--from-literal=text={}", "x".repeat(100_000));
     for number in 0..100 {
         plane.server(0).kubectl(&["create", "configmap", &format!("map-{number}"), &text]).ok();
@@ -134,7 +151,7 @@ fn a_member_whose_disk_is_full_keeps_nobody_from_writing_and_catches_up() {
     assert!(lag().is_none_or(|lag| lag > 0), "the disk was full");
     assert_eq!(ask_third("/livez").ok(), "ok");
     assert!(ask_third(CACHED).ok().contains("ConfigMapList"));
-    std::fs::remove_file(&ballast).unwrap();
+    plane.machine(2).set_disk_full(false);
     plane.settle();
     assert!(ask_third(CACHED).ok().contains("\"map-99\""));
 }

@@ -31,7 +31,7 @@ impl ControlPlane {
     pub fn start_on(machines: Vec<(Ipv4Addr, Machine)>, folder: &Path) -> ControlPlane {
         let places = machines.into_iter().enumerate();
         let members = places.map(|(number, (advertised, machine))| {
-            let dir = folder.join(name(number));
+            let dir = machine.disk().unwrap_or(folder).join(name(number));
             Member { machine, advertised, dir, server: None }
         });
         let mut plane = ControlPlane { members: members.collect() };
@@ -64,13 +64,18 @@ impl ControlPlane {
     }
 
     /// What a member keeps.
-    pub fn dir(&self, number: usize) -> &Path {
-        &self.members[number].dir
+    pub fn dir(&self, number: usize) -> PathBuf {
+        self.members[number].dir_seen()
     }
 
     /// Kills a member's process as nothing else does.
     pub fn kill(&mut self, number: usize) {
         self.members[number].server = None;
+    }
+
+    /// Waits until a member ends by itself; gives its exit code.
+    pub fn end(&mut self, number: usize) -> Option<i32> {
+        self.members[number].server.take().and_then(|mut server| server.end())
     }
 
     /// Asks a member to stop, which lets another lead first; gives its exit code.
@@ -82,7 +87,7 @@ impl ControlPlane {
     pub fn restart(&mut self, number: usize) {
         let member = &mut self.members[number];
         let mut command = member.machine.server(&member.dir, member.advertised);
-        member.server = Some(Server::spawn(&member.dir, &mut command));
+        member.server = Some(Server::spawn(&member.dir_seen(), &mut command));
     }
 
     /// Makes a machine with an empty folder a member.
@@ -91,7 +96,7 @@ impl ControlPlane {
         let member = &mut self.members[number];
         let mut command = member.machine.server(&member.dir, member.advertised);
         command.args(["--join", &invitation, "--name", &name(number)]);
-        member.server = Some(Server::spawn(&member.dir, &mut command));
+        member.server = Some(Server::spawn(&member.dir_seen(), &mut command));
     }
 
     /// Takes a member out of the group, and its folder away.
@@ -103,7 +108,7 @@ impl ControlPlane {
             // An answer may be lost.
             (removed.code == 0 || removed.stderr.contains("there is no member")).then_some(())
         });
-        std::fs::remove_dir_all(&self.members[number].dir).expect("the folder was the member's");
+        std::fs::remove_dir_all(self.dir(number)).expect("the folder was the member's");
     }
 
     /// A token for a machine of this role, with the address of a running member.
@@ -128,6 +133,12 @@ impl ControlPlane {
             let leader = self.items()?.into_iter().find(|item| item["role"] == "leader")?;
             self.number_of(&leader).filter(|number| self.runs(*number))
         })
+    }
+
+    /// How many entries of the log a member lacks, as far as the leader knows.
+    pub fn lag(&self, number: usize) -> Option<u64> {
+        let items = eventually("the members are listed", || self.items());
+        items.iter().find(|item| self.number_of(item) == Some(number))?["lag"].as_u64()
     }
 
     /// Waits until all vote, and nobody lacks anything.
@@ -164,6 +175,13 @@ impl ControlPlane {
             let items = list["items"].as_array_mut().map(std::mem::take)?;
             items.iter().any(|item| item["role"] == "leader").then_some(items)
         })
+    }
+}
+
+impl Member {
+    /// Its folder, as the tests see it.
+    fn dir_seen(&self) -> PathBuf {
+        self.machine.seen(&self.dir)
     }
 }
 

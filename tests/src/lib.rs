@@ -325,6 +325,14 @@ impl Server {
         self.process.signal(name);
     }
 
+    /// Lets every sync of the process's files fail, as on a disk that breaks, until what is given back is dropped. Each is a line that it
+    /// prints. Needs `strace`.
+    pub fn break_disk(&self) -> Running {
+        let mut strace = Command::new("strace");
+        strace.args(["--follow-forks", "--attach", &self.process_id().to_string(), "--output", "/dev/stdout"]);
+        Running::start(strace.args(["--trace=fsync,fdatasync", "--inject=fsync,fdatasync:error=EIO"]))
+    }
+
     /// Runs `wasmctl` against this member.
     pub fn wasmctl(&self, arguments: &[&str]) -> Printed {
         run(Command::new(wasmctl_path()).args(arguments).env("KUBECONFIG", self.dir.join("kubeconfig")))
@@ -338,6 +346,11 @@ impl Server {
     /// Kills the process as nothing else does, and waits for its end.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// Waits until the process ends by itself; gives its exit code.
+    pub fn end(&mut self) -> Option<i32> {
+        self.process.end()
     }
 
     /// Asks the process to stop, and waits; gives its exit code.

@@ -29,11 +29,16 @@ pub struct Machine {
     address: Ipv4Addr,
     /// Where it is plugged in.
     port: String,
-    /// A folder with a disk of its own, and the megabytes of that.
-    disk: Option<(PathBuf, u32)>,
+    /// A folder that is a disk of its own.
+    disk: Option<PathBuf>,
+    /// A file that says how far the clock is off.
+    clock: Option<PathBuf>,
 }
 
-/// A network namespace, held by a process that sleeps.
+/// Gives programs another time than the machine has; part of Debian's `faketime`.
+const CLOCK_LIBRARY: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
+
+/// A network and a mount namespace, held by a process that sleeps.
 struct Namespace(Child);
 
 impl Network {
@@ -42,7 +47,8 @@ impl Network {
         let outside = File::open("/proc/thread-self/ns/net").expect("the kernel has network namespaces");
         let bridge = Namespace::start();
         bridge.enter();
-        ip(&["link", "add", "bridge", "type", "bridge"]);
+        // With an address of its own, which does not change when a machine is plugged in.
+        ip(&["link", "add", "bridge", "address", "02:00:00:00:00:01", "type", "bridge"]);
         ip(&["addr", "add", &format!("{}/24", address(1)), "dev", "bridge"]);
         ip(&["link", "set", "bridge", "up"]);
         Network { outside, _bridge: bridge, machines: 0 }
@@ -56,7 +62,7 @@ impl Network {
         let peer = namespace.0.id().to_string();
         ip(&["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &peer]);
         ip(&["link", "set", &port, "master", "bridge", "up"]);
-        let machine = Machine { namespace, address, port, disk: None };
+        let machine = Machine { namespace, address, port, disk: None, clock: None };
         run(machine.command("ip").args(["addr", "add", &format!("{address}/24"), "dev", "eth0"])).ok();
         run(machine.command("ip").args(["link", "set", "eth0", "up"])).ok();
         machine
@@ -82,24 +88,69 @@ impl Machine {
         self.address
     }
 
-    /// A program on this machine. It dies with the thread that starts it.
+    /// A program on this machine, in the root folder. It dies with the thread that starts it.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.namespace.0.id()));
-        command.args(["setpriv", "--pdeathsig", "KILL", "--"]);
-        if let Some((dir, megabytes)) = &self.disk {
-            let mount = format!("mount -t tmpfs -o size={megabytes}m none '{}' && exec \"$@\"", dir.display());
-            command.args(["unshare", "--mount", "--", "sh", "-c", &mount, "sh"]);
+        command.args(["--net", "--mount", "--target", &self.namespace.0.id().to_string()]);
+        command.args(["setpriv", "--pdeathsig", "KILL", "--"]).env("RUST_BACKTRACE", "0");
+        if let Some(clock) = &self.clock {
+            command.args(["env", &format!("LD_PRELOAD={CLOCK_LIBRARY}")]).env("FAKETIME_TIMESTAMP_FILE", clock);
+            // Timers go on as if nothing were; and the file is read each second.
+            command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1");
         }
-        command.arg(program).env("RUST_BACKTRACE", "0");
+        command.arg(program);
         command
     }
 
-    /// Gives a folder a small disk of its own, which is empty whenever a program is started here. Others see what is on it below
-    /// `/proc/PROCESS/root`.
+    /// Makes a folder a small disk of its own, which lasts as long as the machine.
     pub fn set_disk(&mut self, dir: &Path, megabytes: u32) {
         std::fs::create_dir_all(dir).expect("a folder can be made");
-        self.disk = Some((dir.to_owned(), megabytes));
+        let size = format!("size={megabytes}m");
+        run(self.command("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(dir)).ok();
+        self.disk = Some(dir.to_owned());
+    }
+
+    /// The folder that is a disk of its own.
+    pub fn disk(&self) -> Option<&Path> {
+        self.disk.as_deref()
+    }
+
+    /// Where others see what this machine has at a path.
+    pub fn seen(&self, path: &Path) -> PathBuf {
+        match &self.disk {
+            Some(disk) if path.starts_with(disk) => {
+                format!("/proc/{}/root{}", self.namespace.0.id(), path.display()).into()
+            }
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Leaves no space on the machine's own disk, or lets it have that again.
+    pub fn set_disk_full(&self, is_full: bool) {
+        let ballast = self.seen(&self.disk.as_ref().expect("it has a disk").join("ballast"));
+        if !is_full {
+            return std::fs::remove_file(ballast).expect("the disk was filled");
+        }
+        let mut file = File::create(ballast).expect("a file can be made");
+        let filled = std::io::copy(&mut std::io::repeat(0), &mut file);
+        assert_eq!(filled.map_err(|error| error.kind()), Err(std::io::ErrorKind::StorageFull));
+    }
+
+    /// Gives programs that are started from now on a clock that can be set, of which this file says how it is.
+    pub fn set_clock(&mut self, file: &Path) {
+        // What the library leaves there of a program that is killed is gone with the machine.
+        run(self.command("mount").args(["-t", "tmpfs", "none", "/dev/shm"])).ok();
+        self.clock = Some(file.to_owned());
+        self.shift_clock(0);
+    }
+
+    /// Sets the clock so many hours ahead; its programs notice within a second or two.
+    pub fn shift_clock(&self, hours: i64) {
+        let clock = self.clock.as_ref().expect("it has a clock");
+        let next = clock.with_extension("next");
+        // As a whole: a program may read it at any time.
+        std::fs::write(&next, format!("{hours:+}h")).expect("it can be written");
+        std::fs::rename(&next, clock).expect("it can be replaced");
     }
 
     /// The command that starts a member of a control plane here, reached by others at `advertised`.
@@ -127,7 +178,7 @@ impl Machine {
 impl Namespace {
     fn start() -> Namespace {
         let mut holder = Command::new("setpriv");
-        holder.args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--"]);
+        holder.args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--mount", "--"]);
         holder.args(["sh", "-c", "ip link set lo up && echo up && exec sleep infinity"]);
         let mut holder = holder.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("setpriv is there");
         let mut line = String::new();

@@ -18,6 +18,11 @@ impl Process {
         self.0.wait().expect("it ends").code()
     }
 
+    /// Waits until it ends by itself; gives its exit code.
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        crate::eventually("the process ends", || self.0.try_wait().expect("it is a child")).code()
+    }
+
     /// Sends it a signal, as `kill` names them.
     pub(crate) fn signal(&self, name: &str) {
         crate::run(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()])).ok();

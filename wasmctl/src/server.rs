@@ -212,6 +212,16 @@ impl Server {
         Ok(())
     }
 
+    /// Waits for a failure of the disk that ends this member's part in its group. Alone it goes on, for what can be read.
+    pub(crate) async fn lost_disk(&self) -> Failure {
+        let failure = self.store.wait_to_fail().await;
+        if self.store.members().len() == 1 {
+            return std::future::pending().await;
+        }
+        Failure::new(format!("the disk of this member failed, and the others go on without it: {failure}"))
+            .hint("mend the disk and start this member again: it catches up; or replace it, see `wasmctl member remove --help`")
+    }
+
     /// Lets another member lead, stops the API, and then the store.
     pub(crate) async fn stop(self) {
         self.store.hand_over().await;

@@ -15,7 +15,9 @@ pub(crate) struct Args {
 /// Sets up, builds, tests.
 pub(crate) fn run(args: &Args) -> Result<()> {
     tidy::run()?;
-    peers::debian(&[("docker-registry", "docker-registry"), ("ip", "iproute2"), ("faketime", "faketime")])?;
+    let own_name = ["docker-registry", "faketime", "strace"].map(|program| (program, program));
+    peers::debian(&own_name)?;
+    peers::debian(&[("ip", "iproute2")])?;
     let peers = [
         ("CORACLE_TEST_KUBECTL", peers::kubectl(37)?),
         ("CORACLE_TEST_KUBECTL_1_33", peers::kubectl(33)?),

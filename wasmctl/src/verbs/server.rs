@@ -92,8 +92,12 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     }
     println!("kubectl and wasmctl:         export KUBECONFIG={}", data_dir.join("kubeconfig").display());
     println!("Ctrl-C stops this member.");
-    stop.await;
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        // Hosts and clients go to another member when this one is gone.
+        failure = server.lost_disk() => Err(failure),
+    };
     println!("stopping");
     server.stop().await;
-    Ok(())
+    ended
 }
