@@ -22,6 +22,8 @@ pub(crate) const NAMESPACE: Option<&str> = Some("default");
 pub(crate) const LABEL: &str = "part=chaos";
 /// The key that is written when all is over.
 pub(crate) const LAST: &str = "last";
+/// The status of a write that is refused as there is no space for it.
+pub(crate) const NO_SPACE: u16 = 507;
 const CLIENTS: u64 = 6;
 const KEYS: u64 = 4;
 /// Operations after which the clients go on with other keys, so that no key's history is too long to be searched.
@@ -54,7 +56,7 @@ impl Record {
     }
 }
 
-/// A client of each member, by number, on the member's own address.
+/// A client of each member, by number, on the member's own address; it asks no other.
 #[derive(Clone)]
 pub(crate) struct Servers(pub(crate) Vec<Client>);
 
@@ -63,7 +65,7 @@ impl Servers {
         let config = Config::load(Some(&plane.dir(0).join("kubeconfig"))).unwrap();
         let client = |number| {
             let server = format!("https://{}:6443", plane.machine(number).address());
-            Client::new(Config { server, ..config.clone() }).unwrap()
+            Client::new(Config { server, other_servers: Vec::new(), ..config.clone() }).unwrap()
         };
         Servers((0..plane.count()).map(client).collect())
     }
@@ -235,6 +237,7 @@ fn outcome(action: Action, answer: Result<&serde_json::Value, &Error>) -> Option
         (_, Err(error)) if error.is_not_found() => Some(Outcome::Missing),
         (_, Err(error)) if error.is_already_exists() || error.is_conflict() => Some(Outcome::Conflict),
         (_, Err(Error::Connect { .. })) => None,
+        (_, Err(error)) if error.code() == Some(NO_SPACE) => None,
         (_, Err(error)) => {
             // Of a member that stops as it relays an answer, the answer may come without its end.
             let is_cut_off = matches!(error, Error::Answer { .. });

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use coracle_tests::ControlPlane;
+use coracle_tests::{ControlPlane, eventually};
 
+use crate::clients::NO_SPACE;
+use crate::operator::Operator;
 use crate::proxy::{Line, Lines};
 use crate::schedule::{Fault, Step, Victim};
 
@@ -11,8 +13,12 @@ use crate::schedule::{Fault, Step, Victim};
 pub(crate) struct Faults<'a> {
     pub(crate) plane: &'a mut ControlPlane,
     pub(crate) lines: &'a Lines,
+    pub(crate) operator: &'a Operator,
 }
 
+const CLOCK_HOURS: i64 = 3;
+/// Entries that nobody lacks who takes any.
+const LAG_MIN: u64 = 100;
 const CUT: Line = Line { delay: Duration::ZERO, is_cut: true, losses: 0 };
 const SLOW: Line = Line { delay: Duration::from_millis(150), is_cut: false, losses: 0 };
 const LOSSY: Line = Line { delay: Duration::from_millis(5), is_cut: false, losses: 20 };
@@ -49,6 +55,18 @@ impl Faults<'_> {
                 std::thread::sleep(step.lasts);
                 self.plane.restart(victim);
             }
+            Fault::Advance => self.mistake_clock(victim, CLOCK_HOURS, step.lasts),
+            Fault::SetBack => self.mistake_clock(victim, -CLOCK_HOURS, step.lasts),
+            Fault::Fill => self.fill_disk(victim, step.lasts),
+            Fault::Break => {
+                let mut syncs = self.plane.server(victim).break_disk();
+                let sync = syncs.next_line();
+                assert!(sync.contains("INJECTED"), "no sync failed: {sync}{}", syncs.error_after_end());
+                assert_eq!(self.plane.end(victim), Some(1), "a member whose disk fails ends");
+                drop(syncs);
+                std::thread::sleep(step.lasts);
+                self.plane.restart(victim);
+            }
             Fault::Replace => {
                 self.plane.settle();
                 self.plane.remove(victim);
@@ -68,5 +86,34 @@ impl Faults<'_> {
         self.lines.set(&is_meant, line);
         std::thread::sleep(lasts);
         self.lines.set(&is_meant, Line::default());
+    }
+
+    /// Lets a member's clock be wrong for some time.
+    fn mistake_clock(&self, victim: usize, hours: i64, lasts: Duration) {
+        self.set_clock(victim, hours);
+        std::thread::sleep(lasts);
+        self.set_clock(victim, 0);
+    }
+
+    /// Sets a member's clock, and waits until the member goes by it.
+    fn set_clock(&self, victim: usize, hours: i64) {
+        self.plane.machine(victim).shift_clock(hours);
+        let other = (victim + 1) % self.plane.count();
+        eventually("the member notices that its clock was set", || {
+            let ahead = self.operator.hours_ahead(victim, other)?;
+            (ahead.signum() == hours.signum()).then_some(())
+        });
+    }
+
+    /// Leaves a member no space for some time, from when it is felt: it refuses writes if it leads, and falls behind if not.
+    fn fill_disk(&self, victim: usize, lasts: Duration) {
+        self.plane.machine(victim).set_disk_full(true);
+        eventually("the member has no space", || {
+            let is_refused = self.operator.write_ballast(victim).is_err_and(|error| error.code() == Some(NO_SPACE));
+            (is_refused || self.plane.lag(victim).is_none_or(|lag| lag > LAG_MIN)).then_some(())
+        });
+        std::thread::sleep(lasts);
+        self.plane.machine(victim).set_disk_full(false);
+        self.operator.clear_ballast();
     }
 }

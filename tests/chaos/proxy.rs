@@ -18,7 +18,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::MEMBERS;
 
-const PORT: u16 = 6443;
+/// The API, over which members speak with each other, and the registry.
+const PORTS: [u16; 2] = [6443, 5000];
 const PIECE_BYTES: usize = 16 << 10;
 /// Pieces that may be on their way in one direction of a connection.
 const PIECES_MAX: usize = 256;
@@ -44,15 +45,17 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Starts a proxy at the address of each machine.
+    /// Starts proxies at the address of each machine.
     pub(crate) fn start(machines: &[Machine], addresses: &[Ipv4Addr], seed: u64) -> Lines {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (table, lines) = watch::channel(Table::default());
         let members: Vec<Ipv4Addr> = machines.iter().map(Machine::address).collect();
         for (number, address) in addresses.iter().enumerate() {
-            let listener = TcpListener::bind((*address, PORT)).unwrap();
-            let proxy = Proxy { members: members.clone(), number, lines: lines.clone() };
-            runtime.spawn(proxy.serve(listener, StdRng::seed_from_u64(seed.wrapping_add(number as u64))));
+            for port in PORTS {
+                let listener = TcpListener::bind((*address, port)).unwrap();
+                let proxy = Proxy { members: members.clone(), number, port, lines: lines.clone() };
+                runtime.spawn(proxy.serve(listener, StdRng::seed_from_u64(seed.wrapping_add(number as u64))));
+            }
         }
         Lines { table, _runtime: runtime }
     }
@@ -75,6 +78,7 @@ impl Lines {
 struct Proxy {
     members: Vec<Ipv4Addr>,
     number: usize,
+    port: u16,
     lines: watch::Receiver<Table>,
 }
 
@@ -100,7 +104,7 @@ impl Proxy {
             };
             let there = direction(caller.map(|caller| (caller, self.number)), random.random());
             let back = direction(caller.map(|caller| (self.number, caller)), random.random());
-            let member = SocketAddr::from((self.members[self.number], PORT));
+            let member = SocketAddr::from((self.members[self.number], self.port));
             tokio::spawn(async move {
                 let server = TcpStream::connect(member).await?;
                 client.set_nodelay(true)?;

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 /// Runs it; what it finds is printed with the seed.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let seed = args.seed.unwrap_or_else(any_seed);
-    peers::debian(&[("ip", "iproute2")])?;
+    peers::debian(&[("ip", "iproute2"), ("faketime", "faketime"), ("strace", "strace")])?;
     let wasmctl = wasmctl_for_tests()?;
     let mut command = cargo();
     command.args(["test", "--quiet", "--package", "coracle-tests", "--test", "chaos", "--", "--nocapture"]);
