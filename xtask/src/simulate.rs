@@ -22,7 +22,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let seed = args.seed.unwrap_or_else(|| any_seed() % SEED_MAX);
     let mut command = cargo();
-    command.args(["test", "--quiet", "--package", "coracle-store", "--features", "test-disk", "--test", "store"]);
+    // As fast as a release, and with all assertions.
+    command.args(["test", "--quiet", "--profile", "simulation"]);
+    command.args(["--package", "coracle-store", "--features", "test-disk", "--test", "store"]);
     command.args(["--", "--exact", "simulation::all_seeds_are_safe_and_heal", "--nocapture"]);
     command.env("CORACLE_SEED", seed.to_string()).env("CORACLE_SEEDS", args.seeds.to_string());
     stage(&format!("simulating {} seeds from {seed}", args.seeds), &mut command)?;
