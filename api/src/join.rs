@@ -111,6 +111,9 @@ pub fn hash(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// The reason of the 401 that a host gets whose Node was deleted: its certificate is good for nothing more, and it has to join again.
+pub const NODE_DELETED: &str = "NodeDeleted";
+
 /// The body of `POST /join`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

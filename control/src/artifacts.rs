@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::authentication::User;
+use crate::authentication::{self, User};
 use crate::authorizer::{Attributes, MASTERS, Subject};
 use crate::handlers::App;
 use crate::peers::MEMBERS;
@@ -81,7 +81,7 @@ pub(crate) async fn answer(
 ) -> Response {
     let caller = match &connected {
         member if member.is_in(MEMBERS) => Ok(Caller::Member),
-        host if host.node().is_some() => Ok(Caller::Host),
+        host if host.node().is_some() => authentication::host::check(&app.objects, host).await.map(|()| Caller::Host),
         _ => user(app, connected, &request),
     };
     match caller {

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
+use x509_parser::der_parser::Oid;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::authorizer::{NODE_PREFIX, NODES};
 
+pub(crate) mod host;
 pub(crate) mod request;
 
 /// The group of everyone who is known.
@@ -26,6 +28,9 @@ pub const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 pub fn service_account_user(namespace: &str, name: &str) -> String {
     format!("system:serviceaccount:{namespace}:{name}")
 }
+
+/// The part of a certificate's subject that says its user's uid, as Kubernetes has it.
+pub(crate) const UID_OID: &[u64] = &[1, 3, 6, 1, 4, 1, 57683, 2];
 
 /// Someone who sends requests; as JSON, a `UserInfo` of `authentication.k8s.io/v1`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,8 +70,8 @@ impl User {
         self.groups.iter().any(|own| own == group)
     }
 
-    /// The user a verified certificate names: its common name, with its organisations as groups. One without a common name is
-    /// nobody.
+    /// The user a verified certificate names: its common name, with its organisations as groups, and a uid where it has one. One
+    /// without a common name is nobody.
     pub fn from_certificate(certificate: &CertificateDer<'_>) -> User {
         let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return User::anonymous() };
         let subject = certificate.subject();
@@ -74,6 +79,8 @@ impl User {
             return User::anonymous();
         };
         let groups = subject.iter_organization().filter_map(|group| group.as_str().ok()).map(str::to_owned);
-        User::authenticated(name, groups)
+        let oid = Oid::from(UID_OID).expect("invariant: it is an object identifier");
+        let uid = subject.iter_by_oid(&oid).next().and_then(|uid| uid.as_str().ok()).unwrap_or_default();
+        User { uid: uid.to_owned(), ..User::authenticated(name, groups) }
     }
 }

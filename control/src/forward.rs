@@ -22,6 +22,7 @@ use crate::objects::read_failed;
 use crate::request::{Address, Target};
 
 const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
+const REMOTE_UID: HeaderName = HeaderName::from_static("x-remote-uid");
 const REMOTE_GROUP: HeaderName = HeaderName::from_static("x-remote-group");
 /// In an answer: nothing was done, as the leader is another.
 const NOT_LEADER: HeaderName = HeaderName::from_static("coracle-not-leader");
@@ -36,9 +37,10 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) fn client(headers: &mut HeaderMap) -> Option<User> {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
     let name = headers.remove(REMOTE_USER).as_ref().and_then(text)?;
+    let uid = headers.remove(REMOTE_UID).as_ref().and_then(text).unwrap_or_default();
     let groups = headers.get_all(REMOTE_GROUP).iter().filter_map(text).collect();
     headers.remove(REMOTE_GROUP);
-    Some(User { name, groups, ..User::default() })
+    Some(User { name, uid, groups, ..User::default() })
 }
 
 /// Must the leader answer this, where there is one?
@@ -101,11 +103,13 @@ async fn send(call: &Call, leader: &Member, uri: &Uri, body: Bytes) -> reqwest::
     for name in OF_CONNECTIONS {
         headers.remove(name);
     }
-    for name in [REMOTE_USER, REMOTE_GROUP] {
+    for name in [REMOTE_USER, REMOTE_UID, REMOTE_GROUP] {
         headers.remove(name);
     }
-    if let Ok(name) = HeaderValue::from_str(&call.connected.name) {
-        headers.insert(REMOTE_USER, name);
+    for (name, value) in [(REMOTE_USER, &call.connected.name), (REMOTE_UID, &call.connected.uid)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
     }
     for group in call.connected.groups.iter().filter_map(|group| HeaderValue::from_str(group).ok()) {
         headers.append(REMOTE_GROUP, group);

@@ -1,6 +1,7 @@
 //! The cluster's CA, kept in a folder, and the certificates it issues.
 //!
-//! Deliberately absent: revocation. Certificates are short-lived instead, and renewed before they end (`crate::identities`).
+//! Deliberately absent: lists of what is revoked. Certificates are short-lived, and renewed before they end (`crate::identities`); that of a host
+//! that joined ends with its Node (`crate::authentication::host`).
 
 use std::fs;
 use std::io;
@@ -23,6 +24,7 @@ use rustls_pki_types::pem::PemObject;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::authentication::UID_OID;
 use crate::{Clock, private_file};
 
 const CA_CERTIFICATE: &str = "ca.crt";
@@ -172,9 +174,10 @@ impl Pki {
         self.issue(client_params("admin", crate::authorizer::MASTERS)?, ADMIN_LIFETIME)
     }
 
-    /// A host's certificate: it proves the host's name to the API server, and its addresses to those who fetch logs.
+    /// A host's certificate: it proves the host's name to the API server, and its addresses to those who fetch logs. It outlasts the
+    /// host's Node, so it is for processes that have the CA.
     pub fn issue_host(&self, node: &str, names: &[String]) -> Result<Identity, PkiError> {
-        self.issue(host_params(node, names)?, self.lifetime)
+        self.issue(host_params(node, "", names)?, self.lifetime)
     }
 
     /// A client's certificate for the key and subject of a request, nothing else of which is taken over.
@@ -191,9 +194,16 @@ impl Pki {
         self.sign(signable, params)
     }
 
-    /// A host's certificate, as [`Pki::issue_host`] makes them, for the key of a request, nothing else of which is taken over.
-    pub(crate) fn sign_host(&self, signable: Signable, node: &str, names: &[String]) -> Result<String, PkiError> {
-        let mut params = host_params(node, names)?;
+    /// A host's certificate for the key of a request, nothing else of which is taken over. It is good as long as there is a Node of
+    /// this name and uid.
+    pub(crate) fn sign_host(
+        &self,
+        signable: Signable,
+        node: &str,
+        uid: &str,
+        names: &[String],
+    ) -> Result<String, PkiError> {
+        let mut params = host_params(node, uid, names)?;
         self.date(&mut params, self.lifetime);
         self.sign(signable, params)
     }
@@ -203,9 +213,10 @@ impl Pki {
         &self,
         signable: Signable,
         node: &str,
+        uid: &str,
         certificate: &CertificateDer<'_>,
     ) -> Result<String, PkiError> {
-        self.sign_host(signable, node, &alternative_names(certificate)?)
+        self.sign_host(signable, node, uid, &alternative_names(certificate)?)
     }
 
     fn sign(&self, signable: Signable, mut params: CertificateParams) -> Result<String, PkiError> {
@@ -302,10 +313,13 @@ fn client_params(user: &str, group: &str) -> Result<CertificateParams, PkiError>
     Ok(params)
 }
 
-fn host_params(node: &str, names: &[String]) -> Result<CertificateParams, PkiError> {
+fn host_params(node: &str, uid: &str, names: &[String]) -> Result<CertificateParams, PkiError> {
     let mut params = CertificateParams::new(names.to_vec())?;
     let user = format!("{}{node}", crate::authorizer::NODE_PREFIX);
     params.distinguished_name = distinguished_name(&user, Some(crate::authorizer::NODES));
+    if !uid.is_empty() {
+        params.distinguished_name.push(DnType::CustomDnType(UID_OID.to_vec()), uid);
+    }
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
     Ok(params)
 }

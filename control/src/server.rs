@@ -159,7 +159,7 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
     // Members are not asked whether theirs is over: they have the CA, and could make another.
     let expiring = certificate.clone().filter(|_| !user.is_in(MEMBERS));
     let now = app.objects.clock().now();
-    let shutdown = app.shutdown.clone();
+    let (shutdown, objects, client) = (app.shutdown.clone(), app.objects.clone(), user.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
@@ -189,6 +189,7 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
         result = connection.as_mut() => return log_end(result),
         // No request begins with a certificate that is over; what has begun goes on.
         () = until_expired(expiring.as_deref(), now) => connection.as_mut().graceful_shutdown(),
+        () = authentication::host::until_deleted(&objects, &client), if client.node().is_some() => return,
         () = shutdown.cancelled() => {}
     }
     log_end(tokio::select! {
@@ -222,7 +223,10 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
     };
     let id = request_id(&head.headers);
     let span = tracing::info_span!("api", request_id = %id);
-    let identified = identify(&app, connected.clone(), &head.headers);
+    let identified = match identify(&app, connected.clone(), &head.headers) {
+        Ok(identified) => authentication::host::check(&app.objects, &identified.0).await.map(|()| identified),
+        refused => refused,
+    };
     let mut response = match identified {
         Err(refused) => respond::failure(&refused),
         Ok((user, impersonator)) => {

@@ -76,6 +76,14 @@ pub enum HostError {
         /// What the system says.
         cause: std::io::Error,
     },
+    /// The host is none any more.
+    #[error("{node} is no host of the cluster any more")]
+    Deleted {
+        /// The node's name.
+        node: String,
+        /// Why.
+        source: node::Deleted,
+    },
     /// The log server cannot be set up.
     #[error("the host's server cannot start: {0}")]
     Server(String),
@@ -89,7 +97,7 @@ pub(crate) enum Message {
     Totals { reply: tokio::sync::oneshot::Sender<Totals> },
 }
 
-/// Runs the host until `shutdown`.
+/// Runs the host until `shutdown`, which it ends itself when its Node was deleted.
 pub async fn run(options: HostOptions) -> Result<(), HostError> {
     let shutdown = options.shutdown.clone();
     let at = |path: &PathBuf| {
@@ -124,7 +132,12 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
     let (given, mut range) = watch::channel(None);
     let registration =
         tokio::spawn(node::keep_registered(client.clone(), facts.clone(), clock.clone(), given, shutdown.clone()));
-    let lease = tokio::spawn(node::keep_alive(client.clone(), facts.clone(), clock.clone(), shutdown.clone()));
+    let keeping = node::keep_alive(client.clone(), facts.clone(), clock.clone(), shutdown.clone());
+    let lease = tokio::spawn(async move {
+        let kept = keeping.await;
+        // Whoever deleted the Node wants nothing to run here any more.
+        kept.inspect_err(|_| shutdown.cancel())
+    });
     let shared = Arc::new(Shared {
         client: client.clone(),
         runtime: options.runtime,
@@ -150,8 +163,8 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         Agent { pods, inbox, shutdown: pods_shutdown }.run(client.informer(&kinds::POD, None, selector)).await;
     }
     // All three end with `shutdown`; a panic in one of them was reported by its hook.
-    let _ = tokio::join!(server, registration, lease);
-    Ok(())
+    let (_, _, kept) = tokio::join!(server, registration, lease);
+    kept.unwrap_or(Ok(())).map_err(|source| HostError::Deleted { node: options.node_name, source })
 }
 
 /// The node's range of pod addresses, once it has one; until then there are no pods. `None` when the host ends before.

@@ -1,10 +1,12 @@
 //! The host as a Node object, and the lease that shows it is alive.
 //!
-//! Deliberately absent: deciding that a node is lost. The control plane does, from the lease.
+//! Deliberately absent: deciding that a node is lost. The control plane does, from the lease. And coming back after the Node was deleted: the
+//! machine has to join again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_api::join::NODE_DELETED;
 use coracle_api::{kinds, object};
 use coracle_client::{Client, Error, InformerEvent, ListOptions, PatchKind, WriteOptions};
 use coracle_net::addresses::Cidr;
@@ -94,7 +96,8 @@ fn arch() -> &'static str {
     }
 }
 
-/// The Node object, as it is registered. A node that was deleted asks for the range that its pods' addresses are of.
+/// The Node object, as a host registers that joined nothing as it is part of a server's process. One that was deleted asks for the range
+/// that its pods' addresses are of.
 pub fn node_object(facts: &NodeFacts, range: Option<Cidr>, now: Timestamp) -> Value {
     json!({
         "apiVersion": "v1",
@@ -239,6 +242,9 @@ pub async fn keep_registered(
         });
         let range = *given.borrow();
         while let Err(error) = register(&client, &facts, range, present.as_ref(), clock.now()).await {
+            if is_deleted(&error) {
+                return;
+            }
             tracing::warn!(node = facts.name, %error, "the node could not be registered; trying again");
             tokio::select! {
                 () = tokio::time::sleep(RENEW_INTERVAL) => {}
@@ -282,18 +288,34 @@ async fn register(
     Ok(())
 }
 
-/// Renews the lease about once a second until `shutdown`.
-pub async fn keep_alive(client: Client, facts: Arc<NodeFacts>, clock: Arc<dyn Clock>, shutdown: CancellationToken) {
+/// The Node was deleted, and with it what the host may do.
+#[derive(Debug, thiserror::Error)]
+#[error("its Node was deleted")]
+pub struct Deleted;
+
+/// Whether a request was refused because the Node was deleted.
+pub fn is_deleted(error: &Error) -> bool {
+    error.status().is_some_and(|status| status.reason == NODE_DELETED)
+}
+
+/// Renews the lease about once a second until `shutdown`, or until it's told that the Node was deleted.
+pub async fn keep_alive(
+    client: Client,
+    facts: Arc<NodeFacts>,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) -> Result<(), Deleted> {
     let mut ticks = tokio::time::interval(RENEW_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_failing = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => return Ok(()),
         }
         match renew(&client, &facts.name, clock.now()).await {
             Ok(()) => is_failing = false,
+            Err(error) if is_deleted(&error) => return Err(Deleted),
             Err(error) if !is_failing => {
                 is_failing = true;
                 tracing::warn!(node = facts.name, %error, "the node's lease could not be renewed; trying again every second");

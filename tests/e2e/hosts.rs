@@ -73,6 +73,28 @@ fn a_machine_joins_once_runs_pods_and_comes_back_after_kill_9() {
 }
 
 #[test]
+fn a_host_whose_node_is_deleted_stops_and_may_do_nothing_until_it_joins_anew() {
+    let cluster = Cluster::start();
+    let dir = tempfile::tempdir().unwrap();
+    let _worker = Host::start(dir.path(), &["--join", &token(&cluster, &[]), "--name", "worker"]);
+    eventually("both nodes are ready", || (ready_nodes(&cluster) == 2).then_some(()));
+    cluster.wasmctl(&["delete", "node", "worker"]).ok();
+    let refused = eventually("its process ends", || {
+        let again = run(&mut host(dir.path()));
+        (!again.stderr.contains("is in use by another wasmctl")).then_some(again)
+    });
+    let refused = refused.fails_with(1);
+    assert!(refused.contains("worker is no host of the cluster any more: its Node was deleted"), "{refused}");
+    assert!(refused.contains("wasmctl token create"), "{refused}");
+    assert!(!cluster.wasmctl(&["node", "list"]).ok().contains("worker"));
+
+    let _worker = Host::start(dir.path(), &["--join", &token(&cluster, &[])]);
+    eventually("both nodes are ready again", || (ready_nodes(&cluster) == 2).then_some(()));
+    let image = cluster.wasmctl(&["push", guest("command-prints.wat").to_str().unwrap(), "prints"]).ok();
+    run_pod(&cluster, "again", image.trim(), "nodeName: worker");
+}
+
+#[test]
 fn hosts_that_are_killed_under_load_fail_no_request_that_another_can_answer() {
     const CLIENTS: usize = 4;
     const REQUESTS_EACH: usize = 1500;

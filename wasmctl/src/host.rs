@@ -20,12 +20,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use coracle_api::kinds;
 use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
-use coracle_host::agent::{self, HostOptions, PodHandlers};
+use coracle_host::agent::{self, HostError, HostOptions, PodHandlers};
+use coracle_host::node::is_deleted;
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
 use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running, Transport};
 use coracle_registry::{Endpoints, PullOptions, Puller};
-use futures::StreamExt as _;
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt as _, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +36,9 @@ use crate::failure::{Failure, Result, chain};
 
 /// How long a host may take to report itself ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// What to do with a host that is none any more.
+pub(crate) const JOIN_AGAIN: &str =
+    "let it join anew: make a token with `wasmctl token create`, and start with --join TOKEN@HOST:PORT";
 /// Pods that one host takes.
 const PODS_MAX: u32 = 100_000;
 
@@ -59,6 +64,8 @@ pub(crate) struct Host {
     node_name: String,
     client: Client,
     ingress: Running,
+    /// Why the node agent ended by itself.
+    ended: Shared<BoxFuture<'static, Option<Arc<HostError>>>>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -101,16 +108,13 @@ impl Host {
             ingress: metrics.clone(),
             shutdown: shutdown.clone(),
         });
-        tasks.spawn(async move {
-            if let Err(error) = host.await {
-                tracing::error!(error = chain(&error), "the host ended");
-            }
-        });
+        let agent = tasks.spawn(async { host.await.err().map(Arc::new) });
+        let ended = async { agent.await.ok().flatten() }.boxed().shared();
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let ingress = start_ingress(ingress_addr, workers, transport, metrics, &routes)?;
         let keeping = routes::keep(client.clone(), node_name.clone(), handlers, routes, puller, shutdown.clone());
         tasks.spawn(keeping);
-        Ok(Host { node_name, client, ingress, shutdown, tasks })
+        Ok(Host { node_name, client, ingress, ended, shutdown, tasks })
     }
 
     /// Where the ingress listens.
@@ -121,10 +125,27 @@ impl Host {
     /// Waits until the host's Node says Ready.
     pub(crate) async fn ready(&self) -> Result<()> {
         let node = &self.node_name;
-        let waited = tokio::time::timeout(READY_TIMEOUT, is_ready(&self.client, node)).await;
-        waited.unwrap_or_else(|_| {
-            Err(Failure::timed_out(format!("host {node} is not ready after {} s", READY_TIMEOUT.as_secs())))
-        })
+        tokio::select! {
+            ready = is_ready(&self.client, node) => ready,
+            failure = self.ended() => Err(failure),
+            () = tokio::time::sleep(READY_TIMEOUT) => {
+                Err(Failure::timed_out(format!("host {node} is not ready after {} s", READY_TIMEOUT.as_secs())))
+            }
+        }
+    }
+
+    /// Waits until the host ends by itself; gives the reason.
+    pub(crate) async fn ended(&self) -> Failure {
+        match self.ended.clone().await {
+            None => std::future::pending().await,
+            Some(error) => {
+                let failure = Failure::new(chain(&*error));
+                match *error {
+                    HostError::Deleted { .. } => failure.hint(JOIN_AGAIN),
+                    _ => failure,
+                }
+            }
+        }
     }
 
     /// Stops from the outside in: no new requests, then no pods.
@@ -132,6 +153,15 @@ impl Host {
         self.ingress.shutdown(STOP_GRACE).await;
         daemon::end(&self.shutdown, &self.tasks).await;
     }
+}
+
+/// Whether the API servers say that the Node of this host was deleted. Where none answers, nobody says so.
+pub(crate) async fn was_deleted(membership: &Membership) -> Result<bool> {
+    let identity = membership.identity(1.0)?;
+    let tls = identity.client_tls().map_err(Failure::new)?;
+    let client = Client::with_tls(client_config(membership.api_urls(), &identity), tls)?;
+    let path = format!("/api/v1/nodes/{}", membership.node);
+    Ok(client.fetch::<serde_json::Value>(&path).await.is_err_and(|error| is_deleted(&error)))
 }
 
 /// This machine in a few words: `2 CPU, 23.4 GiB, wasm`.

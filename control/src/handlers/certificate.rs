@@ -37,7 +37,7 @@ pub(super) async fn renew(call: &Call, body: Body) -> Result<Response, Status> {
         .map_err(|error| status::bad_request(format!("this is no request for a certificate: {error}")))?;
     let signable = Signable::from_pem(&request.signing_request)
         .map_err(|_| status::bad_request("the certificate signing request cannot be read"))?;
-    let renewed = call.app.joining.pki.renew_host(signable, node, certificate);
+    let renewed = call.app.joining.pki.renew_host(signable, node, &call.connected.uid, certificate);
     let answer = Answer { certificate: renewed.map_err(status::internal)? };
     let answer = serde_json::to_value(answer).expect("invariant: an answer is plain data");
     Ok(respond::value(StatusCode::OK, &answer))

@@ -1,9 +1,11 @@
 //! `POST /join`: a machine that shows a token becomes a host, and gets its certificate, or a server, and gets the cluster's keys.
 //!
 //! All that can be refused is refused first; then the token is bound to the machine, as it was looked at; only then is anything given. So a
-//! token is never good for two, no refusal costs it, and a machine that got no answer asks again.
+//! token is never good for two, no refusal costs it, and a machine that got no answer asks again. A host's Node is there before its
+//! certificate, which is for that Node alone.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -11,12 +13,13 @@ use coracle_api::join::{Answer, Membership, Request, Role, hash, is_secret};
 use coracle_api::kinds::{JOIN_TOKEN, NODE, join_token};
 use coracle_api::status::{self, Status};
 use coracle_api::{object, validation};
-use coracle_store::MembershipError;
+use coracle_store::{MembershipError, Record};
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Call;
+use crate::authentication::host::uid;
 use crate::objects::{Part, WriteOptions, decode_record};
 use crate::pki::Signable;
 use crate::respond;
@@ -63,7 +66,7 @@ async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Resul
                 refuse_living(call, &request.name)?;
                 bind(call, token, &request).await?;
             }
-            host(call, &request, signable)?
+            host(call, &request, signable).await?
         }
         Role::Server => {
             let Some(port) = request.port else {
@@ -82,10 +85,23 @@ async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Resul
     Ok(respond::value(StatusCode::OK, &answer))
 }
 
-fn host(call: &Call, request: &Request, signable: Signable) -> Result<Answer, Status> {
+async fn host(call: &Call, request: &Request, signable: Signable) -> Result<Answer, Status> {
     let names = [request.address.to_string(), request.name.clone()];
-    let certificate = call.app.joining.pki.sign_host(signable, &request.name, &names).map_err(status::internal)?;
-    Ok(answer(call, certificate, None))
+    let node = register(call, &request.name).await?;
+    let certificate = call.app.joining.pki.sign_host(signable, &request.name, &uid(&node), &names);
+    Ok(answer(call, certificate.map_err(status::internal)?, None))
+}
+
+/// The Node of this name, made if it isn't there. The host itself says what it has.
+async fn register(call: &Call, name: &str) -> Result<Arc<Record>, Status> {
+    let objects = &call.app.objects;
+    let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name } });
+    match objects.create(&NODE, None, node, &WriteOptions::default()).await {
+        Ok(made) => Ok(made.record),
+        // It was lost, or asks again.
+        Err(refused) if refused.code == 409 => objects.get(&NODE, None, name).await,
+        Err(refused) => Err(refused),
+    }
 }
 
 /// The new member is known to the others from now on, and taken in as soon as it can be reached.

@@ -123,8 +123,9 @@ fn a_renewed_certificate_is_for_the_same_names_whatever_is_asked_for() {
     let mut params = rcgen::CertificateParams::new(vec!["kubernetes".to_owned()]).unwrap();
     params.distinguished_name.push(rcgen::DnType::CommonName, "admin");
     let asked = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().unwrap();
-    let renewed = pki.renew_host(Signable::from_pem(&asked).unwrap(), "n1", &had).unwrap();
-    assert_eq!(user(&renewed).name, "system:node:n1");
+    let renewed = pki.renew_host(Signable::from_pem(&asked).unwrap(), "n1", "uid-1", &had).unwrap();
+    let renewed_user = user(&renewed);
+    assert_eq!((renewed_user.name.as_str(), renewed_user.uid.as_str()), ("system:node:n1", "uid-1"));
     let renewed = CertificateDer::from_pem_slice(renewed.as_bytes()).unwrap();
     assert_eq!(super::alternative_names(&renewed).unwrap(), names);
 }

@@ -68,6 +68,11 @@ impl Membership {
         data_dir.write(FILE, &serde_json::to_vec_pretty(self).expect("invariant: a membership is plain data"))
     }
 
+    /// The API servers, `https://HOST:PORT`.
+    pub(crate) fn api_urls(&self) -> Vec<String> {
+        self.servers.iter().map(|server| format!("https://{server}")).collect()
+    }
+
     /// Who the host is. The certificate is to be renewed when this `share` (0 to 1) of its time is over.
     pub(crate) fn identity(&self, share: f64) -> Result<ServerIdentity> {
         let certificate = RotatingIdentity::new(self.certificate_pem.as_bytes(), self.key_pem.as_bytes(), share);

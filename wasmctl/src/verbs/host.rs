@@ -58,7 +58,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     let host = Host::start(host::Options {
         node_name: node.clone(),
         data_dir: data_dir.join("host"),
-        api_urls: membership.servers.iter().map(|server| format!("https://{server}")).collect(),
+        api_urls: membership.api_urls(),
         identity: membership.identity(renewal_share())?,
         address: membership.address,
         ingress_addr: args.ingress_addr,
@@ -67,18 +67,20 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     println!("  control plane   https://{server}");
     println!("  ingress         http://{}", host.ingress_addr());
     println!("  host            {node:<30} {}", machine());
-    tokio::select! {
-        () = until_ready("the cluster", || host.ready()) => println!("ready in {}", seconds(started.elapsed())),
-        () = &mut stop => {
-            host.stop().await;
-            return Ok(());
-        }
-    }
-    println!("Ctrl-C stops the host; its pods go on elsewhere.");
-    stop.await;
+    let announce = async {
+        until_ready("the cluster", || host.ready()).await;
+        println!("ready in {}", seconds(started.elapsed()));
+        println!("Ctrl-C stops the host; its pods go on elsewhere.");
+        std::future::pending().await
+    };
+    let result = tokio::select! {
+        result = announce => result,
+        failure = host.ended() => Err(failure),
+        () = &mut stop => Ok(()),
+    };
     println!("stopping");
     host.stop().await;
-    Ok(())
+    result
 }
 
 /// What this machine is: a host already, or one by joining now.
@@ -94,22 +96,20 @@ async fn membership(
             .hint("start it with `wasmctl up`, or name another folder with --data-dir"));
     }
     let joined = Membership::load(data_dir)?;
-    if let Some(joined) = &joined
+    if let (Some(joined), None) = (&joined, invitation)
         && let until = joined.identity(1.0)?.certificate.validity().not_after
         && until < now()
     {
-        let node = joined.node.clone();
-        return match invitation {
-            Some(invitation) => host::join(data_dir, invitation, name.or(Some(node)), advertise).await,
-            None => Err(Failure::new(format!(
-                "host {node} was away for too long: its certificate in {path} expired at {until}"
-            ))
-            .hint("let it join anew: make a token with `wasmctl token create`, and start with --join TOKEN@HOST:PORT")),
-        };
+        let node = &joined.node;
+        let message = format!("host {node} was away for too long: its certificate in {path} expired at {until}");
+        return Err(Failure::new(message).hint(host::JOIN_AGAIN));
     }
     match (joined, invitation) {
         (Some(membership), None) => Ok(membership),
         (None, Some(invitation)) => host::join(data_dir, invitation, name, advertise).await,
+        (Some(membership), Some(invitation)) if is_over(&membership).await? => {
+            host::join(data_dir, invitation, name.or(Some(membership.node)), advertise).await
+        }
         (Some(membership), Some(_)) => {
             let (node, servers) = (membership.node, membership.servers.join(", "));
             Err(Failure::new(format!("{path} has joined already, as host {node} of the cluster at {servers}"))
@@ -118,4 +118,10 @@ async fn membership(
         (None, None) => Err(Failure::usage(format!("{path} has not joined a cluster so far"))
             .hint("make a token with `wasmctl token create`, and start with --join TOKEN@HOST:PORT")),
     }
+}
+
+/// Whether the host's certificate is good for nothing more: its time is over, or its Node was deleted.
+async fn is_over(membership: &Membership) -> Result<bool> {
+    let until = membership.identity(1.0)?.certificate.validity().not_after;
+    Ok(until < now() || host::was_deleted(membership).await?)
 }

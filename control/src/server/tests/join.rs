@@ -59,10 +59,10 @@ async fn a_host_gets_a_certificate_for_its_name_and_address_once() {
     assert_eq!(answer.ca, server.app.joining.pki.ca_pem());
     assert_eq!(answer.servers, ["10.0.0.1:6443"]);
     let der = CertificateDer::from_pem_slice(answer.certificate.as_bytes()).unwrap();
-    expect![[
-        r#"User { name: "system:node:worker-1", uid: "", groups: ["system:nodes", "system:authenticated"], extra: {} }"#
-    ]]
-    .assert_eq(&format!("{:?}", User::from_certificate(&der)));
+    let user = User::from_certificate(&der);
+    assert_eq!((user.node(), user.groups.join(" ").as_str()), (Some("worker-1"), "system:nodes system:authenticated"));
+    let (_, node) = server.json("GET /api/v1/nodes/worker-1", Value::Null).await;
+    assert_eq!(node["metadata"]["uid"], *user.uid, "it is for the Node that was made");
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
     let names = certificate.subject_alternative_name().unwrap().unwrap();
     let usage = certificate.extended_key_usage().unwrap().unwrap().value;

@@ -24,7 +24,7 @@ use crate::authentication::User;
 use crate::authorizer::Rbac;
 use crate::harness::{self, Server, artifacts, cluster_files, pod};
 use crate::joining::Joining;
-use crate::pki::{Identity, Pki};
+use crate::pki::{Identity, Pki, Signable};
 use crate::sealing::Sealer;
 use crate::server::{ServerConfig, serve};
 use crate::{Identities, Objects, SystemClock};
@@ -223,6 +223,49 @@ async fn a_host_gets_its_next_certificate_and_nobody_else_does() {
         400 the certificate signing request cannot be read
         400 this is no request for a certificate: unknown field `names`, expected `signingRequest` at line 1 column 8"#]]
     .assert_eq(&refused.join("\n"));
+}
+
+#[tokio::test]
+async fn a_host_may_do_nothing_once_its_node_is_deleted() {
+    let dir = TempDir::new().unwrap();
+    let pki = pki(&dir);
+    let listening = listen(&dir, &pki).await;
+    let node = json!({ "metadata": { "name": "n1" } });
+    let (_, made) = listening.server.json("POST /api/v1/nodes", node.clone()).await;
+    let key = KeyPair::generate().unwrap();
+    let request = CertificateParams::new(Vec::new()).unwrap().serialize_request(&key).unwrap().pem().unwrap();
+    let (signable, uid) = (Signable::from_pem(&request).unwrap(), made["metadata"]["uid"].as_str().unwrap());
+    let certificate_pem = pki.sign_host(signable, "n1", uid, &[]).unwrap();
+    let joined = client(&pki, &Identity { certificate_pem, key_pem: key.serialize_pem() });
+    let of_a_server = client(&pki, &pki.issue_host("n1", &[]).unwrap());
+    let base = &listening.base;
+    let ask = async |host: &reqwest::Client| {
+        let mut outcomes = Vec::new();
+        for request in [
+            host.get(format!("{base}/api/v1/secrets")),
+            host.get(format!("{base}/version")),
+            host.post(format!("{base}/coracle/certificate")).json(&signing_request()),
+            host.get(format!("{base}/v2/a/tags/list")),
+        ] {
+            let answer = request.send().await.unwrap();
+            let (code, answer) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
+            outcomes.push(format!(
+                "{code} {}",
+                answer["reason"].as_str().or(answer["errors"][0]["code"].as_str()).unwrap_or("")
+            ));
+        }
+        outcomes.join(", ")
+    };
+    expect!["200 , 200 , 200 , 404 NAME_UNKNOWN"].assert_eq(&ask(&joined).await);
+    let mut watch = joined.get(format!("{base}/api/v1/secrets?watch=true")).send().await.unwrap();
+    listening.server.json("DELETE /api/v1/nodes/n1", Value::Null).await;
+    let gone = expect!["401 NodeDeleted, 401 NodeDeleted, 401 NodeDeleted, 401 DENIED"];
+    gone.assert_eq(&ask(&joined).await);
+    while let Ok(Some(_)) = watch.chunk().await {}
+    // Another machine's Node of the same name is no help.
+    listening.server.json("POST /api/v1/nodes", node).await;
+    gone.assert_eq(&ask(&joined).await);
+    expect!["200 , 200 , 200 , 404 NAME_UNKNOWN"].assert_eq(&ask(&of_a_server).await);
 }
 
 #[tokio::test]
