@@ -14,6 +14,7 @@ mod disk;
 mod errors;
 mod evictions;
 mod goldens;
+mod heartbeats;
 mod identity;
 mod join;
 mod limits;
