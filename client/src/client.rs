@@ -22,7 +22,7 @@ use crate::tls;
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
-/// For everything that isn't a stream.
+/// For everything that isn't a stream, unless said otherwise.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that vanished without closing is noticed after these two together.
@@ -33,6 +33,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    request_timeout: Duration,
 }
 
 struct Inner {
@@ -88,7 +89,13 @@ impl Client {
             .build()
             .map_err(|error| Error::transport(&config.server, error))?;
         let servers = Servers::new(&config.server, &config.other_servers);
-        Ok(Client { inner: Arc::new(Inner { servers, http, tls, config }) })
+        Ok(Client { inner: Arc::new(Inner { servers, http, tls, config }), request_timeout: REQUEST_TIMEOUT })
+    }
+
+    /// The same with another limit on how long a request may take that is no stream. When it is over, it is the next server's turn.
+    #[must_use]
+    pub fn with_request_timeout(&self, request_timeout: Duration) -> Client {
+        Client { inner: self.inner.clone(), request_timeout }
     }
 
     /// What the client was made from.
@@ -231,7 +238,7 @@ impl Client {
 
     /// Any path, any answer: only a failure to get one is an error.
     pub async fn raw(&self, path: &str) -> Result<Reply, Error> {
-        let request = |server: &str| self.request(server, Method::GET, path, &[], "*/*").timeout(REQUEST_TIMEOUT);
+        let request = |server: &str| self.request(server, Method::GET, path, &[], "*/*").timeout(self.request_timeout);
         let response = self.deliver(request).await?;
         let code = response.status().as_u16();
         let content_type =
@@ -251,7 +258,7 @@ impl Client {
     ) -> Result<T, Error> {
         let body = body.map(|(content_type, bytes)| (content_type, Bytes::from(bytes)));
         let request = |server: &str| {
-            let request = self.request(server, method.clone(), path, query, accept).timeout(REQUEST_TIMEOUT);
+            let request = self.request(server, method.clone(), path, query, accept).timeout(self.request_timeout);
             match &body {
                 Some((content_type, bytes)) => request.header(CONTENT_TYPE, *content_type).body(bytes.clone()),
                 None => request,

@@ -133,6 +133,8 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
             }
         }
     }
+    // Whoever comes now is to ask another server, and not to wait for an answer until this one has ended.
+    drop(listener);
     connections.close();
     // Each connection ends by itself within the time-out.
     connections.wait().await;

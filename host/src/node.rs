@@ -22,6 +22,8 @@ use crate::status::seconds;
 /// What the lease says. How long a host may be silent before it counts as lost, the control plane knows.
 pub const LEASE_SECONDS: u64 = 5;
 const RENEW_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a server may take to renew the lease before another one is asked: there must be time for that one.
+const RENEW_TIMEOUT: Duration = Duration::from_millis(1_500);
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 const RUNTIME_LABEL: &str = "coracle.dev/runtime.wasm";
 /// Pods of one host unless said otherwise.
@@ -305,6 +307,7 @@ pub async fn keep_alive(
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) -> Result<(), Deleted> {
+    let client = client.with_request_timeout(RENEW_TIMEOUT);
     let mut ticks = tokio::time::interval(RENEW_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_failing = false;

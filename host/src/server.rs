@@ -130,6 +130,7 @@ async fn accept(
         let (acceptor, router, handlers, clock) = (acceptor.clone(), router.clone(), handlers.clone(), clock.clone());
         connections.spawn(connection(socket, acceptor, router, handlers, clock, shutdown.clone()));
     }
+    drop(listener);
     connections.close();
     connections.wait().await;
 }

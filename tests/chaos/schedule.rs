@@ -104,12 +104,11 @@ fn a_seed_makes_one_schedule() {
     assert_ne!(schedule(7, minutes), schedule(8, minutes));
     let text: Vec<String> = schedule(7, Duration::from_secs(40)).iter().map(|step| format!("{step:?}")).collect();
     expect_test::expect![[r#"
-        Step { at: 2s, fault: Replace, victim: Member(0), lasts: 1.728s }
-        Step { at: 7.713s, fault: Delay, victim: Leader, lasts: 2.974s }
-        Step { at: 16.398s, fault: Mute, victim: Leader, lasts: 1.201s }
-        Step { at: 22.681s, fault: Stop, victim: Member(2), lasts: 2.007s }
-        Step { at: 30.19s, fault: Kill, victim: Leader, lasts: 582ms }
-        Step { at: 35.615s, fault: Lose, victim: Member(1), lasts: 1.627s }"#]]
+        Step { at: 2s, fault: Kill, victim: Member(0), lasts: 742ms }
+        Step { at: 10.259s, fault: Replace, victim: Leader, lasts: 1.589s }
+        Step { at: 20.014s, fault: Fill, victim: Leader, lasts: 3.474s }
+        Step { at: 27.364s, fault: SetBack, victim: Member(0), lasts: 3.393s }
+        Step { at: 35.558s, fault: Advance, victim: Member(2), lasts: 872ms }"#]]
     .assert_eq(&text.join("\n"));
 }
 

@@ -32,6 +32,13 @@ pub(crate) struct Watched {
     pub(crate) listed: Vec<(u64, u64, BTreeMap<String, Value>)>,
 }
 
+impl Watched {
+    /// Whether the watcher listed over what happened at a revision.
+    fn has_listed(&self, revision: u64) -> bool {
+        self.listed.iter().any(|(after, until, _)| (after + 1..=*until).contains(&revision))
+    }
+}
+
 /// Watchers at work: one that begins at each member.
 pub(crate) struct Watchers {
     runtime: Runtime,
@@ -119,14 +126,19 @@ pub(crate) fn complaints(watched: &[Watched], written: &[(u64, String, Value)]) 
             }
         }
     }
-    for (watcher, Watched { told, listed }) in watched.iter().enumerate() {
-        let told: BTreeSet<u64> = told.iter().map(|told| told.revision).collect();
-        let is_listed = |revision| listed.iter().any(|(after, until, _)| (after + 1..=*until).contains(&revision));
-        for (revision, missed) in all.iter().filter(|(revision, _)| !told.contains(revision) && !is_listed(**revision))
-        {
+    // What all happened to list was told to nobody; what is listed from then on, nobody can say.
+    let is_listed_by_all = |revision: u64| watched.iter().all(|watched| watched.has_listed(revision));
+    let untold = written.iter().map(|(revision, ..)| *revision);
+    let untold = untold.filter(|revision| !all.contains_key(revision) && is_listed_by_all(*revision));
+    let untold: BTreeSet<u64> = untold.collect();
+    let certain_until = untold.first().copied().unwrap_or(u64::MAX);
+    for (watcher, watched) in watched.iter().enumerate() {
+        let told: BTreeSet<u64> = watched.told.iter().map(|told| told.revision).collect();
+        let is_missed = |revision: u64| !told.contains(&revision) && !watched.has_listed(revision);
+        for (revision, missed) in all.iter().filter(|(revision, _)| is_missed(**revision)) {
             complaints.push(format!("watcher {watcher} was not told revision {revision}: {missed:?}"));
         }
-        for (_, revision, items) in listed {
+        for (_, revision, items) in watched.listed.iter().filter(|(_, revision, _)| *revision < certain_until) {
             let mut there = BTreeMap::new();
             for told in all.range(..=revision).map(|(_, told)| told) {
                 match told.value {
@@ -139,7 +151,7 @@ pub(crate) fn complaints(watched: &[Watched], written: &[(u64, String, Value)]) 
             }
         }
     }
-    for (revision, key, value) in written {
+    for (revision, key, value) in written.iter().filter(|(revision, ..)| !untold.contains(revision)) {
         match all.get(revision) {
             Some(told) if told.key == *key && told.value == Some(*value) => {}
             other => {
@@ -206,5 +218,17 @@ mod tests {
         assert_eq!(complaints(&[all.clone(), listed(&[("a", 1), ("b", 7)])], &[]), [""; 0]);
         expect![[r#"watcher 1 listed {"a": 1} at revision 4, not {"a": 1, "b": 7}"#]]
             .assert_eq(&complaints(&[all, listed(&[("a", 1)])], &[]).join("\n"));
+    }
+    #[test]
+    fn what_all_list_over_is_told_to_nobody() {
+        let watched = Watched { told: vec![told(2, "a", 1)], listed: vec![(2, 4, [("a".to_owned(), 3)].into())] };
+        let written = [(3, "a".to_owned(), 3)];
+        assert_eq!(complaints(&[watched.clone(), watched.clone()], &written), [""; 0]);
+        let other = Watched { listed: Vec::new(), ..watched.clone() };
+        let complaints = complaints(&[watched, other], &written);
+        expect![[r#"
+            watcher 0 listed {"a": 3} at revision 4, not {"a": 1}
+            a was written as 3 at revision 3; told was None"#]]
+        .assert_eq(&complaints.join("\n"));
     }
 }

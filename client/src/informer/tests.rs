@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use expect_test::{Expect, expect};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,19 +53,23 @@ fn show(event: &InformerEvent) -> String {
     }
 }
 
-async fn check(answers: Vec<(u16, String)>, events: usize, expected: Expect) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let config = Config {
-        server: format!("http://{}", listener.local_addr().unwrap()),
-        other_servers: Vec::new(),
+fn config(servers: &[&TcpListener]) -> Config {
+    let mut servers = servers.iter().map(|server| format!("http://{}", server.local_addr().unwrap()));
+    Config {
+        server: servers.next().unwrap(),
+        other_servers: servers.collect(),
         ca_pem: Vec::new(),
         identity_pem: None,
         token: None,
         namespace: "default".to_owned(),
         context: "test".to_owned(),
         cluster: serde_json::Map::new(),
-    };
-    let client = Client::new(config).unwrap();
+    }
+}
+
+async fn check(answers: Vec<(u16, String)>, events: usize, expected: Expect) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(config(&[&listener])).unwrap();
     let server = tokio::spawn(script(listener, answers));
     let mut informer = client.informer(&coracle_api::kinds::POD, None, ListOptions::fields("spec.nodeName=h1"));
     let mut lines = Vec::new();
@@ -156,4 +162,16 @@ async fn a_refused_connection_says_what_to_do() {
     client.version().await.expect("what could not be sent is sent to another server");
     assert_eq!(*client.server(), *other);
     client.version().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_in_time_is_asked_no_more() {
+    let (silent, other) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let client = Client::new(config(&[&silent, &other])).unwrap().with_request_timeout(Duration::from_millis(50));
+    let server = tokio::spawn(script(other, vec![(200, json!({"gitVersion": "v1"}).to_string())]));
+    let error = client.version().await.unwrap_err();
+    assert!(matches!(error, crate::Error::TimedOut { .. }), "{error:?}");
+    assert_eq!(client.version().await.unwrap()["gitVersion"], "v1");
+    assert_eq!(server.await.unwrap(), ["GET /version"]);
 }

@@ -16,6 +16,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -100,6 +101,22 @@ async fn watches_end_with_the_server() {
     while let Ok(Some(_)) = watch.chunk().await {}
     listening.task.await.unwrap().unwrap();
     assert!(client.get(&url).send().await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_ends_takes_no_connections() {
+    let dir = TempDir::new().unwrap();
+    let listening = listen(&dir, &pki(&dir)).await;
+    let address = listening.base.strip_prefix("https://").unwrap();
+    // It is given some time to say who it is.
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let is_taken = async || TcpStream::connect(address).await.is_ok();
+    assert!(is_taken().await);
+    listening.shutdown.cancel();
+    while is_taken().await {
+        tokio::task::yield_now().await;
+    }
+    assert!(!listening.task.is_finished(), "the connection that is silent is waited for, and others are refused");
 }
 
 /// A host that answers every request with its path.
