@@ -171,7 +171,7 @@ async fn a_server_that_does_not_answer_in_time_is_asked_no_more() {
     let client = Client::new(config(&[&silent, &other])).unwrap().with_request_timeout(Duration::from_millis(50));
     let server = tokio::spawn(script(other, vec![(200, json!({"gitVersion": "v1"}).to_string())]));
     let error = client.version().await.unwrap_err();
-    assert!(matches!(error, crate::Error::TimedOut { .. }), "{error:?}");
+    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
     assert_eq!(client.version().await.unwrap()["gitVersion"], "v1");
     assert_eq!(server.await.unwrap(), ["GET /version"]);
 }
