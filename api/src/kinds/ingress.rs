@@ -1,7 +1,5 @@
 //! An ingress: HTTP routes from outside to services.
 
-use std::net::IpAddr;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -97,7 +95,7 @@ fn validate(object: &Value, errors: &mut Vec<FieldError>) {
     for (index, tls) in object::list_at(spec, &["tls"]).iter().enumerate() {
         for (host_index, name) in object::list_at(tls, &["hosts"]).iter().enumerate() {
             let path = format!("spec.tls[{index}].hosts[{host_index}]");
-            host(name.as_str().unwrap_or_default(), &path, errors);
+            check::follows(errors, &path, name.as_str().unwrap_or_default(), validation::host_or_wildcard);
         }
         let path = format!("spec.tls[{index}].secretName");
         check::optional(errors, &path, check::text(tls, "secretName"), validation::dns1123_subdomain);
@@ -109,21 +107,12 @@ fn validate(object: &Value, errors: &mut Vec<FieldError>) {
         let path = format!("spec.rules[{index}]");
         let name = check::text(rule, "host");
         if !name.is_empty() {
-            if name.parse::<IpAddr>().is_ok() {
-                let detail = "must be a DNS name, not an IP address";
-                errors.push(FieldError::invalid(format!("{path}.host"), name, detail));
-            }
-            host(name, &format!("{path}.host"), errors);
+            check::follows(errors, &format!("{path}.host"), name, validation::ingress_host);
         }
         if let Some(http) = rule.get("http").filter(|http| !http.is_null()) {
             paths(http, &format!("{path}.http.paths"), errors);
         }
     }
-}
-
-fn host(name: &str, path: &str, errors: &mut Vec<FieldError>) {
-    let rule = if name.contains('*') { validation::wildcard_subdomain } else { validation::dns1123_subdomain };
-    check::follows(errors, path, name, rule);
 }
 
 fn paths(http: &Value, path: &str, errors: &mut Vec<FieldError>) {

@@ -1,5 +1,7 @@
 //! The rules for names, label keys and values, ports and addresses; each returns what is wrong, nothing when all is well.
 
+use std::net::IpAddr;
+
 /// The longest DNS label.
 pub const LABEL_BYTES_MAX: usize = 63;
 /// The longest DNS subdomain.
@@ -108,6 +110,17 @@ pub fn wildcard_subdomain(text: &str) -> Vec<String> {
     })
 }
 
+/// A host, or a wildcard for some.
+pub fn host_or_wildcard(text: &str) -> Vec<String> {
+    if text.contains('*') { wildcard_subdomain(text) } else { dns1123_subdomain(text) }
+}
+
+/// The host of a rule of an ingress, of which addresses are none.
+pub fn ingress_host(text: &str) -> Vec<String> {
+    let address = text.parse::<IpAddr>().is_ok().then(|| "must be a DNS name, not an IP address".to_owned());
+    address.into_iter().chain(host_or_wildcard(text)).collect()
+}
+
 /// A qualified name, `example.com/name` or `name`: label and annotation keys, finalizers, resource names.
 pub fn qualified_name(text: &str) -> Vec<String> {
     let form = || rule(QUALIFIED_RULE, QUALIFIED_FORMAT, &["MyName", "my.name", "123-abc"]);
@@ -213,7 +226,7 @@ pub fn port_name(text: &str) -> Vec<String> {
 
 /// An IP address.
 pub fn ip_address(text: &str) -> Vec<String> {
-    if text.parse::<std::net::IpAddr>().is_ok() {
+    if text.parse::<IpAddr>().is_ok() {
         return Vec::new();
     }
     vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()]

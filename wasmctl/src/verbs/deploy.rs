@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use coracle_api::kinds::DEPLOYMENT;
-use coracle_api::validation::{dns1123_label, dns1123_subdomain};
+use coracle_api::validation::{dns1123_label, ingress_host};
 use coracle_api::{object, quantity::Quantity};
 use coracle_client::Client;
 use coracle_host::inspect::{Inspection, Kind};
@@ -209,7 +209,7 @@ fn check_arguments(args: &Args, name: &str) -> Result<()> {
         return Err(Failure::usage(format!("`{name}` cannot be a name: {reason}")).hint("choose one with --name"));
     }
     if let Some(route) = &args.route
-        && let Some(reason) = dns1123_subdomain(route.strip_prefix("*.").unwrap_or(route)).into_iter().next()
+        && let Some(reason) = ingress_host(route).into_iter().next()
     {
         return Err(Failure::usage(format!("--route {route}: not a host name: {reason}")));
     }
