@@ -81,7 +81,7 @@ impl Failure {
 
     /// Prints the failure on standard error and gives its exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        if has_colour() {
             eprint!("{} {}", "error:".red().bold(), self);
         } else {
             eprint!("error: {self}");
@@ -105,6 +105,11 @@ impl fmt::Display for Failure {
         }
         Ok(())
     }
+}
+
+/// Whether what is said on standard error may have colours.
+pub(crate) fn has_colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// An error's own text followed by the texts of its sources, once each.
