@@ -39,10 +39,13 @@ pub(super) async fn layer(session: &Session<'_>, layer: &Descriptor, into: &Path
     Ok(path)
 }
 
-/// Writes down a manifest, which is verified.
+/// Writes down a manifest, which is verified, unless it is there: it was moved there as a whole.
 pub(super) async fn keep(manifest: &Manifest, into: &Path) -> Result<(), PullCause> {
     let path = manifest_path(into, manifest.digest);
     let write = async {
+        if fs::try_exists(&path).await? {
+            return Ok(());
+        }
         let (partial, mut file) = Partial::create(into, manifest.digest).await?;
         file.write_all(&manifest.bytes).await?;
         partial.become_whole(file, &path).await
