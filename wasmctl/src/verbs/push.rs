@@ -1,4 +1,4 @@
-//! `wasmctl push`: a component file into a registry.
+//! `wasmctl push`: a component file into the cluster's registry.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use crate::context::Global;
 use crate::failure::Result;
 use crate::{files, images};
 
-/// Push a component to the cluster's registry, or to the registry that a reference names
+/// Push a component to the cluster's registry
 ///
 /// Examples:
 ///   wasmctl push shop.wasm
