@@ -26,7 +26,15 @@ const EPHEMERAL_REVISIONS_MAX: u64 = 1 << 19;
 /// One caller's writes, and where its answer goes.
 pub(crate) struct Request {
     pub(crate) writes: Vec<Write>,
-    pub(crate) answer: oneshot::Sender<Result<Vec<Outcome>, WriteError>>,
+    pub(crate) answer: oneshot::Sender<Result<Written, WriteError>>,
+}
+
+/// What became of one caller's writes.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) outcomes: Vec<Outcome>,
+    /// The term in which some were decided in memory: they count only if this member still leads in it.
+    pub(crate) ephemeral_term: Option<u64>,
 }
 
 pub(crate) struct Batcher {
@@ -107,8 +115,10 @@ impl Batcher {
     }
 
     /// Decides the writes of several requests: the durable ones as one proposal, then the ephemeral ones in memory.
-    async fn decide(&mut self, requests: Vec<Vec<Write>>, term: u64) -> Result<Vec<Vec<Outcome>>, WriteError> {
-        let lengths: Vec<usize> = requests.iter().map(Vec::len).collect();
+    async fn decide(&mut self, requests: Vec<Vec<Write>>, term: u64) -> Result<Vec<Written>, WriteError> {
+        let is_ephemeral = |writes: &Vec<Write>| writes.iter().any(|write| self.ephemeral.contains(&write.key));
+        let shapes: Vec<_> =
+            requests.iter().map(|writes| (writes.len(), is_ephemeral(writes).then_some(term))).collect();
         let mut durable = Vec::new();
         let mut ephemeral = Vec::new();
         for (request, writes) in requests.into_iter().enumerate() {
@@ -140,7 +150,8 @@ impl Batcher {
             let outcome = |position| outcomes.remove(&(request, position)).expect("each write has its outcome");
             (0..length).map(outcome).collect()
         };
-        Ok(lengths.into_iter().enumerate().map(|(request, length)| answer(request, length)).collect())
+        let written = |(request, (length, ephemeral_term))| Written { outcomes: answer(request, length), ephemeral_term };
+        Ok(shapes.into_iter().enumerate().map(written).collect())
     }
 
     /// Decides writes as one proposal; leaves out those for which the disk has no space.
@@ -195,6 +206,7 @@ fn weight(writes: &[Write]) -> usize {
     writes.iter().map(Write::weight).sum()
 }
 
+/// Why consensus did not do a write.
 fn failure(error: RaftError<Group, ClientWriteError<Group>>) -> WriteError {
     match error {
         RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {

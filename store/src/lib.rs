@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod archive;
+mod barrier;
 mod batcher;
 mod cache;
 mod checkpoint;
@@ -23,7 +24,6 @@ mod membership;
 mod options;
 mod peers;
 mod raft;
-mod read_barrier;
 mod record;
 mod restore;
 mod role;

@@ -151,13 +151,16 @@ pub(crate) async fn note_move(raft: &Raft, member: Member) -> Result<(), Members
 }
 
 /// Makes a change that was decided on this membership, unless another one came between. With `retain`, voters that are removed stay
-/// as learners.
+/// as learners. A leader that is being removed, and is about to find out, makes none any more.
 async fn change(
     raft: &Raft,
     decided_on: &StoredMembership,
     change: ChangeMembers<u64, Member>,
     retain: bool,
 ) -> Result<(), MembershipError> {
+    if decided_on.membership().get_node(raft.node_id()).is_none() {
+        return Err(MembershipError::NotLeader { leader: None });
+    }
     let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *decided_on.log_id() };
     raft.change_membership_if(change, retain, [unchanged]).await.map(drop).map_err(failure)
 }
@@ -212,19 +215,21 @@ async fn announce(raft: &Raft, own: &Member, links: &Links, roles: WatchReceiver
 async fn promote(raft: &Raft) {
     let mut metrics = raft.metrics();
     loop {
-        let caught_up: BTreeSet<u64> = {
+        let (membership, caught_up) = {
             let metrics = metrics.borrow_and_update();
             let last = metrics.last_log_index.unwrap_or_default();
-            let membership = metrics.membership_config.membership();
+            let membership = metrics.membership_config.clone();
             let has_caught_up = |id: &u64| {
                 let replication = metrics.replication.as_ref()?;
                 let at = replication.get(id).copied().flatten()?;
                 (at.index + LAG_MAX >= last).then_some(*id)
             };
-            membership.learner_ids().filter_map(|id| has_caught_up(&id)).collect()
+            let caught_up: BTreeSet<u64> =
+                membership.membership().learner_ids().filter_map(|id| has_caught_up(&id)).collect();
+            (membership, caught_up)
         };
         if !caught_up.is_empty()
-            && let Err(error) = raft.change_membership(ChangeMembers::AddVoterIds(caught_up), true).await
+            && let Err(error) = change(raft, &membership, ChangeMembers::AddVoterIds(caught_up), true).await
         {
             tracing::debug!(%error, "a learner can't vote yet");
             // The metrics change with each answer, this one's too.

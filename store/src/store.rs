@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
-use openraft::errors::{Fatal, RaftError};
+use openraft::errors::{Fatal, LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy;
 use openraft::{AsyncRuntime as _, Config, Instant as _, SnapshotPolicy};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::{Intake, ReadIndex};
+use crate::barrier::Barrier;
 use crate::batcher::{Batcher, PROPOSAL_BYTES_MAX, Request};
 use crate::cache::{Cache, Limits};
 use crate::checkpoint::{self, Checkpoint};
@@ -28,7 +29,6 @@ use crate::membership::{self, MemberStatus};
 use crate::options::Options;
 use crate::peers::{Call, Member};
 use crate::raft::{Group, Raft};
-use crate::read_barrier::ReadBarrier;
 use crate::record::Revision;
 use crate::role::{self, Role};
 use crate::runtime::{self, Instant, Runtime, WatchReceiver};
@@ -61,7 +61,8 @@ pub(crate) struct Shared {
     cache: Arc<Cache>,
     checkpoint: Checkpoint,
     links: Links,
-    reads: ReadBarrier,
+    reads: Barrier<()>,
+    terms: Barrier<u64>,
     requests: mpsc::Sender<Request>,
     /// Held as long as the store is open.
     _lock: Box<dyn Send + Sync>,
@@ -133,7 +134,8 @@ impl Store {
             cache,
             checkpoint,
             links,
-            reads: ReadBarrier::default(),
+            reads: Barrier::default(),
+            terms: Barrier::default(),
             requests,
             _lock: lock,
         };
@@ -163,10 +165,8 @@ impl Store {
         }
         let mut outcomes = Vec::with_capacity(writes.len());
         for part in parts(writes) {
-            let (answer, outcome) = oneshot::channel();
-            self.shared.requests.send(Request { writes: part, answer }).await.map_err(|_| WriteError::Stopped)?;
-            let outcome = Runtime::timeout(QUORUM_TIMEOUT, outcome).await.map_err(|_| self.no_quorum())?;
-            match outcome.map_err(|_| WriteError::Stopped)? {
+            let written = Runtime::timeout(QUORUM_TIMEOUT, self.write_part(part)).await;
+            match written.map_err(|_| self.no_quorum())? {
                 Ok(written) => outcomes.extend(written),
                 // The parts before it were written.
                 Err(WriteError::NotLeader { .. }) if !outcomes.is_empty() => return Err(WriteError::LeaderChanged),
@@ -174,6 +174,39 @@ impl Store {
             }
         }
         Ok(outcomes)
+    }
+
+    async fn write_part(&self, writes: Vec<Write>) -> Result<Vec<Outcome>, WriteError> {
+        let (answer, written) = oneshot::channel();
+        self.shared.requests.send(Request { writes, answer }).await.map_err(|_| WriteError::Stopped)?;
+        let written = written.await.map_err(|_| WriteError::Stopped)??;
+        // Of a single member it need not be asked.
+        if let Some(term) = written.ephemeral_term
+            && !self.is_alone()
+            && self.shared.terms.pass(async || Box::pin(self.confirm_term()).await).await? != term
+        {
+            return Err(WriteError::LeaderChanged);
+        }
+        Ok(written.outcomes)
+    }
+
+    /// Waits until a quorum says that this member leads, and gives the term.
+    async fn confirm_term(&self) -> Result<u64, WriteError> {
+        loop {
+            match self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex).await {
+                Ok(index) => return Ok(index.log_id().committed_leader_id().term),
+                Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                    Runtime::sleep(RETRY_INTERVAL).await;
+                }
+                Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
+                    return Err(WriteError::LeaderChanged);
+                }
+                Err(RaftError::Fatal(Fatal::StorageError(error))) => {
+                    return Err(WriteError::DiskFailed(error.to_string()));
+                }
+                Err(RaftError::Fatal(_)) => return Err(WriteError::Stopped),
+            }
+        }
     }
 
     fn no_quorum(&self) -> WriteError {

@@ -1,33 +1,37 @@
-//! One confirmation of leadership for all reads that wait for one.
+//! One confirmation of leadership for all callers that wait for one.
 //!
-//! Deliberately absent: how leadership is confirmed. A reader may only use a confirmation that began after it came; one that was on
-//! its way already may be older than a write that the reader knows of.
+//! Deliberately absent: how leadership is confirmed. A caller may only use a confirmation that began after it came; one that was on
+//! its way already may be older than a write that the caller knows of.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
-/// Where readers gather.
+/// Where those who wait gather; `Found` is what a confirmation finds out.
 #[derive(Debug, Default)]
-pub(crate) struct ReadBarrier {
+pub(crate) struct Barrier<Found> {
     /// The number of the last round that began.
     begun: AtomicU64,
-    /// The number of the last round that succeeded; whoever holds the lock runs the next.
-    succeeded: Mutex<u64>,
+    /// The last round that succeeded, and what it found; whoever holds the lock runs the next.
+    succeeded: Mutex<(u64, Found)>,
 }
 
-impl ReadBarrier {
+impl<Found: Copy> Barrier<Found> {
     /// Waits for a `confirm` that began after this call: somebody else's, or its own.
-    pub(crate) async fn pass<Error>(&self, confirm: impl AsyncFnOnce() -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) async fn pass<Error>(
+        &self,
+        confirm: impl AsyncFnOnce() -> Result<Found, Error>,
+    ) -> Result<Found, Error> {
         let begun = self.begun.load(Ordering::SeqCst);
         let mut succeeded = self.succeeded.lock().await;
-        if *succeeded > begun {
-            return Ok(());
+        let (last_round, found) = *succeeded;
+        if last_round > begun {
+            return Ok(found);
         }
         let round = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        confirm().await?;
-        *succeeded = round;
-        Ok(())
+        let found = confirm().await?;
+        *succeeded = (round, found);
+        Ok(found)
     }
 }
 
@@ -41,8 +45,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn readers_share_the_round_that_began_after_them() {
-        let barrier = ReadBarrier::default();
+    async fn callers_share_the_round_that_began_after_them() {
+        let barrier = Barrier::default();
         let rounds = Cell::new(0);
         let (go, gone) = oneshot::channel::<()>();
         let mut first = std::pin::pin!(barrier.pass(async || {
@@ -64,8 +68,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_round_that_failed_serves_only_its_own_reader() {
-        let barrier = ReadBarrier::default();
+    async fn a_round_that_failed_serves_only_its_own_caller() {
+        let barrier = Barrier::default();
         assert_eq!(barrier.pass(async || Err("no quorum")).await, Err("no quorum"));
         assert_eq!(barrier.pass(async || Ok::<(), &str>(())).await, Ok(()));
     }
