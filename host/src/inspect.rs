@@ -5,35 +5,63 @@
 use serde::Serialize;
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
-/// What a component is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// The generations of WASI that a component may be built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wasi {
+    /// 0.2, in which a call blocks its instance.
+    V02,
+    /// 0.3, in which an instance has many calls under way.
+    V03,
+}
+
+/// What a component is for; of several things, the last one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
-    /// Exports `wasi:http/incoming-handler@0.2`: answers requests.
-    HttpHandler02,
-    /// Exports `wasi:cli/run@0.2`: runs to an end.
-    Command,
-    /// Exports other interfaces only: to be linked into a sibling.
-    Library,
     /// Exports nothing.
     Other,
+    /// Exports other interfaces only: to be linked into a sibling.
+    Library,
+    /// Exports `wasi:cli/run@0.2`: runs to an end.
+    Command02,
+    /// Exports `wasi:cli/run@0.3`: runs to an end.
+    Command03,
+    /// Exports `wasi:http/incoming-handler@0.2`: answers requests.
+    HttpHandler02,
+    /// Exports `wasi:http/handler@0.3`: answers requests, several at once.
+    HttpHandler03,
 }
 
 impl Kind {
-    /// What a component with these exports is for. A component that is both a handler and a command is a handler.
+    /// What a component with these exports is for.
     pub fn of_exports<'a>(exports: impl IntoIterator<Item = &'a str>) -> Kind {
-        exports.into_iter().fold(Kind::Other, |kind, export| match (kind, versioned(export)) {
-            (Kind::HttpHandler02, _) | (_, Some(("wasi:http/incoming-handler", (0, 2)))) => Kind::HttpHandler02,
-            (Kind::Command, _) | (_, Some(("wasi:cli/run", (0, 2)))) => Kind::Command,
+        let kind = |export| match versioned(export) {
+            Some(("wasi:http/handler", (0, 3))) => Kind::HttpHandler03,
+            Some(("wasi:http/incoming-handler", (0, 2))) => Kind::HttpHandler02,
+            Some(("wasi:cli/run", (0, 3))) => Kind::Command03,
+            Some(("wasi:cli/run", (0, 2))) => Kind::Command02,
             _ => Kind::Library,
-        })
+        };
+        exports.into_iter().map(kind).max().unwrap_or(Kind::Other)
+    }
+
+    /// It answers requests.
+    pub fn is_handler(self) -> bool {
+        matches!(self, Kind::HttpHandler02 | Kind::HttpHandler03)
+    }
+
+    /// It runs to an end.
+    pub fn is_command(self) -> bool {
+        matches!(self, Kind::Command02 | Kind::Command03)
     }
 
     /// The kind in words.
     pub fn describe(self) -> &'static str {
         match self {
             Kind::HttpHandler02 => "wasi:http 0.2 handler",
-            Kind::Command => "wasi:cli 0.2 command",
+            Kind::HttpHandler03 => "wasi:http 0.3 handler",
+            Kind::Command02 => "wasi:cli 0.2 command",
+            Kind::Command03 => "wasi:cli 0.3 command",
             Kind::Library => "library",
             Kind::Other => "component without exports",
         }
@@ -51,6 +79,14 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// Those imports that no host provides.
     pub unknown: Vec<String>,
+}
+
+impl Inspection {
+    /// What the component must be compiled for: 0.2 unless it names anything of 0.3.
+    pub fn wasi(&self) -> Wasi {
+        let is_03 = |name: &String| matches!(versioned(name), Some((_, (0, 3))));
+        if self.imports.iter().chain(&self.exports).any(is_03) { Wasi::V03 } else { Wasi::V02 }
+    }
 }
 
 /// Why a file can't be used.
@@ -82,7 +118,7 @@ pub enum InspectError {
 }
 
 /// Interfaces of WASI 0.2 that every host links.
-const PROVIDED: &[&str] = &[
+const PROVIDED_02: &[&str] = &[
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -114,9 +150,40 @@ const PROVIDED: &[&str] = &[
     "wasi:sockets/udp-create-socket",
 ];
 
+/// Interfaces of WASI 0.3 that every host links.
+const PROVIDED_03: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/types",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/system-clock",
+    "wasi:clocks/types",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:http/client",
+    "wasi:http/types",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/types",
+];
+
 /// Whether every host provides this import.
 pub fn is_provided(import: &str) -> bool {
-    matches!(versioned(import), Some((name, (0, 2))) if PROVIDED.contains(&name))
+    match versioned(import) {
+        Some((name, (0, 2))) => PROVIDED_02.contains(&name),
+        Some((name, (0, 3))) => PROVIDED_03.contains(&name),
+        _ => false,
+    }
 }
 
 /// Reads the outline of a component.
@@ -262,7 +329,10 @@ mod tests {
             ("wasi:http/types@0.2.0", true),
             ("wasi:http/types@0.2.12", true),
             ("wasi:http/types@0.2.0-rc-2024-01-01", true),
-            ("wasi:http/types@0.3.0", false),
+            ("wasi:http/types@0.3.0", true),
+            ("wasi:http/handler@0.3.0", false),
+            ("wasi:io/streams@0.3.0", false),
+            ("wasi:http/types@0.4.0", false),
             ("wasi:http/types", false),
             ("wasi:http/nothing@0.2.0", false),
             ("acme:billing/ledger@1.2.0", false),

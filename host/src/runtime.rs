@@ -127,6 +127,8 @@ pub struct ContainerSpec {
     pub cpu_millis: u64,
     /// Requests in flight; more wait in a bounded queue.
     pub concurrency: u32,
+    /// Requests that one instance of a handler answers in its life; `None` is one for WASI 0.2 and 128 for 0.3.
+    pub instance_reuse: Option<u32>,
     /// Longest time for one request.
     pub request_timeout: Duration,
     /// Where a command's input comes from.
@@ -147,6 +149,7 @@ impl ContainerSpec {
             memory_bytes_max: 128 << 20,
             cpu_millis: 100,
             concurrency: 100,
+            instance_reuse: None,
             request_timeout: Duration::from_secs(30),
             stdin: Stdin::Closed,
         }
@@ -238,7 +241,9 @@ pub enum StartError {
     #[error("{0}")]
     Unusable(InspectError),
     /// It is a component, but neither a handler nor a command.
-    #[error("the component exports neither wasi:http/incoming-handler@0.2 nor wasi:cli/run@0.2; it exports {exports}")]
+    #[error(
+        "the component exports neither a handler (wasi:http/incoming-handler@0.2, wasi:http/handler@0.3) nor a command (wasi:cli/run); it exports {exports}"
+    )]
     NothingToRun {
         /// What it exports instead.
         exports: String,

@@ -1,6 +1,6 @@
-//! Runs WASI 0.2 components: `wasi:http` handlers and `wasi:cli` commands.
+//! Runs components of WASI 0.2 and 0.3: `wasi:http` handlers and `wasi:cli` commands.
 //!
-//! Deliberately absent: WASI 0.3 (an engine of its own), sockets, file systems and outgoing HTTP, which are linked and denied.
+//! Deliberately absent: sockets, file systems and outgoing HTTP, which are linked and denied.
 
 mod access_log;
 mod background;
@@ -13,7 +13,9 @@ mod engine;
 mod failure;
 mod guest;
 mod handler;
+mod instances;
 mod limits;
+mod reused;
 mod slots;
 mod standalone;
 mod stdio;
@@ -45,7 +47,7 @@ use self::handler::{HandlerContainer, HandlerParts, HandlerRef};
 use self::limits::Bytes;
 pub use self::standalone::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
 use crate::console::Console;
-use crate::inspect::inspect;
+use crate::inspect::{Inspection, Wasi, inspect};
 use crate::runtime::{Clock, Container, ContainerSpec, LogSink, Prepared, Runtime, StartError, SystemClock};
 
 /// Components kept loaded after their last container, so that a restart finds them warm.
@@ -130,15 +132,41 @@ pub struct WasmRuntime {
 }
 
 struct RuntimeShared {
-    wasm: Arc<Wasm>,
+    engine_02: CachedEngine,
+    /// Made when the first component needs it.
+    engine_03: Mutex<Option<CachedEngine>>,
     background: Background,
     flusher: Sender<Arc<AccessLog>>,
-    cache: Option<Cache>,
-    engine_hash: String,
     options: Options,
     /// Bounds what runs beside containers.
     execs: Arc<Semaphore>,
     components: Mutex<Components>,
+}
+
+/// An engine, and the code compiled for it that is kept on disk.
+#[derive(Clone)]
+struct CachedEngine {
+    wasm: Arc<Wasm>,
+    cache: Option<Arc<Cache>>,
+}
+
+impl CachedEngine {
+    fn open(wasi: Wasi, compile: &Compile) -> Result<CachedEngine, OpenError> {
+        let wasm = Wasm::new(wasi).map_err(|error| OpenError::Engine { reason: error_chain(&error) })?;
+        let cache = match compile {
+            Compile::InProcess => None,
+            Compile::Child { cache_dir, key_file, .. } => Some(Arc::new(
+                Cache::open(cache_dir, key_file, &wasm.engine_hash)
+                    .map_err(|source| OpenError::Cache { dir: cache_dir.clone(), source })?,
+            )),
+        };
+        Ok(CachedEngine { wasm: Arc::new(wasm), cache })
+    }
+
+    /// The kept code of a component, if there is any.
+    fn load(&self, digest: &str) -> Option<Component> {
+        self.cache.as_ref()?.load(&self.wasm.engine, digest)
+    }
 }
 
 type Preparing = Shared<BoxFuture<'static, Result<Arc<PreparedComponent>, StartError>>>;
@@ -151,23 +179,13 @@ struct Components {
 }
 
 impl WasmRuntime {
-    /// Makes the engine, its pool and its threads. One for each process is enough.
+    /// Makes the engine of 0.2, its pool and its threads. One for each process is enough.
     pub fn open(options: Options) -> Result<WasmRuntime, OpenError> {
-        let wasm = Wasm::new().map_err(|error| OpenError::Engine { reason: error_chain(&error) })?;
-        let engine_hash = compile::engine_hash(&wasm.engine);
-        let cache = match &options.compile {
-            Compile::InProcess => None,
-            Compile::Child { cache_dir, key_file, .. } => Some(
-                Cache::open(cache_dir, key_file, &engine_hash)
-                    .map_err(|source| OpenError::Cache { dir: cache_dir.clone(), source })?,
-            ),
-        };
         let shared = RuntimeShared {
-            wasm: Arc::new(wasm),
+            engine_02: CachedEngine::open(Wasi::V02, &options.compile)?,
+            engine_03: Mutex::default(),
             background: Background::new().map_err(OpenError::Thread)?,
             flusher: access_log::start_flusher().map_err(OpenError::Thread)?,
-            cache,
-            engine_hash,
             options,
             execs: Arc::new(Semaphore::new(command::EXECS_ON_HOST_MAX)),
             components: Mutex::default(),
@@ -177,7 +195,8 @@ impl WasmRuntime {
 
     /// Pool slots in use: live instances, counted by their memories.
     pub fn instances(&self) -> u32 {
-        self.shared.wasm.slots.used()
+        let used_03 = self.shared.engine_03.lock().as_ref().map_or(0, |engine| engine.wasm.slots.used());
+        self.shared.engine_02.wasm.slots.used() + used_03
     }
 
     fn start_with(
@@ -197,17 +216,17 @@ impl WasmRuntime {
         let memory = spec.memory_bytes_max;
         let mut surroundings = Surroundings::new(&spec.name, &spec.args, spec.env.clone(), memory, logs.clone());
         surroundings.inherit_stdio = inherit_stdio;
-        let (wasm, background) = (self.shared.wasm.clone(), self.shared.background.handle().clone());
+        let background = self.shared.background.handle().clone();
         let clock = self.shared.options.clock.clone();
         Ok(match &component.pre {
             Pre::Handler(_) => {
                 let access_log = AccessLog::new(logs, self.shared.flusher.clone());
                 let (prepared, surroundings) = (component.clone(), Arc::new(surroundings));
-                let parts = HandlerParts { wasm, background, prepared, surroundings, access_log, clock };
+                let parts = HandlerParts { background, prepared, surroundings, access_log, clock };
                 Box::new(HandlerRef(HandlerContainer::new(parts, spec)))
             }
             Pre::Command(pre) => {
-                let (pre, slots) = (pre.clone(), component.slots);
+                let (wasm, pre, slots) = (component.wasm.clone(), pre.clone(), component.slots);
                 let console = Arc::new(Console::new(spec.stdin));
                 surroundings.console = Some(console.clone());
                 let surroundings = Arc::new(surroundings);
@@ -274,57 +293,77 @@ impl RuntimeShared {
     }
 
     async fn load_link_try(self: &Arc<Self>, digest: &str, artifact: &Path) -> Result<PreparedComponent, StartError> {
-        let (component, compile_time) = self.load(digest, artifact).await?;
-        let prepared = component::link(&self.wasm, &component, compile_time)?;
-        component::try_once(&self.wasm, self.background.handle().clone(), self.options.start_max, prepared).await
+        let (wasm, component, compile_time) = self.load(digest, artifact).await?;
+        let prepared = component::link(wasm, &component, compile_time)?;
+        component::try_once(self.background.handle().clone(), self.options.start_max, prepared).await
+    }
+
+    fn engine(&self, wasi: Wasi) -> Result<CachedEngine, StartError> {
+        if wasi == Wasi::V02 {
+            return Ok(self.engine_02.clone());
+        }
+        let mut engine = self.engine_03.lock();
+        if engine.is_none() {
+            let opened = CachedEngine::open(wasi, &self.options.compile);
+            *engine = Some(opened.map_err(|error| host_error(error.to_string()))?);
+        }
+        Ok(engine.as_ref().expect("it has just been made").clone())
     }
 
     /// From the cache, or compiled.
-    async fn load(self: &Arc<Self>, digest: &str, artifact: &Path) -> Result<(Component, Duration), StartError> {
+    async fn load(
+        self: &Arc<Self>,
+        digest: &str,
+        artifact: &Path,
+    ) -> Result<(Arc<Wasm>, Component, Duration), StartError> {
         let began = Instant::now();
         let this = self.clone();
         let (digest, artifact) = (digest.to_owned(), artifact.to_owned());
         let (wanted, file) = (digest.clone(), artifact.clone());
-        let found = blocking(move || {
-            if let Some(component) = this.cache.as_ref().and_then(|cache| cache.load(&this.wasm.engine, &wanted)) {
-                return Ok(Some(component));
+        let (engine, found) = blocking(move || {
+            if let Some(component) = this.engine_02.load(&wanted) {
+                return Ok((this.engine_02.clone(), Some((component, Duration::ZERO))));
             }
-            let bytes = this.read_and_inspect(&wanted, &file)?;
-            match this.cache {
-                Some(_) => Ok(None),
-                None => compile_here(&this.wasm.engine, &bytes).map(Some),
-            }
+            let (bytes, inspection) = this.read_and_inspect(&wanted, &file)?;
+            let engine = this.engine(inspection.wasi())?;
+            let found = match (engine.load(&wanted), &engine.cache) {
+                (Some(component), _) => Some((component, Duration::ZERO)),
+                (None, Some(_)) => None,
+                (None, None) => Some((compile_here(&engine.wasm.engine, &bytes)?, began.elapsed())),
+            };
+            Ok((engine, found))
         })
         .await?;
-        let (Some(cache), Compile::Child { compiler, .. }) = (&self.cache, &self.options.compile) else {
-            let component = found.ok_or_else(|| host_error("it was not compiled".to_owned()))?;
-            return Ok((component, began.elapsed()));
+        if let Some((component, compile_time)) = found {
+            return Ok((engine.wasm, component, compile_time));
+        }
+        let CachedEngine { wasm, cache: Some(cache) } = engine else {
+            return Err(host_error("it was not compiled".to_owned()));
         };
-        if let Some(component) = found {
-            return Ok((component, Duration::ZERO));
-        }
-        let output = cache.unsealed(&digest);
-        let compiled =
-            compile_in_child(compiler, &self.options.compile_limits, &self.engine_hash, &artifact, &output).await;
-        if let Err(error) = compiled {
-            let _ = std::fs::remove_file(&output);
-            return Err(error);
-        }
+        self.compile(&wasm, &cache, &digest, &artifact).await?;
         let compile_time = began.elapsed();
-        let this = self.clone();
         blocking(move || {
-            let cache = this.cache.as_ref().expect("invariant: there is a cache when a child compiles");
             cache.seal(&digest).map_err(|error| host_error(format!("the compiled component was not kept: {error}")))?;
-            cache
-                .load(&this.wasm.engine, &digest)
-                .map(|component| (component, compile_time))
-                .ok_or_else(|| host_error("the compiled component did not load".to_owned()))
+            let component = cache.load(&wasm.engine, &digest);
+            let component = component.ok_or_else(|| host_error("the compiled component did not load".to_owned()))?;
+            Ok((wasm, component, compile_time))
         })
         .await
     }
 
+    /// In a child, into an unsealed file of the cache.
+    async fn compile(&self, wasm: &Wasm, cache: &Cache, digest: &str, artifact: &Path) -> Result<(), StartError> {
+        let Compile::Child { compiler, .. } = &self.options.compile else {
+            return Err(host_error("it was not compiled".to_owned()));
+        };
+        let output = cache.unsealed(digest);
+        let (limits, engine_hash) = (&self.options.compile_limits, &wasm.engine_hash);
+        let compiled = compile_in_child(compiler, limits, engine_hash, artifact, &output).await;
+        compiled.inspect_err(|_| drop(std::fs::remove_file(&output)))
+    }
+
     /// Refuses what no compiler need see: other files, core modules, unknown imports, too much.
-    fn read_and_inspect(&self, digest: &str, artifact: &Path) -> Result<Vec<u8>, StartError> {
+    fn read_and_inspect(&self, digest: &str, artifact: &Path) -> Result<(Vec<u8>, Inspection), StartError> {
         let unreadable = |error: std::io::Error| host_error(format!("{} cannot be read: {error}", artifact.display()));
         let bytes_max = self.options.compile_limits.component_bytes_max;
         let bytes = std::fs::metadata(artifact).map_err(unreadable)?.len();
@@ -343,7 +382,7 @@ impl RuntimeShared {
         if !inspection.unknown.is_empty() {
             return Err(StartError::UnknownImport { imports: inspection.unknown });
         }
-        Ok(bytes)
+        Ok((bytes, inspection))
     }
 }
 

@@ -150,7 +150,8 @@ impl Batcher {
             let outcome = |position| outcomes.remove(&(request, position)).expect("each write has its outcome");
             (0..length).map(outcome).collect()
         };
-        let written = |(request, (length, ephemeral_term))| Written { outcomes: answer(request, length), ephemeral_term };
+        let written =
+            |(request, (length, ephemeral_term))| Written { outcomes: answer(request, length), ephemeral_term };
         Ok(shapes.into_iter().enumerate().map(written).collect())
     }
 

@@ -40,3 +40,46 @@ fn job() {
     assert_eq!(printed.stdout, "arguments: 3 files\nname: Ada\n");
     assert_eq!(printed.stderr.trim(), "done");
 }
+
+#[test]
+fn hello_concurrent() {
+    let cluster = Cluster::start();
+    let file = example("hello_concurrent.wasm");
+    let file = file.to_str().unwrap();
+    cluster.wasmctl(&["deploy", file, "--name", "concurrent"]).ok();
+    // One instance answers several at once: the one that waits began before the ones that did not.
+    let began = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            began.wait();
+            cluster.get("concurrent.localhost", "/wait?1500")
+        });
+        began.wait();
+        let begun = eventually("an instance has begun with more than one", || {
+            let (status, text) = cluster.get("concurrent.localhost", "/");
+            assert_eq!(status, 200, "{text}");
+            (text != "request 1 of this instance\n").then_some(text)
+        });
+        assert!(begun.ends_with(" of this instance\n"), "{begun}");
+        assert!(!waits.is_finished(), "an instance is not waited for");
+        let (status, text) = waits.join().unwrap();
+        assert_eq!((status, text.starts_with("request ")), (200, true), "{text}");
+    });
+
+    // The owner may choose an instance for each request.
+    let annotation = r#"{"spec":{"template":{"metadata":{"annotations":{"coracle.dev/instance-reuse":"1"}}}}}"#;
+    cluster.kubectl(&["patch", "deployment", "concurrent", "--type=merge", "-p", annotation]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/concurrent", "--timeout=60s"]).ok();
+    eventually("the ingress knows the new pod", || {
+        let answers: Vec<_> = (0..3).map(|_| cluster.get("concurrent.localhost", "/").1).collect();
+        answers.iter().all(|text| text == "request 1 of this instance\n").then_some(())
+    });
+}
+
+#[test]
+fn ticker() {
+    let file = example("ticker.wasm");
+    let printed = wasmctl(&["run", file.to_str().unwrap(), "--", "3", "1"]);
+    assert_eq!((printed.code, printed.stdout.as_str()), (0, "tick 1\ntick 2\ntick 3\n"), "{printed:?}");
+    assert_eq!(wasmctl(&["run", file.to_str().unwrap()]).code, 1);
+}

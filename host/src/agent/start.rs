@@ -165,6 +165,7 @@ impl Starter<'_> {
         spec.memory_bytes_max = template.memory_bytes_max.unwrap_or(spec.memory_bytes_max);
         spec.cpu_millis = template.cpu_millis.unwrap_or(spec.cpu_millis);
         spec.concurrency = template.concurrency.unwrap_or(spec.concurrency);
+        spec.instance_reuse = template.instance_reuse;
         spec.stdin = template.stdin;
         Ok(spec)
     }

@@ -18,6 +18,9 @@ use crate::runtime::PodIdentity;
 /// In-flight requests of one container.
 const CONCURRENCY_ANNOTATION: &str = "coracle.dev/concurrency";
 const CONCURRENCY_MAX: u32 = 100_000;
+/// Requests that one instance of a handler answers before it ends.
+const INSTANCE_REUSE_ANNOTATION: &str = "coracle.dev/instance-reuse";
+const INSTANCE_REUSE_MAX: u32 = 1_000_000_000;
 const GRACE_DEFAULT: SignedDuration = SignedDuration::from_secs(30);
 
 /// The pod as the host sees it.
@@ -97,10 +100,14 @@ fn refuse_pod(pod: &Value) -> Option<Refusal> {
 fn container(pod: &Value, item: &Value, pod_refusal: Option<&Refusal>) -> ContainerTemplate {
     let name = text(item, "name").to_owned();
     let mut refusals: Vec<Option<Refusal>> = vec![pod_refusal.cloned(), refuse_container(item, &name)];
-    let concurrency = concurrency(pod).unwrap_or_else(|refused| {
-        refusals.push(Some(refused));
-        None
-    });
+    let mut annotated = |annotation, max| {
+        whole_number(pod, annotation, max).unwrap_or_else(|refused| {
+            refusals.push(Some(refused));
+            None
+        })
+    };
+    let concurrency = annotated(CONCURRENCY_ANNOTATION, CONCURRENCY_MAX);
+    let instance_reuse = annotated(INSTANCE_REUSE_ANNOTATION, INSTANCE_REUSE_MAX);
     let env = environment(pod, item).unwrap_or_else(|refused| {
         refusals.push(Some(refused));
         Vec::new()
@@ -122,6 +129,7 @@ fn container(pod: &Value, item: &Value, pod_refusal: Option<&Refusal>) -> Contai
             .or_else(|| quantity(&resources["limits"]["cpu"]))
             .and_then(|value| u64::try_from(value.milli()).ok()),
         concurrency,
+        instance_reuse,
         stdin: match (item["stdin"].as_bool(), item["stdinOnce"].as_bool()) {
             (Some(true), Some(true)) => Stdin::Once,
             (Some(true), _) => Stdin::Kept,
@@ -155,15 +163,13 @@ fn refuse_container(item: &Value, name: &str) -> Option<Refusal> {
     None
 }
 
-fn concurrency(pod: &Value) -> Result<Option<u32>, Refusal> {
-    let Some(given) = object::annotation(pod, CONCURRENCY_ANNOTATION) else { return Ok(None) };
+fn whole_number(pod: &Value, annotation: &str, max: u32) -> Result<Option<u32>, Refusal> {
+    let Some(given) = object::annotation(pod, annotation) else { return Ok(None) };
     match given.parse::<u32>() {
-        Ok(number) if (1..=CONCURRENCY_MAX).contains(&number) => Ok(Some(number)),
+        Ok(number) if (1..=max).contains(&number) => Ok(Some(number)),
         _ => Err(Refusal {
             reason: "InvalidAnnotation",
-            message: format!(
-                "metadata.annotations[{CONCURRENCY_ANNOTATION}]: {given:?} is not a whole number from 1 to {CONCURRENCY_MAX}"
-            ),
+            message: format!("metadata.annotations[{annotation}]: {given:?} is not a whole number from 1 to {max}"),
         }),
     }
 }

@@ -38,6 +38,8 @@ pub struct ContainerTemplate {
     pub cpu_millis: Option<u64>,
     /// Requests in flight at a time.
     pub concurrency: Option<u32>,
+    /// Requests that one instance answers in its life.
+    pub instance_reuse: Option<u32>,
     /// Where a command's input comes from.
     pub stdin: Stdin,
     /// Why it cannot be run as written.

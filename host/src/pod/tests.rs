@@ -205,6 +205,13 @@ fn what_cannot_be_run_is_refused_by_name() {
         ]],
     );
     check_refusal(
+        json!({"containers": containers}),
+        json!({"coracle.dev/instance-reuse": "0"}),
+        expect![[
+            r#"InvalidAnnotation: metadata.annotations[coracle.dev/instance-reuse]: "0" is not a whole number from 1 to 1000000000"#
+        ]],
+    );
+    check_refusal(
         json!({"containers": containers, "volumes": [{"name": "data"}]}),
         json!({}),
         expect![[

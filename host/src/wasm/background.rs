@@ -72,6 +72,9 @@ pub(crate) struct Steering {
     cancelled: AtomicBool,
     abort: Mutex<Option<AbortHandle>>,
     failure: OnceLock<Failure>,
+    /// When the poll under way began, as `measured` has it.
+    poll_began_ns: AtomicU64,
+    longest_poll_ns: AtomicU64,
 }
 
 impl Steering {
@@ -93,6 +96,16 @@ impl Steering {
     /// Whether the guest must stop at its next epoch check.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Relaxed)
+    }
+
+    /// How long the guest has run since it last waited for something, or yielded.
+    pub(crate) fn polled_for(&self) -> Duration {
+        Duration::from_nanos(now_ns().saturating_sub(self.poll_began_ns.load(Relaxed)))
+    }
+
+    /// The longest that the guest ran without waiting, since this was last asked.
+    pub(crate) fn take_longest_poll(&self) -> Duration {
+        Duration::from_nanos(self.longest_poll_ns.swap(0, Relaxed))
     }
 
     /// Ends the execution: at its next await or its next epoch tick.
@@ -191,21 +204,30 @@ pub(crate) async fn measured<F: Future>(
 ) -> (F::Output, Duration) {
     let mut ns = 0;
     let output = std::future::poll_fn(|context| {
-        let (wall, cpu) = match steering.is_in_background() {
-            true => (None, thread_cpu_ns()),
-            false => (Some(Instant::now()), 0),
-        };
+        let is_in_background = steering.is_in_background();
+        let cpu = if is_in_background { thread_cpu_ns() } else { 0 };
+        let began = now_ns();
+        steering.poll_began_ns.store(began, Relaxed);
         let polled = guest.as_mut().poll(context);
-        let took = match wall {
-            Some(began) => u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            None => thread_cpu_ns().saturating_sub(cpu),
+        let took = match is_in_background {
+            true => thread_cpu_ns().saturating_sub(cpu),
+            false => now_ns().saturating_sub(began),
         };
         ns += took;
         total_ns.fetch_add(took, Relaxed);
+        if took > steering.longest_poll_ns.load(Relaxed) {
+            steering.longest_poll_ns.store(took, Relaxed);
+        }
         polled
     })
     .await;
     (output, Duration::from_nanos(ns))
+}
+
+/// Time since the first question for it.
+fn now_ns() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn thread_cpu_ns() -> u64 {

@@ -13,41 +13,64 @@ use futures::FutureExt;
 use http::Response;
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::WasiBody;
 
 use super::background::Steering;
+use super::failure::Failure;
+use super::instances::Place;
 
-/// Ends a guest when nobody waits for it any more.
-pub(crate) struct CancelOnDrop(Option<Arc<Steering>>);
+/// A guest that answers a request: it is told if nobody waits for that any more.
+pub(crate) struct Answering(Option<Guest>);
 
-impl CancelOnDrop {
-    pub(crate) fn new(steering: Arc<Steering>) -> CancelOnDrop {
-        CancelOnDrop(Some(steering))
+/// Who answers.
+pub(crate) enum Guest {
+    /// An instance of this request's own.
+    Own(Arc<Steering>),
+    /// One that answers others, too.
+    Shared(Arc<Place>),
+}
+
+impl Answering {
+    pub(crate) fn new(guest: Guest) -> Answering {
+        Answering(Some(guest))
     }
 
-    fn let_it_finish(&mut self) {
+    pub(crate) fn let_it_finish(&mut self) {
         self.0 = None;
     }
 
+    /// The guest has answered with an error. An instance of its own has nothing left to do.
+    pub(crate) fn has_answered(&mut self) {
+        if matches!(self.0, Some(Guest::Shared(_))) {
+            self.let_it_finish();
+        }
+    }
+
+    /// How the guest failed, if it did.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match self.0.as_ref()? {
+            Guest::Own(steering) => steering.failure(),
+            Guest::Shared(place) => place.steering().failure(),
+        }
+    }
+
     fn failure_text(&self) -> Option<String> {
-        self.0.as_ref()?.failure().map(|failure| failure.text())
+        self.failure().map(Failure::text)
     }
 }
 
-impl Drop for CancelOnDrop {
+impl Drop for Answering {
     fn drop(&mut self) {
-        if let Some(steering) = self.0.take() {
-            steering.cancel();
+        match self.0.take() {
+            Some(Guest::Own(steering)) => steering.cancel(),
+            Some(Guest::Shared(place)) => place.give_up(),
+            None => {}
         }
     }
 }
 
 /// Turns a guest's response into the ingress's. If all of a short body is there already, it is sent with its length.
-pub(crate) fn respond(
-    response: Response<HyperOutgoingBody>,
-    mut guard: CancelOnDrop,
-    deadline: Instant,
-) -> Response<Body> {
+pub(crate) fn respond(response: Response<WasiBody>, mut guard: Answering, deadline: Instant) -> Response<Body> {
     let (head, mut body) = response.into_parts();
     let mut first = None;
     match body.frame().now_or_never() {
@@ -86,7 +109,7 @@ fn box_error(error: wasmtime_wasi_http::Error) -> BoxError {
     format!("the component's response broke off: {error:?}").into()
 }
 
-fn broken_off(guard: &CancelOnDrop) -> BoxError {
+fn broken_off(guard: &Answering) -> BoxError {
     let reason = guard.failure_text().unwrap_or_else(|| "for no stated reason".to_owned());
     format!("the component failed during its response: {reason}").into()
 }
@@ -94,8 +117,8 @@ fn broken_off(guard: &CancelOnDrop) -> BoxError {
 /// A body that the guest is still writing.
 struct GuestBody {
     ready: std::vec::IntoIter<Result<Frame<Bytes>, BoxError>>,
-    rest: HyperOutgoingBody,
-    guard: CancelOnDrop,
+    rest: WasiBody,
+    guard: Answering,
     late: Pin<Box<tokio::time::Sleep>>,
     ended: bool,
 }

@@ -1,6 +1,6 @@
 //! A `wasi:cli` command: one instance on the background threads, from start to exit; and others that run beside it on demand.
 //!
-//! Deliberately absent: signals. WASI 0.2 has none, so a stop does what SIGTERM does to a program that ignores nothing.
+//! Deliberately absent: signals. WASI has none, so a stop does what SIGTERM does to a program that ignores nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,10 +9,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime::Store;
 
 use super::background::{Steering, measured};
-use super::component::Nowhere;
+use super::component::{CommandPre, Nowhere};
 use super::engine::Wasm;
 use super::failure::Failure;
 use super::guest::{Guest, Surroundings, new_store};
@@ -46,7 +46,7 @@ pub(crate) struct CommandParts {
     pub(crate) wasm: Arc<Wasm>,
     pub(crate) background: Handle,
     pub(crate) slots: u32,
-    pub(crate) pre: CommandPre<Guest>,
+    pub(crate) pre: CommandPre,
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) console: Arc<Console>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -88,13 +88,23 @@ async fn run(parts: CommandParts, steering: Arc<Steering>) -> Result<bool, Failu
     let _ = wasm.slots.acquire(slots, || u32::MAX, u32::MAX).await;
     let _permit = Permit { wasm: &wasm, slots };
     let mut store = new_store(&wasm.engine, surroundings, steering.clone(), None);
-    let guest = std::pin::pin!(async {
-        let command = pre.instantiate_async(&mut store).await?;
-        command.wasi_cli_run().call_run(&mut store).await
-    });
+    let guest = std::pin::pin!(call(&pre, &mut store));
     match measured(guest, &steering, &cpu_ns).await.0 {
         Ok(returned) => Ok(returned.is_ok()),
         Err(error) => Err(Failure::of(&error)),
+    }
+}
+
+async fn call(pre: &CommandPre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), ()>> {
+    match pre {
+        CommandPre::V02(pre) => {
+            let command = pre.instantiate_async(&mut *store).await?;
+            command.wasi_cli_run().call_run(store).await
+        }
+        CommandPre::V03(pre) => {
+            let command = pre.instantiate_async(&mut *store).await?;
+            store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await?
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use wasmtime::component::Component;
 use wasmtime::component::InstancePre;
-use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi::{p2::bindings as wasi_02, p3::bindings as wasi_03};
+use wasmtime_wasi_http::{p2::bindings as http_02, p3::bindings as http_03};
 
 use super::background::{Movable, Steering};
 use super::compile::error_chain;
@@ -23,6 +23,8 @@ const TRIAL_MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// A component ready to be instantiated at once.
 pub(crate) struct PreparedComponent {
+    /// What it was compiled for.
+    pub(crate) wasm: Arc<Wasm>,
     pub(crate) pre: Pre,
     /// Pool slots that one instance takes.
     pub(crate) slots: u32,
@@ -33,15 +35,30 @@ pub(crate) struct PreparedComponent {
 
 /// The linked component by kind.
 pub(crate) enum Pre {
-    Handler(ProxyPre<Guest>),
-    Command(CommandPre<Guest>),
+    Handler(HandlerPre),
+    Command(CommandPre),
+}
+
+/// A linked component that answers requests.
+pub(crate) enum HandlerPre {
+    V02(http_02::ProxyPre<Guest>),
+    V03(http_03::ServicePre<Guest>),
+}
+
+/// A linked component that runs to an end.
+#[derive(Clone)]
+pub(crate) enum CommandPre {
+    V02(wasi_02::CommandPre<Guest>),
+    V03(wasi_03::CommandPre<Guest>),
 }
 
 impl PreparedComponent {
     pub(crate) fn kind(&self) -> Kind {
         match self.pre {
-            Pre::Handler(_) => Kind::HttpHandler02,
-            Pre::Command(_) => Kind::Command,
+            Pre::Handler(HandlerPre::V02(_)) => Kind::HttpHandler02,
+            Pre::Handler(HandlerPre::V03(_)) => Kind::HttpHandler03,
+            Pre::Command(CommandPre::V02(_)) => Kind::Command02,
+            Pre::Command(CommandPre::V03(_)) => Kind::Command03,
         }
     }
 
@@ -51,15 +68,17 @@ impl PreparedComponent {
 
     fn instance_pre(&self) -> &InstancePre<Guest> {
         match &self.pre {
-            Pre::Handler(pre) => pre.instance_pre(),
-            Pre::Command(pre) => pre.instance_pre(),
+            Pre::Handler(HandlerPre::V02(pre)) => pre.instance_pre(),
+            Pre::Handler(HandlerPre::V03(pre)) => pre.instance_pre(),
+            Pre::Command(CommandPre::V02(pre)) => pre.instance_pre(),
+            Pre::Command(CommandPre::V03(pre)) => pre.instance_pre(),
         }
     }
 }
 
 /// Links a compiled component, naming what it wants and nobody provides.
 pub(crate) fn link(
-    wasm: &Wasm,
+    wasm: Arc<Wasm>,
     component: &Component,
     compile_time: Duration,
 ) -> Result<PreparedComponent, StartError> {
@@ -77,8 +96,10 @@ pub(crate) fn link(
     let failed = |error: wasmtime::Error| StartError::LinkFailed { reason: error_chain(&error) };
     let pre = wasm.linker.instantiate_pre(component).map_err(failed)?;
     let pre = match Kind::of_exports(exports.iter().copied()) {
-        Kind::HttpHandler02 => Pre::Handler(ProxyPre::new(pre).map_err(failed)?),
-        Kind::Command => Pre::Command(CommandPre::new(pre).map_err(failed)?),
+        Kind::HttpHandler02 => Pre::Handler(HandlerPre::V02(http_02::ProxyPre::new(pre).map_err(failed)?)),
+        Kind::HttpHandler03 => Pre::Handler(HandlerPre::V03(http_03::ServicePre::new(pre).map_err(failed)?)),
+        Kind::Command02 => Pre::Command(CommandPre::V02(wasi_02::CommandPre::new(pre).map_err(failed)?)),
+        Kind::Command03 => Pre::Command(CommandPre::V03(wasi_03::CommandPre::new(pre).map_err(failed)?)),
         Kind::Library | Kind::Other => {
             let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
             return Err(StartError::NothingToRun { exports });
@@ -86,7 +107,7 @@ pub(crate) fn link(
     };
     let required = component.resources_required();
     let slots = required.map_or(1, |required| required.num_memories.max(required.num_tables.div_ceil(4)).max(1));
-    Ok(PreparedComponent { pre, slots, initial_memory_bytes: 0, compile_time })
+    Ok(PreparedComponent { wasm, pre, slots, initial_memory_bytes: 0, compile_time })
 }
 
 pub(crate) struct Nowhere;
@@ -97,7 +118,6 @@ impl LogSink for Nowhere {
 
 /// Instantiates the component once, so that what can't start is known before it is Ready.
 pub(crate) async fn try_once(
-    wasm: &Arc<Wasm>,
     background: tokio::runtime::Handle,
     start_max: Duration,
     prepared: PreparedComponent,
@@ -107,7 +127,7 @@ pub(crate) async fn try_once(
     let pre = prepared.instance_pre().clone();
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let execution = {
-        let (wasm, surroundings, steering) = (wasm.clone(), surroundings.clone(), steering.clone());
+        let (wasm, surroundings, steering) = (prepared.wasm.clone(), surroundings.clone(), steering.clone());
         let slots = prepared.slots;
         Box::pin(async move {
             let Ok(()) = wasm.slots.acquire(slots, || u32::MAX, u32::MAX).await else { return };

@@ -1,4 +1,4 @@
-//! What a guest sees of its host: WASI 0.2, with sockets, files and outgoing HTTP denied.
+//! What a guest sees of its host: WASI, with sockets, files and outgoing HTTP denied.
 //!
 //! Deliberately absent: capabilities that a pod may declare; none can be declared in this version.
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use http::HeaderName;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
@@ -16,6 +16,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::background::{Steering, Yield};
+use super::engine::TICK;
 use super::limits::{Limits, MemoryAccount};
 use super::stdio::{ConsoleInput, LogStream};
 use crate::console::Console;
@@ -99,13 +100,27 @@ pub(crate) fn new_store(
         if guest.steering.is_cancelled() || guest.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(UpdateDeadline::Interrupt);
         }
+        // Ticks may have passed while it waited for something.
+        if !guest.steering.is_in_background() && guest.steering.polled_for() < TICK {
+            return Ok(UpdateDeadline::Continue(1));
+        }
         guest.steering.ask_for_background();
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(Yield::default())))
     });
     store
 }
 
+/// Gives a guest that is asked again its first slice anew.
+pub(crate) fn begin_slice(mut store: StoreContextMut<'_, Guest>) {
+    store.set_epoch_deadline(FIRST_SLICE_TICKS);
+}
+
 impl Guest {
+    /// Nobody waits for an answer any more after this, nor after what was said before.
+    pub(crate) fn answers_until(&mut self, deadline: Instant) {
+        self.deadline = self.deadline.max(Some(deadline));
+    }
+
     fn build_wasi(surroundings: &Surroundings) -> Box<WasiCtx> {
         let mut builder = WasiCtx::builder();
         builder.args(&surroundings.args).envs(&surroundings.env).allow_tcp(false).allow_udp(false);

@@ -1,6 +1,6 @@
-//! A `wasi:http` handler: a fresh instance for each request, on the thread the request arrived at.
+//! A `wasi:http` handler: a fresh instance for each request, on the thread the request arrived at, or one that answers several.
 //!
-//! Deliberately absent: anything between requests. An idle handler is this struct and a shared component.
+//! Deliberately absent: anything that stays between requests. An idle handler is this struct and a shared component.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -9,23 +9,20 @@ use std::time::{Duration, Instant};
 use coracle_net::{Body, Handler, RequestBody, RequestContext, RequestId, text_response};
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::BodyExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tracing::Instrument;
-use wasmtime_wasi_http::Error as HttpError;
-use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use super::access_log::AccessLog;
 use super::background::{Execution, Movable, Steering, measured};
-use super::body::{CancelOnDrop, respond};
-use super::component::{Pre, PreparedComponent};
+use super::body::{self, Answering, respond};
+use super::component::{HandlerPre, Pre, PreparedComponent};
 use super::engine::{TICK, Wasm};
-use super::failure::{Failure, one_line};
+use super::failure::Failure;
 use super::guest::{Guest, Surroundings, new_store};
+use super::instances::{Call, Given, Instances, Reply};
+use super::reused::{Life, call_02};
 use super::slots::Slots;
 use crate::console::Console;
 use crate::runtime::{Clock, Container, ContainerSpec, ExecError, Exit, ExitReason, Start, Stats, Stream};
@@ -34,15 +31,19 @@ use crate::runtime::{Clock, Container, ContainerSpec, ExecError, Exit, ExitReaso
 const TRAPS_IN_A_ROW_MAX: u32 = 5;
 /// A container whose last requests were this often too slow for the serving threads starts on the background threads.
 const SLOWNESS_MAX: u32 = 4;
+/// Requests that an instance of a 0.3 handler answers in its life, and at once, as with `wasmtime serve`.
+const REUSE_DEFAULT_03: u32 = 128;
+const AT_ONCE_MAX_03: u32 = 16;
 /// Requests of all containers that may wait for a slot of the pool.
 const POOL_QUEUE_MAX: u32 = 100_000;
 
 /// What a container's requests share.
 pub(crate) struct HandlerContainer {
-    wasm: Arc<Wasm>,
     background: Handle,
-    prepared: Arc<PreparedComponent>,
-    surroundings: Arc<Surroundings>,
+    pub(super) prepared: Arc<PreparedComponent>,
+    pub(super) surroundings: Arc<Surroundings>,
+    /// `None` if each request has an instance of its own.
+    pub(super) instances: Option<Instances>,
     access_log: Arc<AccessLog>,
     clock: Arc<dyn Clock>,
     started_at: Timestamp,
@@ -53,22 +54,21 @@ pub(crate) struct HandlerContainer {
     request_timeout: Duration,
     name: String,
     slowness: AtomicU32,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     requests: AtomicU64,
     refused: AtomicU64,
     timeouts: AtomicU64,
     traps: AtomicU64,
     traps_in_a_row: AtomicU32,
-    cpu_ns: AtomicU64,
+    pub(super) cpu_ns: AtomicU64,
 }
 
 /// What a handler is made of.
 pub(crate) struct HandlerParts {
-    pub(crate) wasm: Arc<Wasm>,
     pub(crate) background: Handle,
     pub(crate) prepared: Arc<PreparedComponent>,
     pub(crate) surroundings: Arc<Surroundings>,
@@ -78,8 +78,14 @@ pub(crate) struct HandlerParts {
 
 impl HandlerContainer {
     pub(crate) fn new(parts: HandlerParts, spec: &ContainerSpec) -> Arc<HandlerContainer> {
-        let HandlerParts { wasm, background, prepared, surroundings, access_log, clock } = parts;
+        let HandlerParts { background, prepared, surroundings, access_log, clock } = parts;
+        let (reuse, at_once) = match (&prepared.pre, spec.instance_reuse) {
+            (Pre::Handler(HandlerPre::V03(_)), reuse) => (reuse.unwrap_or(REUSE_DEFAULT_03), AT_ONCE_MAX_03),
+            (_, reuse) => (reuse.unwrap_or(1), 1),
+        };
+        let is_fresh = reuse == 1 && at_once == 1;
         Arc::new(HandlerContainer {
+            instances: (!is_fresh).then(|| Instances::new(reuse, at_once)),
             started_at: clock.now(),
             exit: watch::Sender::new(None),
             stopping: AtomicBool::new(false),
@@ -89,7 +95,6 @@ impl HandlerContainer {
             name: format!("{}/{}/{}", spec.pod.namespace, spec.pod.name, spec.name),
             slowness: AtomicU32::new(0),
             counts: Counts::default(),
-            wasm,
             background,
             prepared,
             surroundings,
@@ -100,11 +105,17 @@ impl HandlerContainer {
 
     /// How many requests may run at once: what was asked for, and no more than the memory holds.
     fn concurrency_now(&self) -> u32 {
+        let at_once = self.instances.as_ref().map_or(1, |instances| instances.at_once);
+        self.concurrency.min(self.instances_max().saturating_mul(at_once))
+    }
+
+    /// How many instances the memory holds.
+    fn instances_max(&self) -> u32 {
         let memory = &self.surroundings.memory;
         let instance = memory.instance_peak().max(self.prepared.initial_memory_bytes);
         match memory.bytes_max.checked_div(instance) {
-            Some(fit) => self.concurrency.min(u32::try_from(fit).unwrap_or(u32::MAX)).max(1),
-            None => self.concurrency,
+            Some(fit) => u32::try_from(fit).unwrap_or(u32::MAX).max(1),
+            None => u32::MAX,
         }
     }
 
@@ -126,16 +137,84 @@ impl HandlerContainer {
         started: Instant,
     ) -> Response<Body> {
         let deadline = started + self.request_timeout;
-        let permit = match self.admit(deadline).await {
-            Ok(permit) => permit,
-            Err(refusal) => return refusal,
-        };
-        let steering = Arc::new(Steering::default());
-        let (sender, receiver) = oneshot::channel();
         let request_id = context.request_id.clone();
-        let call = Call { request, context, deadline, permit, sender };
-        let execution = self.in_span(&request_id, self.clone().execute(call, steering.clone()));
-        if self.slowness.load(Relaxed) >= SLOWNESS_MAX {
+        let mut call = Call { request, context, deadline };
+        loop {
+            let permit = match self.admit(deadline).await {
+                Ok(permit) => permit,
+                Err(refusal) => return refusal,
+            };
+            let given = match &self.instances {
+                None => self.start_own(permit, call, &request_id).await,
+                Some(instances) => self.give(instances, permit, call, &request_id).await,
+            };
+            let (mut answering, reply) = match given {
+                Ok(given) => given,
+                Err(refusal) => return refusal,
+            };
+            return match tokio::time::timeout_at(deadline.into(), reply).await {
+                Ok(Ok(Reply::Response(response))) if response.status().is_informational() => {
+                    answering.has_answered();
+                    bad_gateway(format_args!("the component answered with status {}", response.status().as_u16()))
+                }
+                Ok(Ok(Reply::Response(response))) => respond(response, answering, deadline),
+                Ok(Ok(Reply::Error(code))) => bad_gateway(format_args!("the component answered with an error: {code}")),
+                Ok(Ok(Reply::NotBegun(again))) => {
+                    answering.let_it_finish();
+                    call = *again;
+                    continue;
+                }
+                Ok(Err(_)) => self.no_response(answering.failure(), &request_id),
+                Err(_) => self.timed_out(),
+            };
+        }
+    }
+
+    /// Starts an instance for this request alone.
+    async fn start_own(
+        self: &Arc<Self>,
+        permit: Permit,
+        call: Call,
+        request_id: &RequestId,
+    ) -> Result<(Answering, oneshot::Receiver<Reply>), Response<Body>> {
+        let slots = self.take_slots(call.deadline).await?;
+        let steering = Arc::new(Steering::default());
+        let (sender, reply) = oneshot::channel();
+        let own = Own { call, permit, slots, sender };
+        self.run(&steering, self.clone().execute(own, steering.clone()), request_id);
+        Ok((Answering::new(body::Guest::Own(steering)), reply))
+    }
+
+    /// Gives the request to an instance that takes more, or to a new one.
+    async fn give(
+        self: &Arc<Self>,
+        instances: &Instances,
+        permit: Permit,
+        call: Call,
+        request_id: &RequestId,
+    ) -> Result<(Answering, oneshot::Receiver<Reply>), Response<Body>> {
+        let answering = |given: Given| (Answering::new(body::Guest::Shared(given.place)), given.reply);
+        let (permit, call) = match instances.offer(self.is_slow(), self.instances_max(), permit, Box::new(call)) {
+            Ok(given) => return Ok(answering(given)),
+            Err(again) => again,
+        };
+        let slots = self.take_slots(call.deadline).await?;
+        let life = Life::begin(self.clone(), instances, slots);
+        let instance = life.instance.clone();
+        let given = instances.open(&instance, permit, call).expect("a new instance has room");
+        self.run(&instance.steering, life.run(), request_id);
+        Ok(answering(given))
+    }
+
+    /// Runs a guest on this thread until it takes long, or in the background from the start if these guests do.
+    fn run(
+        self: &Arc<Self>,
+        steering: &Arc<Steering>,
+        execution: impl Future<Output = ()> + Send + 'static,
+        request_id: &RequestId,
+    ) {
+        let execution = self.in_span(request_id, execution);
+        if self.is_slow() {
             steering.starts_in_background();
             steering.goes_on_as(self.background.spawn(execution).abort_handle());
         } else {
@@ -143,19 +222,10 @@ impl HandlerContainer {
             let task = tokio::spawn(Movable { execution: Some(execution), steering: movable, background });
             steering.starts_as(task.abort_handle());
         }
-        let guard = CancelOnDrop::new(steering.clone());
-        let answered = tokio::time::timeout_at(deadline.into(), receiver).await;
-        match answered {
-            Ok(Ok(Ok(response))) if response.status().is_informational() => {
-                bad_gateway(format_args!("the component answered with status {}", response.status().as_u16()))
-            }
-            Ok(Ok(Ok(response))) => respond(response, guard, deadline),
-            Ok(Ok(Err(code))) => {
-                bad_gateway(format_args!("the component answered with an error: {}", code_text(&code)))
-            }
-            Ok(Err(_)) => self.no_response(steering.failure(), &request_id),
-            Err(_) => self.timed_out(),
-        }
+    }
+
+    fn is_slow(&self) -> bool {
+        self.slowness.load(Relaxed) >= SLOWNESS_MAX
     }
 
     /// Boxes an execution, within a span where somebody looks at them.
@@ -164,7 +234,7 @@ impl HandlerContainer {
         if span.is_disabled() { Box::pin(execution) } else { Box::pin(execution.instrument(span)) }
     }
 
-    /// Takes a place among the container's requests and a slot of the pool.
+    /// Takes a place among the container's requests.
     async fn admit(self: &Arc<Self>, deadline: Instant) -> Result<Permit, Response<Body>> {
         if self.stopping.load(Relaxed) {
             return Err(unavailable("this container is stopping"));
@@ -180,67 +250,64 @@ impl HandlerContainer {
                 Err(_) => return Err(self.timed_out()),
             }
         }
-        let mut permit = Permit { container: self.clone(), slots: 0 };
-        let slots = self.prepared.slots;
-        if !self.wasm.slots.try_acquire(slots, u32::MAX) {
-            let wait = self.wasm.slots.acquire(slots, || u32::MAX, POOL_QUEUE_MAX);
+        Ok(Permit(self.clone()))
+    }
+
+    /// Takes slots of the pool for an instance.
+    async fn take_slots(&self, deadline: Instant) -> Result<PoolPermit, Response<Body>> {
+        let (wasm, slots) = (&self.prepared.wasm, self.prepared.slots);
+        if !wasm.slots.try_acquire(slots, u32::MAX) {
+            let wait = wasm.slots.acquire(slots, || u32::MAX, POOL_QUEUE_MAX);
             match tokio::time::timeout_at(deadline.into(), wait).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(unavailable("too many requests are waiting on this host")),
                 Err(_) => return Err(self.timed_out()),
             }
         }
-        permit.slots = slots;
-        Ok(permit)
+        Ok(PoolPermit(wasm.clone(), slots))
     }
 
-    /// The guest's whole life: its store is dropped before its permit.
-    async fn execute(self: Arc<Self>, call: Call, steering: Arc<Steering>) {
-        let Call { request, context, deadline, permit, sender } = call;
-        let mut store = new_store(&self.wasm.engine, self.surroundings.clone(), steering.clone(), Some(deadline));
+    /// The guest's whole life: its store is dropped before its permits.
+    async fn execute(self: Arc<Self>, own: Own, steering: Arc<Steering>) {
+        let Own { call, permit, slots, sender } = own;
+        let engine = &self.prepared.wasm.engine;
+        let mut store = new_store(engine, self.surroundings.clone(), steering.clone(), Some(call.deadline));
         let (result, cpu) = {
-            let guest = std::pin::pin!(self.call_guest(&mut store, request, context, sender));
+            let guest = std::pin::pin!(self.call_guest(&mut store, call, sender));
             measured(guest, &steering, &self.counts.cpu_ns).await
         };
         match result {
-            Ok(()) => self.succeeded(),
+            Ok(()) => self.succeeded(cpu),
             Err(error) => {
                 let failure = Failure::of(&error);
                 self.note_failure(&failure);
                 steering.failed(failure);
+                self.note_slowness(cpu >= TICK);
             }
         }
-        self.note_slowness(cpu >= TICK);
         drop(store);
-        drop(permit);
+        drop((permit, slots));
     }
 
     async fn call_guest(
         &self,
         store: &mut wasmtime::Store<Guest>,
-        request: Request<RequestBody>,
-        context: RequestContext,
-        sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+        call: Call,
+        sender: oneshot::Sender<Reply>,
     ) -> wasmtime::Result<()> {
-        let Pre::Handler(pre) = &self.prepared.pre else {
-            return Err(wasmtime::Error::msg("the component is not a handler"));
+        let Pre::Handler(HandlerPre::V02(pre)) = &self.prepared.pre else {
+            return Err(wasmtime::Error::msg("the component is not a handler of 0.2"));
         };
         let proxy = pre.instantiate_async(&mut *store).await?;
-        let scheme = if context.scheme == http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http };
-        let mut request = request.map(|body| body.map_err(|error| HttpError::InternalError(Some(error.to_string()))));
-        if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
-            request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));
-        }
-        let mut http = store.data_mut().http();
-        let request = http.new_incoming_request(scheme, request)?;
-        let outparam = http.new_response_outparam(sender)?;
-        proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
+        call_02(store, &proxy, call, move |reply| drop(sender.send(reply))).await
     }
 
-    fn succeeded(&self) {
+    /// A guest did what it was asked, in so much processor time.
+    pub(super) fn succeeded(&self, cpu: Duration) {
         if self.counts.traps_in_a_row.load(Relaxed) > 0 {
             self.counts.traps_in_a_row.store(0, Relaxed);
         }
+        self.note_slowness(cpu >= TICK);
     }
 
     /// Keeps score of how often a whole epoch tick was not enough.
@@ -252,7 +319,7 @@ impl HandlerContainer {
         }
     }
 
-    fn note_failure(&self, failure: &Failure) {
+    pub(super) fn note_failure(&self, failure: &Failure) {
         if *failure == Failure::Interrupted {
             return;
         }
@@ -299,27 +366,29 @@ impl HandlerContainer {
     }
 }
 
-/// One request on its way into the guest.
-struct Call {
-    request: Request<RequestBody>,
-    context: RequestContext,
-    deadline: Instant,
+/// A request with what its own instance needs.
+struct Own {
+    call: Call,
     permit: Permit,
-    sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+    slots: PoolPermit,
+    sender: oneshot::Sender<Reply>,
 }
 
-/// A place among a container's requests, and its slots of the pool.
-struct Permit {
-    container: Arc<HandlerContainer>,
-    slots: u32,
-}
+/// A place among the container's requests.
+pub(super) struct Permit(Arc<HandlerContainer>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.container.gate.release(1);
-        if self.slots > 0 {
-            self.container.wasm.slots.release(self.slots);
-        }
+        self.0.gate.release(1);
+    }
+}
+
+/// Slots of the pool.
+pub(super) struct PoolPermit(Arc<Wasm>, u32);
+
+impl Drop for PoolPermit {
+    fn drop(&mut self) {
+        self.0.slots.release(self.1);
     }
 }
 
@@ -331,13 +400,6 @@ fn unavailable(reason: &str) -> Response<Body> {
     let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, reason);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
-}
-
-fn code_text(code: &ErrorCode) -> String {
-    match code {
-        ErrorCode::InternalError(Some(reason)) => one_line(reason),
-        code => one_line(format!("{code:?}").trim_start_matches("ErrorCode::")),
-    }
 }
 
 /// The container as the node agent and the ingress see it.
@@ -362,6 +424,7 @@ impl Container for HandlerRef {
                 Ok(()) => String::new(),
                 Err(_) => format!("{} requests were still running", container.gate.used()),
             };
+            container.instances.iter().for_each(Instances::retire_all);
             container.end(0, ExitReason::Completed, message);
         });
     }

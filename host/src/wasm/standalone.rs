@@ -46,12 +46,12 @@ pub enum StandaloneError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// It is the other kind of component.
-    #[error("the component is a {}, not a {}", .found.describe(), .wanted.describe())]
+    #[error("the component is a {}, not a {wanted}", .found.describe())]
     Kind {
         /// What it is.
         found: Kind,
         /// What was asked for.
-        wanted: Kind,
+        wanted: &'static str,
     },
     /// The listener failed.
     #[error("connections could not be accepted")]
@@ -60,7 +60,7 @@ pub enum StandaloneError {
 
 /// Runs a command to its end with this process's standard streams, and says how it ended.
 pub async fn run_standalone(options: RunOptions) -> Result<Exit, StandaloneError> {
-    let (runtime, spec, prepared) = prepare(options, Kind::Command).await?;
+    let (runtime, spec, prepared) = prepare(options, Kind::is_command, "command").await?;
     let container = runtime.start_with(&spec, &prepared, Arc::new(Terminal), true)?;
     let mut exited = container.exited();
     let exit = exited.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
@@ -69,10 +69,10 @@ pub async fn run_standalone(options: RunOptions) -> Result<Exit, StandaloneError
 
 /// Serves a handler until `shutdown`, with an access line for each request.
 pub async fn serve_standalone(options: RunOptions, serve: ServeOptions) -> Result<(), StandaloneError> {
-    let (runtime, spec, prepared) = prepare(options, Kind::HttpHandler02).await?;
+    let (runtime, spec, prepared) = prepare(options, Kind::is_handler, "handler").await?;
     let container = runtime.start_with(&spec, &prepared, Arc::new(Terminal), false)?;
     let Some(handler) = container.handler() else {
-        return Err(StandaloneError::Kind { found: prepared.kind(), wanted: Kind::HttpHandler02 });
+        return Err(StandaloneError::Kind { found: prepared.kind(), wanted: "handler" });
     };
     let mut connections = 0_u32;
     loop {
@@ -92,7 +92,11 @@ pub async fn serve_standalone(options: RunOptions, serve: ServeOptions) -> Resul
     }
 }
 
-async fn prepare(options: RunOptions, wanted: Kind) -> Result<(WasmRuntime, ContainerSpec, Prepared), StandaloneError> {
+async fn prepare(
+    options: RunOptions,
+    is_wanted: fn(Kind) -> bool,
+    wanted: &'static str,
+) -> Result<(WasmRuntime, ContainerSpec, Prepared), StandaloneError> {
     let runtime = WasmRuntime::open(Options::in_process())?;
     let name = options.file.file_stem().map_or_else(|| "component".into(), |stem| stem.to_string_lossy());
     let mut spec = ContainerSpec::new(PodIdentity::default(), &name, options.file.clone(), "file");
@@ -101,7 +105,7 @@ async fn prepare(options: RunOptions, wanted: Kind) -> Result<(WasmRuntime, Cont
     spec.memory_bytes_max = options.memory_bytes_max;
     let prepared = runtime.prepare(&spec).await?;
     match prepared.kind() {
-        found if found == wanted => Ok((runtime, spec, prepared)),
+        found if is_wanted(found) => Ok((runtime, spec, prepared)),
         found => Err(StandaloneError::Kind { found, wanted }),
     }
 }

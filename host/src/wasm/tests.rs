@@ -1,3 +1,5 @@
+mod reuse;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -329,7 +331,7 @@ fn what_cannot_run_is_refused_with_the_reason() {
         &guest_bytes("library"),
         |_| {},
         expect![
-            "InvalidImage: the component exports neither wasi:http/incoming-handler@0.2 nor wasi:cli/run@0.2; it exports acme:billing/ledger@1.2.0"
+            "InvalidImage: the component exports neither a handler (wasi:http/incoming-handler@0.2, wasi:http/handler@0.3) nor a command (wasi:cli/run); it exports acme:billing/ledger@1.2.0"
         ],
     );
     check_refused(

@@ -7,7 +7,7 @@ use coracle_api::kinds::DEPLOYMENT;
 use coracle_api::validation::{dns1123_label, ingress_host};
 use coracle_api::{object, quantity::Quantity};
 use coracle_client::Client;
-use coracle_host::inspect::{Inspection, Kind};
+use coracle_host::inspect::Inspection;
 use serde_json::{Value, json};
 
 use crate::apply;
@@ -122,7 +122,7 @@ pub(crate) async fn deploy_component(args: &Args, global: &Global, progress: &Pr
     };
     let client = global.client()?;
     let namespace = args.namespace.or_default(client.config());
-    let is_handler = inspection.kind == Kind::HttpHandler02;
+    let is_handler = inspection.kind.is_handler();
     let replicas = match args.replicas {
         Some(replicas) => Some(replicas.into()),
         None => replicas_now(&client, &namespace, &name).await?,
@@ -193,12 +193,12 @@ fn refuse_unusable(what: &str, inspection: &Inspection) -> Result<()> {
             .hint("compose a component that exports it into this one before deploying, for example with `wac plug`"));
     }
     match inspection.kind {
-        Kind::HttpHandler02 | Kind::Command => Ok(()),
+        kind if kind.is_handler() || kind.is_command() => Ok(()),
         kind => Err(Failure::new(format!(
             "component \"{what}\" cannot run by itself: it is a {}",
             super::inspect::describe(kind)
         ))
-        .detail("expected an export of wasi:http/incoming-handler@0.2 or wasi:cli/run@0.2")
+        .detail("expected an export of wasi:http/incoming-handler@0.2, wasi:http/handler@0.3 or wasi:cli/run")
         .detail("nothing was changed")),
     }
 }

@@ -56,9 +56,7 @@ pub(crate) fn inspect(what: &str, bytes: &[u8]) -> Result<Inspection> {
 /// A component's kind in words.
 pub(crate) fn describe(kind: Kind) -> &'static str {
     match kind {
-        Kind::HttpHandler02 => "wasi:http 0.2 handler",
-        Kind::Command => "wasi:cli command",
         Kind::Library => "library: it has no entry point of its own",
-        Kind::Other => "component without exports",
+        kind => kind.describe(),
     }
 }

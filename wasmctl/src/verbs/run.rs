@@ -4,7 +4,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 
-use coracle_host::inspect::Kind;
 use coracle_host::wasm::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
 use tokio_util::sync::CancellationToken;
 
@@ -63,15 +62,15 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     std::fs::write(&file, &bytes)?;
     let failed = |error: StandaloneError| Failure::new(format!("{}: {}", args.what, chain(&error)));
     match inspection.kind {
-        Kind::Command => {
+        kind if kind.is_command() => {
             let exit = block_on(async { run_standalone(options(&file)).await.map_err(failed) })?;
             if !exit.message.is_empty() {
                 eprintln!("{}: {}", args.what, exit.message);
             }
             Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
         }
-        Kind::HttpHandler02 if !args.arguments.is_empty() => Err(Failure::usage("a handler takes no arguments")),
-        Kind::HttpHandler02 => {
+        kind if kind.is_handler() && !args.arguments.is_empty() => Err(Failure::usage("a handler takes no arguments")),
+        kind if kind.is_handler() => {
             let listener = TcpListener::bind(args.addr).map_err(|error| {
                 Failure::new(format!("--addr {}: {error}", args.addr))
                     .hint("another port may be free: port 0 takes any")
