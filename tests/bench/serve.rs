@@ -1,4 +1,5 @@
-//! Requests through the ingress to a Rust hello component, a fresh instance for each, beside `wasmtime serve` tuned and a native hello.
+//! Requests through the ingress to Rust hello components, beside `wasmtime serve` and a native hello: a fresh instance of WASI 0.2 for each, one
+//! that is reused, and those of 0.3, which answer several at once.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -22,40 +23,56 @@ const TUNED: [&str; 5] = [
     "-Scli",
 ];
 
-/// Runs the three in turn, several times over.
+/// Lets an instance answer as many requests as it can.
+const REUSE: &str = r#"{"spec":{"template":{"metadata":{"annotations":{"coracle.dev/instance-reuse":"1000000"}}}}}"#;
+
+/// Runs all in turn, several times over.
 pub(crate) fn measure() -> Result<Report> {
     let cluster = Cluster::start();
-    let component = example("hello_rust.wasm");
-    let file = component.to_str().context("the example's path is not UTF-8")?;
-    cluster.wasmctl(&["deploy", file, "--name", "hello"]).ok();
-    eventually("hello answers", || (cluster.try_get("hello.localhost", "/").ok()?.0 == 200).then_some(()));
+    let file = |name| example(name).to_str().map(str::to_owned).context("the example's path is not UTF-8");
+    let (hello, concurrent) = (file("hello_rust.wasm")?, file("hello_concurrent.wasm")?);
+    for (name, file) in [("hello", &hello), ("reused", &hello), ("concurrent", &concurrent)] {
+        cluster.wasmctl(&["deploy", file, "--name", name]).ok();
+    }
+    cluster.kubectl(&["patch", "deployment", "reused", "--type=merge", "-p", REUSE]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/reused", "--timeout=60s"]).ok();
+    for host in ["hello.localhost", "reused.localhost", "concurrent.localhost"] {
+        eventually("each answers", || (cluster.try_get(host, "/").ok()?.0 == 200).then_some(()));
+    }
     let ingress: SocketAddr = cluster.address("ingress").parse()?;
-    let peer = Peer::start(file)?;
+    let peer = Peer::start(&hello, &TUNED)?;
+    let concurrent_peer = Peer::start(&concurrent, &TUNED)?;
     let native = native::start()?;
-
-    let mut runs: [Vec<Load>; 3] = Default::default();
+    let contenders = [
+        ("coracle, through the ingress, fresh instance a request", ingress, "hello.localhost"),
+        ("wasmtime serve 48.0.8 tuned, fresh instance a request", peer.addr, "localhost"),
+        ("coracle, through the ingress, instances reused", ingress, "reused.localhost"),
+        ("coracle, through the ingress, WASI 0.3", ingress, "concurrent.localhost"),
+        ("wasmtime serve 48.0.8 tuned, WASI 0.3", concurrent_peer.addr, "localhost"),
+        ("native hyper, no component", native, "localhost"),
+    ];
+    let mut runs: [Vec<Load>; 6] = Default::default();
     for round in 0..=ROUNDS {
-        let round_runs = [
-            load::run(ingress, "hello.localhost", SECONDS)?,
-            load::run(peer.addr, "localhost", SECONDS)?,
-            load::run(native, "localhost", SECONDS)?,
-        ];
-        // The first round warms all of them up.
-        if round > 0 {
-            runs.iter_mut().zip(round_runs).for_each(|(runs, run)| runs.push(run));
+        for ((_, addr, host), runs) in contenders.iter().zip(&mut runs) {
+            let run = load::run(*addr, host, SECONDS)?;
+            // The first round warms all of them up.
+            if round > 0 {
+                runs.push(run);
+            }
         }
     }
-    let [ours, theirs, limit] = runs.map(|runs| median(&runs));
+    let loads = runs.map(|runs| median(&runs));
     let mut report = Report::new("serve", &["requests/s", "p50 ms", "p99 ms"]);
-    for (what, load) in [
-        ("coracle, through the ingress, fresh instance a request", ours),
-        ("wasmtime serve 48.0.8 tuned, fresh instance a request", theirs),
-        ("native hyper, no component", limit),
-    ] {
-        report.row(what, &[load.requests_per_second, load.p50_ms, load.p99_ms]);
+    for ((what, ..), load) in contenders.iter().zip(&loads) {
+        report.row(*what, &[load.requests_per_second, load.p50_ms, load.p99_ms]);
     }
-    report.at_least("requests/s beside wasmtime serve", ours.requests_per_second / theirs.requests_per_second, 1.3);
-    report.at_most("p99 beside wasmtime serve", ours.p99_ms / theirs.p99_ms, 1.0);
+    let [fresh, peer, reused, concurrent, concurrent_peer, native] = loads;
+    let rate = |one: Load, other: Load| one.requests_per_second / other.requests_per_second;
+    report.at_least("requests/s beside wasmtime serve", rate(fresh, peer), 1.3);
+    report.at_most("p99 beside wasmtime serve", fresh.p99_ms / peer.p99_ms, 1.0);
+    report.at_least("requests/s beside native, instances reused", rate(reused, native), 0.55);
+    report.at_least("requests/s beside native, WASI 0.3", rate(concurrent, native), 0.4);
+    report.at_least("requests/s beside wasmtime serve, WASI 0.3", rate(concurrent, concurrent_peer), 1.0);
     Ok(report)
 }
 
@@ -75,13 +92,13 @@ struct Peer {
 }
 
 impl Peer {
-    fn start(component: &str) -> Result<Peer> {
+    fn start(component: &str, options: &[&str]) -> Result<Peer> {
         let wasmtime = std::env::var_os("CORACLE_BENCH_WASMTIME").context("run this with `cargo xtask bench`")?;
         // It does not say which port it took, so a free one is found for it.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut process = Command::new(wasmtime)
             .arg("serve")
-            .args(TUNED)
+            .args(options)
             .args(["--addr", &addr.to_string(), component])
             .stderr(Stdio::piped())
             .spawn()?;

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut bench = cargo();
     if args.names.contains(&Name::Serve) {
         peers::debian(&[("wrk", "wrk")])?;
-        bench.env("CORACLE_BENCH_WASMTIME", peers::wasmtime()?);
+        bench.env("CORACLE_BENCH_WASMTIME", peers::wasmtime()?).env("CORACLE_TEST_KUBECTL", peers::kubectl(37)?);
     }
     if args.names.contains(&Name::Store) || args.names.contains(&Name::Cluster) {
         peers::debian(&[("etcd", "etcd-server")])?;
