@@ -3,13 +3,16 @@
 mod columns;
 mod container;
 pub(crate) mod default;
+mod references;
 pub(crate) mod resources;
 mod unsupported;
 mod update;
 pub(crate) mod validate;
+mod volumes;
 
 use serde_json::Value;
 
+pub use references::refers_to;
 pub use resources::qos_class;
 pub use unsupported::unsupported_fields;
 

@@ -26,12 +26,21 @@ fn a_pod() {
             image: registry.coracle.internal/web
             ports: [{containerPort: 8080}]
             resources: {limits: {cpu: 1000m, memory: 1024Mi}, requests: {cpu: 0.5}}
-            env: [{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]
+            env:
+            - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+            - {name: CPU, valueFrom: {resourceFieldRef: {resource: limits.cpu, divisor: 1000m}}}
             readinessProbe: {httpGet: {port: 8080}}
             livenessProbe: {grpc: {port: 9}, periodSeconds: 3, timeoutSeconds: 0}
           - {name: b, image: 'x:1', imagePullPolicy: Never}
           initContainers: [{name: i, image: x@sha256:0}]
-          volumes: [{name: tmp}, {name: config, configMap: {name: c}}]
+          volumes:
+          - {name: tmp}
+          - {name: config, configMap: {name: c}}
+          - name: all
+            projected:
+              sources:
+              - downwardAPI: {items: [{path: a, fieldRef: {fieldPath: metadata.labels}}, {path: b, resourceFieldRef: {containerName: a, resource: limits.cpu}}]}
+              - serviceAccountToken: {path: token}
         status: {phase: Running}
         ",
         expect![[r#"
@@ -48,6 +57,11 @@ fn a_pod() {
                     fieldRef:
                       apiVersion: v1
                       fieldPath: metadata.name
+                - name: CPU
+                  valueFrom:
+                    resourceFieldRef:
+                      divisor: "1"
+                      resource: limits.cpu
                 image: registry.coracle.internal/web
                 imagePullPolicy: Always
                 livenessProbe:
@@ -108,6 +122,24 @@ fn a_pod() {
                   defaultMode: 420
                   name: c
                 name: config
+              - name: all
+                projected:
+                  defaultMode: 420
+                  sources:
+                  - downwardAPI:
+                      items:
+                      - fieldRef:
+                          apiVersion: v1
+                          fieldPath: metadata.labels
+                        path: a
+                      - path: b
+                        resourceFieldRef:
+                          containerName: a
+                          divisor: "0"
+                          resource: limits.cpu
+                  - serviceAccountToken:
+                      expirationSeconds: 3600
+                      path: token
             status:
               phase: Pending
               qosClass: Burstable

@@ -25,21 +25,33 @@ fn pods() {
         spec:
           hostNetwork: true
           hostPID: false
-          volumes: [{name: a}]
+          volumes:
+          - {name: a}
+          - {name: b, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
+          - {name: c, persistentVolumeClaim: {claimName: c}}
+          - {name: d, nfs: {server: s, path: /}}
+          - {name: e, image: {reference: x}}
+          - {name: f, projected: {sources: [{clusterTrustBundle: {path: x}}, {serviceAccountToken: {path: y}}]}}
           initContainers: [{name: i, image: x}]
           affinity: {nodeAffinity: {}}
           containers:
           - {name: a, image: x, ports: [{containerPort: 1, hostPort: 1}], readinessProbe: {httpGet: {port: 1}}, lifecycle: {preStop: {sleep: {seconds: 1}}}}
-          - {name: b, image: x, securityContext: {privileged: true, capabilities: {add: [NET_ADMIN]}}}
+          - {name: b, image: x, volumeMounts: [{name: a, mountPath: /a, mountPropagation: Bidirectional}], securityContext: {privileged: true, capabilities: {add: [NET_ADMIN]}}}
         ",
         expect![[r#"
-            spec.volumes: Forbidden: volumes are not supported by this version of Coracle
+            spec.volumes[1].emptyDir.medium: Forbidden: the medium "Memory" is not supported by this version of Coracle; leave it out: the files are on the host's disk
+            spec.volumes[1].emptyDir.sizeLimit: Forbidden: a limit on its size is not supported by this version of Coracle; leave it out
+            spec.volumes[2].persistentVolumeClaim: Forbidden: volumes of this type are not supported by this version of Coracle; use emptyDir for what may go with the pod, or hostPath where the host's owner allows it
+            spec.volumes[3].nfs: Forbidden: volumes of this type are not supported by this version of Coracle; use emptyDir for what may go with the pod, or hostPath where the host's owner allows it
+            spec.volumes[4].image: Forbidden: volumes of this type are not supported by this version of Coracle; put the files into a ConfigMap, or into the component
+            spec.volumes[5].projected.sources[0].clusterTrustBundle: Forbidden: this source is not supported by this version of Coracle; put it into a Secret
             spec.initContainers: Forbidden: init containers are not supported by this version of Coracle
             spec.affinity: Forbidden: affinity is not supported by this version of Coracle
             spec.hostNetwork: Forbidden: the host's network is not supported by this version of Coracle
             spec.containers[0].lifecycle: Forbidden: lifecycle hooks are not supported by this version of Coracle
             spec.containers[0].readinessProbe: Forbidden: probes are not supported by this version of Coracle
             spec.containers[0].ports[0].hostPort: Forbidden: host ports are not supported by this version of Coracle
+            spec.containers[1].volumeMounts[0].mountPropagation: Forbidden: propagated mounts are not supported by this version of Coracle
             spec.containers[1].securityContext.privileged: Forbidden: privileged containers are not supported by this version of Coracle
             spec.containers[1].securityContext.capabilities.add: Forbidden: added capabilities are not supported by this version of Coracle"#]],
     );
@@ -48,12 +60,16 @@ fn pods() {
 #[test]
 fn templates() {
     check(
-        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}, spec: {template: {spec: {volumes: [{name: a}], containers: [{name: c}]}}}}",
-        expect!["spec.template.spec.volumes: Forbidden: volumes are not supported by this version of Coracle"],
+        "{apiVersion: apps/v1, kind: Deployment, metadata: {name: d}, spec: {template: {spec: {volumes: [{name: a, csi: {driver: d}}], containers: [{name: c}]}}}}",
+        expect![
+            "spec.template.spec.volumes[0].csi: Forbidden: volumes of this type are not supported by this version of Coracle; use emptyDir for what may go with the pod, or hostPath where the host's owner allows it"
+        ],
     );
     check(
-        "{apiVersion: v1, kind: PodTemplate, metadata: {name: t}, template: {spec: {volumes: [{name: a}], containers: [{name: c}]}}}",
-        expect!["template.spec.volumes: Forbidden: volumes are not supported by this version of Coracle"],
+        "{apiVersion: v1, kind: PodTemplate, metadata: {name: t}, template: {spec: {volumes: [{name: a, csi: {driver: d}}], containers: [{name: c}]}}}",
+        expect![
+            "template.spec.volumes[0].csi: Forbidden: volumes of this type are not supported by this version of Coracle; use emptyDir for what may go with the pod, or hostPath where the host's owner allows it"
+        ],
     );
     check(
         "{apiVersion: batch/v1, kind: CronJob, metadata: {name: c}, spec: {jobTemplate: {spec: {template: {spec: {hostNetwork: true, containers: [{name: c}]}}}}}}",

@@ -22,6 +22,63 @@ fn check_container(rest: &str, expected: Expect) {
 }
 
 #[test]
+fn volumes() {
+    check_pod(
+        "
+        {containers: [{name: a, image: x, volumeMounts: [
+            {name: ok, mountPath: /a, subPath: ../x}, {name: ok, mountPath: /b, subPath: /x, subPathExpr: $(A)},
+            {name: ok, mountPath: /c, mountPropagation: Odd, recursiveReadOnly: Enabled}, {name: two, mountPath: /d}]}],
+        volumes: [
+            {name: ok}, {name: two, emptyDir: {sizeLimit: -1}, hostPath: {path: /}, csi: {driver: d}},
+            {name: h, hostPath: {path: /a/../b, type: Odd}}, {name: i, hostPath: {type: File}},
+            {name: c, configMap: {defaultMode: 512, items: [{key: a, path: ..a, mode: -1}, {path: /b}, {key: c, path: a/../b}, {key: d}]}},
+            {name: s, secret: {items: [{key: a, path: a}]}},
+            {name: p, projected: {defaultMode: 1000, sources: [{secret: {items: [{key: a, path: a}]}}, {configMap: {name: c, items: [{key: a, path: a}]}},
+                {serviceAccountToken: {path: a, expirationSeconds: 1}, secret: {name: t}}, {serviceAccountToken: {path: a, expirationSeconds: 99}}]}},
+            {name: d, downwardAPI: {items: [{path: a, fieldRef: {fieldPath: status.podIP}}, {fieldRef: {fieldPath: metadata.labels}}, {path: b},
+                {path: c, resourceFieldRef: {resource: limits.cpu}}, {path: d, resourceFieldRef: {containerName: a, resource: limits.pods}},
+                {path: e, resourceFieldRef: {containerName: a, resource: limits.memory, divisor: 3}}, {path: f, resourceFieldRef: {containerName: a, resource: requests.cpu, divisor: 1m}},
+                {path: g, fieldRef: {fieldPath: metadata.annotations}, resourceFieldRef: {containerName: a, resource: limits.cpu}}]}}]}
+        ",
+        expect![[r#"
+            spec.volumes[1].emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity
+            spec.volumes[1].hostPath: Forbidden: may not specify more than 1 volume type
+            spec.volumes[1].csi: Forbidden: may not specify more than 1 volume type
+            spec.volumes[2].hostPath.path: Invalid value: "/a/../b": must not contain '..'
+            spec.volumes[2].hostPath.type: Unsupported value: "Odd": supported values: "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"
+            spec.volumes[3].hostPath.path: Required value
+            spec.volumes[4].configMap.name: Required value
+            spec.volumes[4].configMap.defaultMode: Invalid value: 512: must be a number between 0 and 0777 (octal), both inclusive
+            spec.volumes[4].configMap.items[0].path: Invalid value: "..a": must not start with '..'
+            spec.volumes[4].configMap.items[0].mode: Invalid value: -1: must be a number between 0 and 0777 (octal), both inclusive
+            spec.volumes[4].configMap.items[1].key: Required value
+            spec.volumes[4].configMap.items[1].path: Invalid value: "/b": must be a relative path
+            spec.volumes[4].configMap.items[2].path: Invalid value: "a/../b": must not contain '..'
+            spec.volumes[4].configMap.items[3].path: Required value
+            spec.volumes[5].secret.secretName: Required value
+            spec.volumes[6].projected.defaultMode: Invalid value: 1000: must be a number between 0 and 0777 (octal), both inclusive
+            spec.volumes[6].projected.sources[0].secret.name: Required value
+            spec.volumes[6].projected: Invalid value: "c": conflicting duplicate paths
+            spec.volumes[6].projected.sources[2].serviceAccountToken: Forbidden: may not specify more than 1 volume type
+            spec.volumes[6].projected.sources[3].serviceAccountToken.expirationSeconds: Invalid value: 99: may not specify a duration less than 10 minutes
+            spec.volumes[6].projected: Invalid value: "a": conflicting duplicate paths
+            spec.volumes[7].downwardAPI.fieldRef.fieldPath: Unsupported value: "status.podIP": supported values: "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"
+            spec.volumes[7].downwardAPI.path: Required value
+            spec.volumes[7].downwardAPI: Required value: one of fieldRef and resourceFieldRef is required
+            spec.volumes[7].downwardAPI.resourceFieldRef.containerName: Required value
+            spec.volumes[7].downwardAPI.resourceFieldRef.resource: Unsupported value: "limits.pods": supported values: "limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu", "requests.ephemeral-storage", "requests.memory"
+            spec.volumes[7].downwardAPI.resourceFieldRef.divisor: Invalid value: "limits.memory": only divisor's values 1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei are supported with the memory resource
+            spec.volumes[7].downwardAPI: Invalid value: "resource": fieldRef and resourceFieldRef can not be specified simultaneously
+            spec.containers[0].volumeMounts.subPath: Invalid value: "../x": must not contain '..'
+            spec.containers[0].volumeMounts.subPath: Invalid value: "/x": must be a relative path
+            spec.containers[0].volumeMounts[1].subPathExpr: Invalid value: "$(A)": subPathExpr and subPath are mutually exclusive
+            spec.containers[0].volumeMounts[2].mountPropagation: Unsupported value: "Odd": supported values: "Bidirectional", "HostToContainer", "None"
+            spec.containers[0].volumeMounts[2].recursiveReadOnly: Forbidden: may only be specified when readOnly is true
+            spec.containers[0].volumeMounts[3].name: Not found: "two""#]],
+    );
+}
+
+#[test]
 fn metadata() {
     check(
         "{apiVersion: v1, kind: ConfigMap, metadata: {}}",

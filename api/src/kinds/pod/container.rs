@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::resources;
+use super::{resources, volumes};
 use crate::kinds::check::{self, Errors, is_set, text};
 use crate::object;
 use crate::validation::{self, FieldError};
@@ -61,7 +61,7 @@ fn container(container: &Value, path: &str, volumes: &HashSet<&str>, errors: &mu
     ports(container, &path("ports"), errors);
     env(container, &path("env"), errors);
     env_from(container, &path("envFrom"), errors);
-    volume_mounts(container, &path("volumeMounts"), volumes, errors);
+    volumes::mounts(container, &path("volumeMounts"), volumes, errors);
     check::one_of(errors, &path("imagePullPolicy"), text(container, "imagePullPolicy"), PULL_POLICIES);
     resources::validate(container, &path("resources"), errors);
 }
@@ -111,25 +111,26 @@ fn env(container: &Value, path: &str, errors: &mut Errors) {
 }
 
 fn value_source(source: &str, from: &Value, path: &str, errors: &mut Errors) {
-    let path = |field: &str| format!("{path}.{field}");
     match source {
-        "fieldRef" => {
-            check::required(errors, &path("apiVersion"), text(from, "apiVersion"), check::anything);
-            let field = text(from, "fieldPath");
-            let of_map = field.strip_prefix("metadata.labels['").or(field.strip_prefix("metadata.annotations['"));
-            match of_map.and_then(|rest| rest.strip_suffix("']")) {
-                Some(key) => check::follows(errors, &path("fieldPath"), key, validation::qualified_name),
-                None => check::one_of(errors, &path("fieldPath"), field, FIELD_PATHS),
-            }
-        }
-        "resourceFieldRef" => {
-            check::required(errors, &path("resource"), text(from, "resource"), check::anything);
-        }
+        "fieldRef" => object_field(from, path, FIELD_PATHS, errors),
+        "resourceFieldRef" => volumes::resource_field(from, false, path, errors),
         "configMapKeyRef" | "secretKeyRef" => {
-            check::required(errors, &path("name"), text(from, "name"), check::anything);
-            check::required(errors, &path("key"), text(from, "key"), validation::config_key);
+            check::required(errors, &format!("{path}.name"), text(from, "name"), check::anything);
+            check::required(errors, &format!("{path}.key"), text(from, "key"), validation::config_key);
         }
         _ => {}
+    }
+}
+
+/// A field of the pod: one of these, or a single label or annotation.
+pub(super) fn object_field(from: &Value, path: &str, fields: &[&str], errors: &mut Errors) {
+    let path = |field: &str| format!("{path}.{field}");
+    check::required(errors, &path("apiVersion"), text(from, "apiVersion"), check::anything);
+    let field = text(from, "fieldPath");
+    let of_map = field.strip_prefix("metadata.labels['").or(field.strip_prefix("metadata.annotations['"));
+    match of_map.and_then(|rest| rest.strip_suffix("']")) {
+        Some(key) => check::follows(errors, &path("fieldPath"), key, validation::qualified_name),
+        None => check::one_of(errors, &path("fieldPath"), field, fields),
     }
 }
 
@@ -154,25 +155,6 @@ fn env_from(container: &Value, path: &str, errors: &mut Errors) {
                 let detail = "may not have more than one field specified at a time";
                 errors.push(FieldError::invalid(path, "", detail));
             }
-        }
-    }
-}
-
-fn volume_mounts(container: &Value, path: &str, volumes: &HashSet<&str>, errors: &mut Errors) {
-    let mut mount_paths = HashSet::new();
-    for (index, mount) in object::list_at(container, &["volumeMounts"]).iter().enumerate() {
-        let path = |field: &str| format!("{path}[{index}].{field}");
-        let name = text(mount, "name");
-        if name.is_empty() {
-            errors.push(FieldError::required(path("name"), ""));
-        } else if !volumes.contains(name) {
-            errors.push(FieldError::not_found(path("name"), name));
-        }
-        let mount_path = text(mount, "mountPath");
-        if mount_path.is_empty() {
-            errors.push(FieldError::required(path("mountPath"), ""));
-        } else if !mount_paths.insert(mount_path) {
-            errors.push(FieldError::invalid(path("mountPath"), mount_path, "must be unique"));
         }
     }
 }

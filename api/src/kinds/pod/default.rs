@@ -4,8 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::resources;
 use crate::object;
+use crate::quantity::Quantity;
 
 const FILE_MODE: i64 = 0o644;
+/// How long a token in a file lasts.
+const TOKEN_SECONDS: i64 = 60 * 60;
 
 /// Sets a field that is missing or null.
 pub(crate) fn set(object: &mut Map<String, Value>, field: &str, value: impl Into<Value>) {
@@ -107,9 +110,7 @@ fn container(container: &mut Map<String, Value>, host_network: bool) {
         }
     }
     for variable in each(container, "env") {
-        if let Some(field) = child(variable, "valueFrom").and_then(|source| child(source, "fieldRef")) {
-            set_text(field, "apiVersion", "v1");
-        }
+        child(variable, "valueFrom").into_iter().for_each(downward);
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = child(container, name) {
@@ -141,6 +142,19 @@ fn handler(handler: &mut Map<String, Value>) {
     }
 }
 
+/// What a variable or a file shows of the pod.
+fn downward(shown: &mut Map<String, Value>) {
+    if let Some(field) = child(shown, "fieldRef") {
+        set_text(field, "apiVersion", "v1");
+    }
+    if let Some(field) = child(shown, "resourceFieldRef") {
+        set_text(field, "divisor", "0");
+        if let Ok(divisor) = Quantity::from_value(&field["divisor"]) {
+            field.insert("divisor".to_owned(), divisor.to_string().into());
+        }
+    }
+}
+
 fn volume(volume: &mut Map<String, Value>) {
     if volume.iter().all(|(field, value)| field == "name" || value.is_null()) {
         volume.insert("emptyDir".to_owned(), json!({}));
@@ -148,6 +162,19 @@ fn volume(volume: &mut Map<String, Value>) {
     for source in ["secret", "configMap", "downwardAPI", "projected"] {
         if let Some(source) = child(volume, source) {
             set(source, "defaultMode", FILE_MODE);
+        }
+    }
+    if let Some(source) = child(volume, "downwardAPI") {
+        each(source, "items").for_each(downward);
+    }
+    if let Some(projected) = child(volume, "projected") {
+        for source in each(projected, "sources") {
+            if let Some(source) = child(source, "downwardAPI") {
+                each(source, "items").for_each(downward);
+            }
+            if let Some(token) = child(source, "serviceAccountToken") {
+                set(token, "expirationSeconds", TOKEN_SECONDS);
+            }
         }
     }
     if let Some(path) = child(volume, "hostPath") {

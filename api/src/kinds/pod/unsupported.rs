@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::volumes::SOURCES;
 use crate::kind::Kind;
 use crate::kinds::check::is_set;
 use crate::object;
@@ -9,7 +10,6 @@ use crate::validation::FieldError;
 
 /// Fields of the spec that are refused when they are set and not empty.
 const SPEC_FIELDS: &[(&str, &str)] = &[
-    ("volumes", "volumes are"),
     ("initContainers", "init containers are"),
     ("ephemeralContainers", "ephemeral containers are"),
     ("affinity", "affinity is"),
@@ -32,8 +32,11 @@ const CONTAINER_FIELDS: &[(&str, &str)] = &[
     ("livenessProbe", "probes are"),
     ("readinessProbe", "probes are"),
     ("startupProbe", "probes are"),
-    ("volumeDevices", "volumes are"),
+    ("volumeDevices", "block devices are"),
 ];
+
+/// The sources of volumes that there are.
+const VOLUME_SOURCES: &[&str] = &["emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"];
 
 /// The fields that this version can't honour in what an object says of pods.
 pub fn unsupported_fields(kind: &Kind, object: &Value) -> Vec<FieldError> {
@@ -43,6 +46,9 @@ pub fn unsupported_fields(kind: &Kind, object: &Value) -> Vec<FieldError> {
 
 fn of_spec(spec: &Value, path: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    for (index, volume) in object::list_at(spec, &["volumes"]).iter().enumerate() {
+        refuse_volume(volume, &format!("{path}.volumes[{index}]"), &mut errors);
+    }
     let mut refuse = |path: String, what: &str| {
         errors.push(FieldError::forbidden(path, format!("{what} not supported by this version of Coracle")));
     };
@@ -63,6 +69,11 @@ fn of_spec(spec: &Value, path: &str) -> Vec<FieldError> {
                 refuse(path(field), what);
             }
         }
+        for (index, mount) in object::list_at(container, &["volumeMounts"]).iter().enumerate() {
+            if !matches!(object::str_at(mount, &["mountPropagation"]), None | Some("None")) {
+                refuse(path(&format!("volumeMounts[{index}].mountPropagation")), "propagated mounts are");
+            }
+        }
         for (index, port) in object::list_at(container, &["ports"]).iter().enumerate() {
             if object::i64_at(port, &["hostPort"]).unwrap_or(0) != 0 {
                 refuse(path(&format!("ports[{index}].hostPort")), "host ports are");
@@ -76,6 +87,33 @@ fn of_spec(spec: &Value, path: &str) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+fn refuse_volume(volume: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let mut refuse = |path: String, what: &str, instead: &str| {
+        let detail = format!("{what} not supported by this version of Coracle; {instead}");
+        errors.push(FieldError::forbidden(path, detail));
+    };
+    for source in SOURCES.iter().filter(|source| is_set(volume, source) && !VOLUME_SOURCES.contains(source)) {
+        let instead = match *source {
+            "gitRepo" | "image" => "put the files into a ConfigMap, or into the component",
+            "ephemeral" => "use emptyDir",
+            _ => "use emptyDir for what may go with the pod, or hostPath where the host's owner allows it",
+        };
+        refuse(format!("{path}.{source}"), "volumes of this type are", instead);
+    }
+    if let Some(medium) = object::str_at(volume, &["emptyDir", "medium"]).filter(|medium| !medium.is_empty()) {
+        let what = format!("the medium {medium:?} is");
+        refuse(format!("{path}.emptyDir.medium"), &what, "leave it out: the files are on the host's disk");
+    }
+    if is_set(&volume["emptyDir"], "sizeLimit") {
+        refuse(format!("{path}.emptyDir.sizeLimit"), "a limit on its size is", "leave it out");
+    }
+    for (index, source) in object::list_at(volume, &["projected", "sources"]).iter().enumerate() {
+        for field in ["clusterTrustBundle", "podCertificate"].iter().filter(|field| is_set(source, field)) {
+            refuse(format!("{path}.projected.sources[{index}].{field}"), "this source is", "put it into a Secret");
+        }
+    }
 }
 
 fn has_content(value: &Value, field: &str) -> bool {

@@ -1,10 +1,8 @@
 //! What a pod's or a pod template's spec must look like.
 
-use std::collections::HashSet;
-
 use serde_json::Value;
 
-use super::container;
+use super::{container, volumes};
 use crate::kinds::check::{self, Errors, is_set, text};
 use crate::object;
 use crate::validation::{self, FieldError};
@@ -15,7 +13,7 @@ const TAINT_EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /// Appends what is wrong with a pod spec that lies at `path`.
 pub(crate) fn pod_spec(spec: &Value, path: &str, errors: &mut Errors) {
-    let volumes = volumes(spec, &format!("{path}.volumes"), errors);
+    let volumes = volumes::volumes(spec, &format!("{path}.volumes"), errors);
     container::containers(spec, path, &volumes, errors);
     check::one_of(
         errors,
@@ -45,19 +43,6 @@ pub(crate) fn pod_spec(spec: &Value, path: &str, errors: &mut Errors) {
     for field in ["priorityClassName", "runtimeClassName"] {
         check::optional(errors, &format!("{path}.{field}"), text(spec, field), validation::dns1123_subdomain);
     }
-}
-
-fn volumes<'a>(spec: &'a Value, path: &str, errors: &mut Errors) -> HashSet<&'a str> {
-    let mut names = HashSet::new();
-    for (index, volume) in object::list_at(spec, &["volumes"]).iter().enumerate() {
-        let (name, path) = (text(volume, "name"), format!("{path}[{index}].name"));
-        let valid = !name.is_empty() && validation::dns1123_label(name).is_empty();
-        check::required(errors, &path, name, validation::dns1123_label);
-        if valid {
-            check::unique(errors, &mut names, &path, name);
-        }
-    }
-    names
 }
 
 /// Appends what is wrong with the tolerations of the object that lie at `path`.
