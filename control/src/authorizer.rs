@@ -80,6 +80,7 @@ pub trait Authorizer: Send + Sync + 'static {
 #[derive(Debug, Default)]
 pub struct Rbac {
     index: RwLock<Arc<Index>>,
+    references: node::References,
 }
 
 impl Rbac {
@@ -102,7 +103,7 @@ impl Authorizer for Rbac {
             return true;
         }
         if let Some(node) = user.node()
-            && node::allows(node, attributes, snapshot)
+            && node::allows(node, attributes, snapshot, &self.references)
         {
             return true;
         }

@@ -80,6 +80,39 @@ async fn hosts_keep_to_themselves() {
 }
 
 #[tokio::test]
+async fn hosts_read_what_their_pods_refer_to() {
+    let admin = Server::start().await;
+    let host = admin.as_node("n1");
+    let pods = "/api/v1/namespaces/default/pods";
+    let maps = "/api/v1/namespaces/default/configmaps";
+    for name in ["mine", "theirs", "nobodys"] {
+        admin.json(&format!("POST {maps}"), config_map(name, "x")).await;
+    }
+    let mut created = Vec::new();
+    for (name, target, config_map) in [("a", "n1", "mine"), ("b", "n2", "theirs"), ("c", "n1", "mine")] {
+        let mut pod = pod(name);
+        pod["spec"]["volumes"] = json!([{ "name": "v", "configMap": { "name": config_map } }]);
+        admin.json(&format!("POST {pods}"), pod).await;
+        created
+            .push(admin.json(&format!("POST {pods}/{name}/binding"), json!({ "target": { "name": target } })).await.0);
+    }
+    assert_eq!(created, [201, 201, 201]);
+    check(&host, &format!("GET {maps}/mine"), Value::Null, expect!["200"]).await;
+    check(&host, &format!("GET {maps}?fieldSelector=metadata.name%3Dmine"), Value::Null, expect!["200"]).await;
+    check(&host, &format!("GET {maps}/theirs"), Value::Null, expect![[r#"403 configmaps "theirs" is forbidden: User "system:node:n1" cannot get resource "configmaps" in API group "" in the namespace "default""#]]).await;
+    check(&host, &format!("GET {maps}?fieldSelector=metadata.name%3Dtheirs"), Value::Null, expect![[r#"403 configmaps is forbidden: User "system:node:n1" cannot list resource "configmaps" in API group "" in the namespace "default""#]]).await;
+    check(&host, &format!("GET {maps}"), Value::Null, expect![[r#"403 configmaps is forbidden: User "system:node:n1" cannot list resource "configmaps" in API group "" in the namespace "default""#]]).await;
+    check(&host, "GET /api/v1/configmaps?fieldSelector=metadata.name%3Dmine", Value::Null, expect![[r#"403 configmaps is forbidden: User "system:node:n1" cannot list resource "configmaps" in API group "" at the cluster scope"#]]).await;
+    check(&host, "GET /api/v1/namespaces/default/secrets/mine", Value::Null, expect![[r#"403 secrets "mine" is forbidden: User "system:node:n1" cannot get resource "secrets" in API group "" in the namespace "default""#]]).await;
+    check(&host, "GET /api/v1/namespaces/kube-system/configmaps/mine", Value::Null, expect![[r#"403 configmaps "mine" is forbidden: User "system:node:n1" cannot get resource "configmaps" in API group "" in the namespace "kube-system""#]]).await;
+    // One pod that goes leaves another; with the last, the host has nothing to read any more.
+    admin.json(&format!("DELETE {pods}/a"), json!({ "gracePeriodSeconds": 0 })).await;
+    check(&host, &format!("GET {maps}/mine"), Value::Null, expect!["200"]).await;
+    admin.json(&format!("DELETE {pods}/c"), json!({ "gracePeriodSeconds": 0 })).await;
+    check(&host, &format!("GET {maps}/mine"), Value::Null, expect![[r#"403 configmaps "mine" is forbidden: User "system:node:n1" cannot get resource "configmaps" in API group "" in the namespace "default""#]]).await;
+}
+
+#[tokio::test]
 async fn hosts_batches_are_checked_item_by_item() {
     let admin = Server::start().await;
     let pods = "/api/v1/namespaces/default/pods";

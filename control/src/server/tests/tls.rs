@@ -259,7 +259,7 @@ async fn a_host_may_do_nothing_once_its_node_is_deleted() {
     let ask = async |host: &reqwest::Client| {
         let mut outcomes = Vec::new();
         for request in [
-            host.get(format!("{base}/api/v1/secrets")),
+            host.get(format!("{base}/api/v1/services")),
             host.get(format!("{base}/version")),
             host.post(format!("{base}/coracle/certificate")).json(&signing_request()),
             host.get(format!("{base}/v2/a/tags/list")),
@@ -278,7 +278,7 @@ async fn a_host_may_do_nothing_once_its_node_is_deleted() {
         outcomes.join(", ")
     };
     expect!["200 , 200 , 200 , 404 NAME_UNKNOWN"].assert_eq(&ask(&joined).await);
-    let mut watch = joined.get(format!("{base}/api/v1/secrets?watch=true")).send().await.unwrap();
+    let mut watch = joined.get(format!("{base}/api/v1/services?watch=true")).send().await.unwrap();
     listening.server.json("DELETE /api/v1/nodes/n1", Value::Null).await;
     let gone = expect!["401 NodeDeleted, 401 NodeDeleted, 401 NodeDeleted, 401 DENIED"];
     gone.assert_eq(&ask(&joined).await);
