@@ -24,8 +24,10 @@ use tokio_util::sync::CancellationToken;
 use crate::images::{Images, Source};
 use crate::logs::LogStore;
 use crate::node::{self, Machine, NodeFacts};
+use crate::pod::environment::Allocatable;
 use crate::runtime::{Clock, Runtime};
 use crate::server::{self, ServerIdentity, Sources};
+use crate::volumes::{self, SetUpError, Volumes};
 pub use handlers::PodHandlers;
 pub use metrics::Totals;
 use pods::Pods;
@@ -41,8 +43,10 @@ pub struct HostOptions {
     pub node_name: String,
     /// The node's address, as others reach it.
     pub internal_ip: String,
-    /// Where images and logs are kept.
+    /// Where images, logs and volumes are kept.
     pub data_dir: PathBuf,
+    /// Below these, pods may mount paths of this machine.
+    pub host_paths: Vec<PathBuf>,
     /// The cluster.
     pub client: Client,
     /// What runs containers.
@@ -93,6 +97,7 @@ pub enum HostError {
 pub(crate) enum Message {
     Started(start::Outcome),
     Note(report::Note),
+    VolumesChanged { uid: Arc<str>, failures: Vec<SetUpError> },
     Find { namespace: String, name: String, reply: tokio::sync::oneshot::Sender<Option<FoundPod>> },
     Totals { reply: tokio::sync::oneshot::Sender<Totals> },
 }
@@ -100,13 +105,8 @@ pub(crate) enum Message {
 /// Runs the host until `shutdown`, which it ends itself when its Node was deleted.
 pub async fn run(options: HostOptions) -> Result<(), HostError> {
     let shutdown = options.shutdown.clone();
-    let at = |path: &PathBuf| {
-        let path = path.clone();
-        move |cause| HostError::DataDir { path, cause }
-    };
-    let (pods_dir, images_dir) = (options.data_dir.join("pods"), options.data_dir.join("images"));
-    let logs = LogStore::open(pods_dir.clone(), options.clock.clone()).map_err(at(&pods_dir))?;
-    let images = Images::open(images_dir.clone(), options.images.clone()).map_err(at(&images_dir))?;
+    std::fs::create_dir_all(&options.data_dir)
+        .map_err(|cause| HostError::DataDir { path: options.data_dir.clone(), cause })?;
     let port = options.listener.local_addr().map_err(|error| HostError::Server(error.to_string()))?.port();
     let facts = Arc::new(NodeFacts {
         name: options.node_name.clone(),
@@ -116,10 +116,11 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         machine: Machine::look(&options.data_dir),
     });
     let (messages, mut inbox) = mpsc::unbounded_channel();
+    let shared = shared(&options, facts.machine.allocatable(), &messages)?;
     let sources = Sources {
         messages: messages.clone(),
-        logs: logs.clone(),
-        images_dir,
+        logs: shared.logs.clone(),
+        images_dir: options.data_dir.join("images"),
         clock: options.clock.clone(),
         handlers: options.handlers.clone(),
         ingress: options.ingress.clone(),
@@ -137,15 +138,6 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         let kept = keeping.await;
         // Whoever deleted the Node wants nothing to run here any more.
         kept.inspect_err(|_| shutdown.cancel())
-    });
-    let shared = Arc::new(Shared {
-        client: client.clone(),
-        runtime: options.runtime,
-        images,
-        logs,
-        node_name: options.node_name.clone(),
-        host_ip: options.internal_ip,
-        clock,
     });
     // The requests of other hosts end before the pods that answer them.
     let pods_shutdown = CancellationToken::new();
@@ -167,6 +159,40 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
     kept.unwrap_or(Ok(())).map_err(|source| HostError::Deleted { node: options.node_name, source })
 }
 
+/// Opens what the host keeps on disk.
+fn shared(
+    options: &HostOptions,
+    allocatable: Allocatable,
+    messages: &mpsc::UnboundedSender<Message>,
+) -> Result<Arc<Shared>, HostError> {
+    let [pods_dir, images_dir, volumes_dir] = ["pods", "images", "volumes"].map(|name| options.data_dir.join(name));
+    let at = |path: &PathBuf| {
+        let path = path.clone();
+        move |cause| HostError::DataDir { path, cause }
+    };
+    let volumes = volumes::Options {
+        dir: volumes_dir.clone(),
+        client: options.client.clone(),
+        clock: options.clock.clone(),
+        node_name: options.node_name.clone(),
+        host_ip: options.internal_ip.clone(),
+        allocatable,
+        host_paths: options.host_paths.clone(),
+        messages: messages.clone(),
+    };
+    Ok(Arc::new(Shared {
+        client: options.client.clone(),
+        runtime: options.runtime.clone(),
+        images: Images::open(images_dir.clone(), options.images.clone()).map_err(at(&images_dir))?,
+        logs: LogStore::open(pods_dir.clone(), options.clock.clone()).map_err(at(&pods_dir))?,
+        volumes: Volumes::open(volumes).map_err(at(&volumes_dir))?,
+        node_name: options.node_name.clone(),
+        host_ip: options.internal_ip.clone(),
+        allocatable,
+        clock: options.clock.clone(),
+    }))
+}
+
 /// The node's range of pod addresses, once it has one; until then there are no pods. `None` when the host ends before.
 async fn wait_for_range(
     range: &mut watch::Receiver<Option<Cidr>>,
@@ -181,7 +207,7 @@ async fn wait_for_range(
                 // Whoever asked may have gone away.
                 Message::Find { reply, .. } => drop(reply.send(None)),
                 Message::Totals { reply } => drop(reply.send(Totals::default())),
-                Message::Started(_) | Message::Note(_) => {}
+                Message::Started(_) | Message::Note(_) | Message::VolumesChanged { .. } => {}
             },
         }
     }

@@ -16,4 +16,5 @@ pub mod runtime;
 pub mod server;
 mod session;
 pub mod status;
+pub mod volumes;
 pub mod wasm;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::pod::environment::Allocatable;
 use crate::runtime::Clock;
 use crate::status::seconds;
 
@@ -80,6 +81,18 @@ impl Machine {
             boot_id: text("/proc/sys/kernel/random/boot_id"),
             kernel_version: text("/proc/sys/kernel/osrelease"),
             os_image,
+        }
+    }
+}
+
+impl Machine {
+    /// What it has for pods.
+    pub fn allocatable(&self) -> Allocatable {
+        let whole = |amount: u64| i64::try_from(amount).unwrap_or(i64::MAX);
+        Allocatable {
+            cpu_millis: whole(self.cpus.saturating_mul(1000)),
+            memory_bytes: whole(self.memory_bytes),
+            disk_bytes: whole(self.disk_bytes),
         }
     }
 }

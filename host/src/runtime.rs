@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::console::{Console, Stdin};
 pub use crate::inspect::{InspectError, Inspection, Kind, inspect};
+pub use crate::volumes::folder::Folder;
 
 /// Runs containers of one kind.
 #[async_trait]
@@ -133,6 +134,19 @@ pub struct ContainerSpec {
     pub request_timeout: Duration,
     /// Where a command's input comes from.
     pub stdin: Stdin,
+    /// What it sees of this host's files; nothing else.
+    pub mounts: Vec<Mount>,
+}
+
+/// A folder that a container sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where: absolute. The longest path that a file's path starts with is its mount.
+    pub path: String,
+    /// Which folder of this host.
+    pub folder: Folder,
+    /// The container may not change anything in it.
+    pub is_read_only: bool,
 }
 
 impl ContainerSpec {
@@ -152,6 +166,7 @@ impl ContainerSpec {
             instance_reuse: None,
             request_timeout: Duration::from_secs(30),
             stdin: Stdin::Closed,
+            mounts: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Runs components of WASI 0.2 and 0.3: `wasi:http` handlers and `wasi:cli` commands.
 //!
-//! Deliberately absent: sockets, file systems and outgoing HTTP, which are linked and denied.
+//! Deliberately absent: sockets and outgoing HTTP, which are linked and denied.
 
 mod access_log;
 mod background;
@@ -15,6 +15,7 @@ mod guest;
 mod handler;
 mod instances;
 mod limits;
+mod preopens;
 mod reused;
 mod slots;
 mod standalone;
@@ -216,6 +217,7 @@ impl WasmRuntime {
         let memory = spec.memory_bytes_max;
         let mut surroundings = Surroundings::new(&spec.name, &spec.args, spec.env.clone(), memory, logs.clone());
         surroundings.inherit_stdio = inherit_stdio;
+        surroundings.mounts.clone_from(&spec.mounts);
         let background = self.shared.background.handle().clone();
         let clock = self.shared.options.clock.clone();
         Ok(match &component.pre {

@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::daemon::{self, STOP_GRACE, address_failure, listening};
 use crate::failure::{Failure, Result, chain};
+use crate::host_flags::HostFlags;
 
 /// How long a host may take to report itself ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,8 +47,10 @@ const PODS_MAX: u32 = 100_000;
 pub(crate) struct Options {
     /// The node's name, as its certificate has it.
     pub(crate) node_name: String,
-    /// Where images and logs are kept.
+    /// Where images, logs and volumes are kept.
     pub(crate) data_dir: PathBuf,
+    /// What pods may have of the machine.
+    pub(crate) flags: HostFlags,
     /// The API servers, `https://HOST:PORT`: the one that is asked first, and others.
     pub(crate) api_urls: Vec<String>,
     /// Who the host is, for the API server and for those who ask the host.
@@ -73,7 +76,7 @@ pub(crate) struct Host {
 impl Host {
     /// Starts everything; see [`Host::ready`] for what it takes to get pods.
     pub(crate) fn start(options: Options) -> Result<Host> {
-        let Options { node_name, data_dir, api_urls, identity, address, ingress_addr, file } = options;
+        let Options { node_name, data_dir, flags, api_urls, identity, address, ingress_addr, file } = options;
         let tls = identity.client_tls().map_err(Failure::new)?;
         // Every API server answers for the registry, and it's as hosts' certificates say that they may pull.
         let cluster = Endpoints { servers: api_urls.clone(), tls: Some(tls.clone()), token: None };
@@ -97,6 +100,7 @@ impl Host {
             node_name: node_name.clone(),
             internal_ip: address.to_string(),
             data_dir,
+            host_paths: flags.host_paths,
             client: client.clone(),
             runtime: Arc::new(runtime),
             images: puller.clone(),

@@ -13,6 +13,7 @@ mod duration;
 mod failure;
 mod files;
 mod host;
+mod host_flags;
 mod images;
 mod joiner;
 mod logging;

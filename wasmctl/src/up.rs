@@ -14,6 +14,7 @@ use crate::data_dir::{self, DataDir};
 use crate::demo;
 use crate::failure::{Failure, Result};
 use crate::host::{self, Host, Membership, machine};
+use crate::host_flags::HostFlags;
 use crate::progress::seconds;
 use crate::server::{self, Server, Sockets, issued};
 
@@ -22,6 +23,7 @@ pub(crate) struct Options {
     pub(crate) data_dir: PathBuf,
     pub(crate) server: server::Options,
     pub(crate) ingress_addr: SocketAddr,
+    pub(crate) host: HostFlags,
     pub(crate) is_demo: bool,
 }
 
@@ -95,6 +97,7 @@ impl Cluster {
         let host = Host::start(host::Options {
             node_name: node.to_owned(),
             data_dir: data_dir.join("host"),
+            flags: options.host.clone(),
             api_urls: vec![format!("https://{}", server.api_from_here())],
             identity: ServerIdentity {
                 certificate: issued(certificate.rotating(renewal_share()))?,

@@ -148,6 +148,8 @@ impl Pods {
         with_address.into_iter().chain(without).for_each(|pod| self.applied(pod));
         if !self.is_listed {
             self.is_listed = true;
+            let kept = self.pods.iter().filter(|(_, pod)| !pod.is_over).map(|(uid, _)| uid.clone());
+            self.shared.volumes.retain(&kept.collect());
             for uid in self.shared.logs.known_uids().unwrap_or_default() {
                 if !self.pods.contains_key(uid.as_str()) {
                     self.shared.logs.forget(&uid);
@@ -167,6 +169,9 @@ impl Pods {
             }
             spec.template = intern(&mut self.templates, spec.template);
             pod.spec = spec;
+            if !pod.is_over {
+                self.shared.volumes.take(&uid, &pod.spec.identity, &pod.spec.template);
+            }
         } else {
             self.adopt(&uid, spec, object);
         }
@@ -186,6 +191,9 @@ impl Pods {
         let running = spec.template.containers.iter().map(|_| None).collect();
         let is_over = parse::is_over(object);
         let announce_at = (!is_over).then(|| now + after);
+        if !is_over {
+            self.shared.volumes.take(uid, &spec.identity, &spec.template);
+        }
         let pod = Pod { spec, observed, running, wake_at: None, announce_at, is_over, is_finishing: false, gone: None };
         self.pods.insert(uid.clone(), pod);
         if !is_over && (is_refused || is_settled) {
@@ -224,6 +232,10 @@ impl Pods {
         match message {
             Message::Started(outcome) => self.started(outcome),
             Message::Note(note) => self.note(&note),
+            Message::VolumesChanged { uid, failures } => {
+                failures.into_iter().for_each(|failure| self.note(&start::mount_note(&uid, failure)));
+                self.mount_again(&uid);
+            }
             Message::Find { namespace, name, reply } => {
                 // Whoever asked may have gone away; so below.
                 let _ = reply.send(self.find(&namespace, &name));
@@ -272,6 +284,17 @@ impl Pods {
             }
         }
         self.changed(&uid);
+    }
+
+    /// Volumes may be there now that were not: containers that wait for them needn't any longer.
+    fn mount_again(&mut self, uid: &Arc<str>) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        for container in &mut pod.observed.containers {
+            if matches!(&container.stage, Stage::Failed(failure) if failure.reason == start::MOUNTING) {
+                container.stage = Stage::New;
+            }
+        }
+        self.advance(uid);
     }
 
     /// The next container to end, or answer to a batch.
@@ -351,6 +374,7 @@ impl Pods {
         let actions = pod::step(&pod.spec, &pod.observed, now);
         if !is_ending && actions.commands.is_empty() && status::is_over(&pod.spec, &pod.observed) {
             pod.is_over = true;
+            self.shared.volumes.release(uid);
         }
         let wake_at = actions.wake_at.into_iter().chain(pod.announce_at).min();
         self.set_wake(uid, wake_at);
@@ -418,6 +442,7 @@ impl Pods {
             self.addresses.release(ip);
         }
         self.shared.logs.forget(uid);
+        self.shared.volumes.release(uid);
         let template = pod.spec.template;
         // This one and the interned one.
         if Arc::strong_count(&template) == 2 {

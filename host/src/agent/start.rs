@@ -15,10 +15,11 @@ use super::Message;
 use super::report::Note;
 use crate::images::{Arrival, Image, Images};
 use crate::logs::{LogKey, LogStore, Sink};
-use crate::pod::environment::{self, Surroundings, Values};
+use crate::pod::environment::{self, Allocatable, Surroundings, Values};
 use crate::pod::template::SourceKind;
 use crate::pod::{ContainerTemplate, Failure, Template};
-use crate::runtime::{Clock, Container, ContainerSpec, PodIdentity, Runtime};
+use crate::runtime::{Clock, Container, ContainerSpec, Mount, PodIdentity, Runtime};
+use crate::volumes::{MountError, SetUpError, Volumes};
 
 /// What all starts need.
 pub(crate) struct Shared {
@@ -26,8 +27,10 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) images: Arc<Images>,
     pub(crate) logs: Arc<LogStore>,
+    pub(crate) volumes: Arc<Volumes>,
     pub(crate) node_name: String,
     pub(crate) host_ip: String,
+    pub(crate) allocatable: Allocatable,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -85,6 +88,7 @@ impl Starter<'_> {
     }
 
     async fn start(&mut self) -> Result<Started, Failure> {
+        self.volumes().await?;
         let image = self.image().await?;
         let spec = self.spec(&image).await?;
         let prepared = self.shared.runtime.prepare(&spec).await;
@@ -104,6 +108,21 @@ impl Starter<'_> {
         let is_transient = error.is_transient() || reason == "RunContainerError";
         self.notes.push(self.note(true, "Failed", format!("Error: {error}")));
         self.failure(reason, error.to_string(), is_transient)
+    }
+
+    /// Nothing starts before all of the pod's volumes are there.
+    async fn volumes(&mut self) -> Result<(), Failure> {
+        if self.order.template.volumes.is_empty() {
+            return Ok(());
+        }
+        let Err(errors) = self.shared.volumes.set_up(&self.order.uid).await else { return Ok(()) };
+        let lasting = errors.iter().find(|error| !error.is_transient);
+        let failure = match lasting {
+            Some(error) => self.failure("CreateContainerConfigError", error.message.clone(), false),
+            None => self.failure(MOUNTING, String::new(), true),
+        };
+        self.notes.extend(errors.into_iter().map(|error| mount_note(&self.order.uid, error)));
+        Err(failure)
     }
 
     async fn image(&mut self) -> Result<Image, Failure> {
@@ -142,10 +161,15 @@ impl Starter<'_> {
     }
 
     async fn spec(&mut self, image: &Image) -> Result<ContainerSpec, Failure> {
-        let template = self.template();
-        let identity = &self.order.identity;
+        let order = self.order;
+        let (template, identity) = (&order.template.containers[order.index], &order.identity);
         let objects = self.objects(template).await?;
-        let around = Surroundings { pod: identity, node_name: &self.shared.node_name, host_ip: &self.shared.host_ip };
+        let around = Surroundings {
+            pod: identity,
+            node_name: &self.shared.node_name,
+            host_ip: &self.shared.host_ip,
+            allocatable: self.shared.allocatable,
+        };
         let resolved = match environment::resolve(template, around, &objects) {
             Ok(resolved) => resolved,
             Err(error) => {
@@ -154,6 +178,10 @@ impl Starter<'_> {
                 self.notes.push(self.note(true, "Failed", format!("Error: {message}")));
                 return Err(failure);
             }
+        };
+        let mounts = match template.mounts.is_empty() {
+            true => Vec::new(),
+            false => self.mounts(&resolved.env).await?,
         };
         let artifact: PathBuf = image.path.clone();
         let mut spec = ContainerSpec::new(identity.clone(), &template.name, artifact, &image.layer_digest);
@@ -167,7 +195,17 @@ impl Starter<'_> {
         spec.concurrency = template.concurrency.unwrap_or(spec.concurrency);
         spec.instance_reuse = template.instance_reuse;
         spec.stdin = template.stdin;
+        spec.mounts = mounts;
         Ok(spec)
+    }
+
+    async fn mounts(&mut self, env: &[(String, String)]) -> Result<Vec<Mount>, Failure> {
+        let mounts = self.shared.volumes.mounts(&self.order.uid, self.order.index, env).await;
+        mounts.map_err(|error| {
+            let message = format!("container {:?}: {error}", self.template().name);
+            self.notes.push(self.note(true, "Failed", format!("Error: {message}")));
+            self.failure("CreateContainerConfigError", message, !matches!(error, MountError::Refused { .. }))
+        })
     }
 
     /// The objects that the container's variables come from, each asked for once.
@@ -190,6 +228,14 @@ impl Starter<'_> {
         }
         Ok(objects)
     }
+}
+
+/// Why a container waits while its pod's volumes cannot be set up: what Kubernetes calls it.
+pub(crate) const MOUNTING: &str = "ContainerCreating";
+
+/// What to tell of a volume that cannot be set up.
+pub(crate) fn mount_note(uid: &Arc<str>, error: SetUpError) -> Note {
+    Note { uid: uid.clone(), container: None, is_warning: true, reason: "FailedMount", message: error.message }
 }
 
 /// The entries of a ConfigMap's or Secret's `data` that are text.

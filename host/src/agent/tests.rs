@@ -79,16 +79,29 @@ impl Harness {
         let path = format!("{}/../{guest}", env!("CARGO_MANIFEST_DIR"));
         let component = wat::parse_bytes(&std::fs::read(path).unwrap()).unwrap().into_owned();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let client = Client::new(config).unwrap();
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let volumes = volumes::Options {
+            dir: dir.path().join("volumes"),
+            client: client.clone(),
+            clock: clock.clone(),
+            node_name: "h1".to_owned(),
+            host_ip: "127.0.0.1".to_owned(),
+            allocatable: Allocatable::default(),
+            host_paths: Vec::new(),
+            messages: messages.clone(),
+        };
         let shared = Arc::new(Shared {
-            client: Client::new(config).unwrap(),
+            client,
             runtime: Arc::new(WasmRuntime::open(Options::in_process()).unwrap()),
             images: Images::open(dir.path().join("images"), Arc::new(OneComponent(component))).unwrap(),
             logs: LogStore::open(dir.path().join("pods"), clock.clone()).unwrap(),
+            volumes: Volumes::open(volumes).unwrap(),
             node_name: "h1".to_owned(),
             host_ip: "127.0.0.1".to_owned(),
+            allocatable: Allocatable::default(),
             clock,
         });
-        let (messages, inbox) = mpsc::unbounded_channel();
         let (handlers, shutdown) = (PodHandlers::new(), CancellationToken::new());
         let addresses = Addresses::new("127.64.0.0/16".parse().unwrap());
         let agent =

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::template::{ContainerTemplate, EnvEntry, PodField, Source, SourceKind};
+use super::template::{ContainerTemplate, EnvEntry, PodField, Resource, ResourceField, Source, SourceKind};
 use crate::runtime::PodIdentity;
 
 /// The values of a ConfigMap or Secret; `None` when there is no such object.
@@ -17,6 +17,19 @@ pub struct Surroundings<'a> {
     pub node_name: &'a str,
     /// Its node's address.
     pub host_ip: &'a str,
+    /// What its node has for pods.
+    pub allocatable: Allocatable,
+}
+
+/// What a node has for pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allocatable {
+    /// Thousandths of a core.
+    pub cpu_millis: i64,
+    /// Memory.
+    pub memory_bytes: i64,
+    /// Space on disk.
+    pub disk_bytes: i64,
 }
 
 /// Why a container's environment cannot be had; the text is Kubernetes'.
@@ -117,7 +130,8 @@ impl Variables {
     }
 }
 
-fn field_value(field: &PodField, around: Surroundings<'_>) -> String {
+/// A field of the pod as text.
+pub(crate) fn field_value(field: &PodField, around: Surroundings<'_>) -> String {
     match field {
         PodField::Name => around.pod.name.clone(),
         PodField::Namespace => around.pod.namespace.clone(),
@@ -126,7 +140,18 @@ fn field_value(field: &PodField, around: Surroundings<'_>) -> String {
         PodField::HostIp => around.host_ip.to_owned(),
         PodField::NodeName => around.node_name.to_owned(),
         PodField::ServiceAccountName(text) | PodField::Text(text) => text.clone(),
+        PodField::Resource(field) => resource_value(field, around.allocatable).to_string(),
     }
+}
+
+fn resource_value(field: &ResourceField, allocatable: Allocatable) -> i64 {
+    let whole = || match field.resource {
+        Resource::Cpu => allocatable.cpu_millis,
+        Resource::Memory => allocatable.memory_bytes,
+        Resource::EphemeralStorage => allocatable.disk_bytes,
+    };
+    let (amount, divisor) = (field.amount.unwrap_or_else(whole), field.divisor.max(1));
+    amount / divisor + i64::from(amount % divisor > 0)
 }
 
 fn object<'a>(
@@ -191,6 +216,19 @@ fn expand<'a>(text: &str, get: impl Fn(&str) -> Option<&'a str>) -> String {
     out
 }
 
+/// Replaces each `$(VAR)` by its value; gives the name of one that there isn't.
+pub(crate) fn expand_all(text: &str, env: &[(String, String)]) -> Result<String, String> {
+    let missing = std::cell::RefCell::new(None);
+    let expanded = expand(text, |name| {
+        let value = env.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        if value.is_none() {
+            missing.borrow_mut().get_or_insert_with(|| name.to_owned());
+        }
+        value
+    });
+    missing.into_inner().map_or(Ok(expanded), Err)
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -206,7 +244,12 @@ mod tests {
         let spec = crate::pod::parse::spec(&pod);
         let template = &spec.template.containers[0];
         let identity = PodIdentity { ip: "127.64.0.1".to_owned(), ..spec.identity.clone() };
-        let around = Surroundings { pod: &identity, node_name: "h1", host_ip: "127.0.0.1" };
+        let around = Surroundings {
+            pod: &identity,
+            node_name: "h1",
+            host_ip: "127.0.0.1",
+            allocatable: Allocatable { cpu_millis: 4000, memory_bytes: 1 << 30, disk_bytes: 0 },
+        };
         let values =
             |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         let objects = BTreeMap::from([
@@ -246,6 +289,25 @@ mod tests {
             json!({"env": [field("X", "spec.secretThing")]}),
             expect![[
                 r#"refused: CreateContainerConfigError: env "X": valueFrom: fieldRef.fieldPath "spec.secretThing" is not supported by this host"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn requests_and_limits() {
+        let amount = |name: &str, resource: &str, divisor: &str| json!({"name": name, "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": divisor}}});
+        check(
+            json!({"name": "main", "resources": {"requests": {"cpu": "1500m"}, "limits": {"memory": "3Mi"}}, "env": [
+                amount("CPU", "requests.cpu", "0"), amount("MILLIS", "requests.cpu", "1m"), amount("MEMORY", "limits.memory", "2Mi"),
+                amount("NODE", "limits.cpu", "1"), amount("NONE", "requests.memory", "1"), amount("DISK", "limits.ephemeral-storage", "1")]}),
+            expect![[
+                r#"[("CPU", "2"), ("MILLIS", "1500"), ("MEMORY", "2"), ("NODE", "4"), ("NONE", "0"), ("DISK", "0")] []"#
+            ]],
+        );
+        check(
+            json!({"name": "main", "env": [{"name": "X", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "containerName": "other"}}}]}),
+            expect![[
+                r#"refused: CreateContainerConfigError: env "X": valueFrom: resourceFieldRef "limits.memory" is not supported by this host"#
             ]],
         );
     }

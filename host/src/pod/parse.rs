@@ -8,12 +8,14 @@ use coracle_api::quantity::Quantity;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::template::{EnvEntry, PodField, Refusal, Source, SourceKind};
+use super::template::{EnvEntry, PodField, Refusal, Resource, ResourceField, Source, SourceKind};
 use super::{
     ContainerObserved, ContainerTemplate, Observed, PullPolicy, Qos, RestartPolicy, Spec, Stage, Template, Termination,
 };
 use crate::console::Stdin;
 use crate::runtime::PodIdentity;
+use crate::volumes;
+use crate::volumes::template::Volume;
 
 /// In-flight requests of one container.
 const CONCURRENCY_ANNOTATION: &str = "coracle.dev/concurrency";
@@ -43,9 +45,13 @@ pub fn spec(pod: &Value) -> Spec {
 
 fn template(pod: &Value) -> Template {
     let spec = &pod["spec"];
-    let pod_refusal = refuse_pod(pod);
+    let mut pod_refusal = refuse_pod(pod);
+    let volumes = volumes::parse::volumes(pod).unwrap_or_else(|refused| {
+        pod_refusal.get_or_insert(refused);
+        Vec::new()
+    });
     let containers: Vec<ContainerTemplate> =
-        list(&spec["containers"]).iter().map(|item| container(pod, item, pod_refusal.as_ref())).collect();
+        list(&spec["containers"]).iter().map(|item| container(pod, item, &volumes, pod_refusal.as_ref())).collect();
     let restart_policy = match spec["restartPolicy"].as_str() {
         Some("OnFailure") => RestartPolicy::OnFailure,
         Some("Never") => RestartPolicy::Never,
@@ -54,10 +60,10 @@ fn template(pod: &Value) -> Template {
     let grace = spec["terminationGracePeriodSeconds"]
         .as_i64()
         .map_or(GRACE_DEFAULT, |seconds| SignedDuration::from_secs(seconds.max(0)));
-    Template { containers, restart_policy, grace, qos: qos(spec) }
+    Template { containers, volumes, restart_policy, grace, qos: qos(spec) }
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -71,13 +77,6 @@ fn refuse_pod(pod: &Value) -> Option<Refusal> {
     if let Some(first) = list(&spec["initContainers"]).first() {
         let message = format!(
             "spec.initContainers: {:?}: init containers are not supported by this host; do the work in the component or in a pod of its own",
-            text(first, "name")
-        );
-        return refusal("CreateContainerConfigError", message);
-    }
-    if let Some(first) = list(&spec["volumes"]).first() {
-        let message = format!(
-            "spec.volumes: {:?}: volumes are not supported by this host; hand in configuration through env or envFrom",
             text(first, "name")
         );
         return refusal("CreateContainerConfigError", message);
@@ -97,7 +96,7 @@ fn refuse_pod(pod: &Value) -> Option<Refusal> {
     }
 }
 
-fn container(pod: &Value, item: &Value, pod_refusal: Option<&Refusal>) -> ContainerTemplate {
+fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<&Refusal>) -> ContainerTemplate {
     let name = text(item, "name").to_owned();
     let mut refusals: Vec<Option<Refusal>> = vec![pod_refusal.cloned(), refuse_container(item, &name)];
     let mut annotated = |annotation, max| {
@@ -109,6 +108,10 @@ fn container(pod: &Value, item: &Value, pod_refusal: Option<&Refusal>) -> Contai
     let concurrency = annotated(CONCURRENCY_ANNOTATION, CONCURRENCY_MAX);
     let instance_reuse = annotated(INSTANCE_REUSE_ANNOTATION, INSTANCE_REUSE_MAX);
     let env = environment(pod, item).unwrap_or_else(|refused| {
+        refusals.push(Some(refused));
+        Vec::new()
+    });
+    let mounts = volumes::parse::mounts(item, volumes).unwrap_or_else(|refused| {
         refusals.push(Some(refused));
         Vec::new()
     });
@@ -135,6 +138,7 @@ fn container(pod: &Value, item: &Value, pod_refusal: Option<&Refusal>) -> Contai
             (Some(true), _) => Stdin::Kept,
             _ => Stdin::Closed,
         },
+        mounts,
         refusal: refusals.into_iter().flatten().next(),
     }
 }
@@ -152,13 +156,10 @@ fn refuse_container(item: &Value, name: &str) -> Option<Refusal> {
             return refusal("CreateContainerConfigError", message);
         }
     }
-    for field in ["volumeMounts", "volumeDevices"] {
-        if !list(&item[field]).is_empty() {
-            let message = format!(
-                "container {name:?}: {field} is not supported by this host; hand in configuration through env or envFrom"
-            );
-            return refusal("CreateContainerConfigError", message);
-        }
+    if !list(&item["volumeDevices"]).is_empty() {
+        let message =
+            format!("container {name:?}: volumeDevices is not supported by this host; mount a volume with files");
+        return refusal("CreateContainerConfigError", message);
     }
     None
 }
@@ -206,12 +207,12 @@ fn environment(pod: &Value, item: &Value) -> Result<Vec<EnvEntry>, Refusal> {
         }
     }
     for variable in list(&item["env"]) {
-        entries.push(env_entry(pod, variable)?);
+        entries.push(env_entry(pod, item, variable)?);
     }
     Ok(entries)
 }
 
-fn env_entry(pod: &Value, variable: &Value) -> Result<EnvEntry, Refusal> {
+fn env_entry(pod: &Value, item: &Value, variable: &Value) -> Result<EnvEntry, Refusal> {
     let name = text(variable, "name").to_owned();
     let from = &variable["valueFrom"];
     if from.is_null() {
@@ -223,11 +224,25 @@ fn env_entry(pod: &Value, variable: &Value) -> Result<EnvEntry, Refusal> {
             return Ok(EnvEntry::Key { name, source: source(kind, reference), key });
         }
     }
+    if let Some(reference) = from.get("resourceFieldRef").filter(|reference| reference.is_object()) {
+        let container = text(reference, "containerName");
+        let own = Some(item).filter(|_| container.is_empty() || container == text(item, "name"));
+        let other = || list(&pod["spec"]["containers"]).iter().find(|other| text(other, "name") == container);
+        let field = own.or_else(other).and_then(|container| resource_field(container, reference));
+        let resource = text(reference, "resource");
+        return match field {
+            Some(field) => Ok(EnvEntry::Field { name, field }),
+            None => {
+                Err(unsupported_env(&name, &format!("resourceFieldRef {resource:?} is not supported by this host")))
+            }
+        };
+    }
     let path = from["fieldRef"]["fieldPath"].as_str().unwrap_or_default();
     match pod_field(pod, path) {
         Some(field) => Ok(EnvEntry::Field { name, field }),
         None if path.is_empty() => {
-            Err(unsupported_env(&name, "only configMapKeyRef, secretKeyRef and fieldRef are supported by this host"))
+            let known = "only configMapKeyRef, secretKeyRef, fieldRef and resourceFieldRef are supported by this host";
+            Err(unsupported_env(&name, known))
         }
         None => Err(unsupported_env(&name, &format!("fieldRef.fieldPath {path:?} is not supported by this host"))),
     }
@@ -237,7 +252,8 @@ fn unsupported_env(name: &str, why: &str) -> Refusal {
     Refusal { reason: "CreateContainerConfigError", message: format!("env {name:?}: valueFrom: {why}") }
 }
 
-fn pod_field(pod: &Value, path: &str) -> Option<PodField> {
+/// A field of the pod that variables and files may show.
+pub(crate) fn pod_field(pod: &Value, path: &str) -> Option<PodField> {
     match path {
         "metadata.name" => Some(PodField::Name),
         "metadata.namespace" => Some(PodField::Namespace),
@@ -261,12 +277,36 @@ fn pod_field(pod: &Value, path: &str) -> Option<PodField> {
     }
 }
 
-fn source(kind: SourceKind, reference: &Value) -> Source {
+/// A container's request or limit, as a reference to it says.
+pub(crate) fn resource_field(container: &Value, reference: &Value) -> Option<PodField> {
+    let (list, name) = text(reference, "resource").split_once('.')?;
+    let resource = match name {
+        "cpu" => Resource::Cpu,
+        "memory" => Resource::Memory,
+        "ephemeral-storage" => Resource::EphemeralStorage,
+        _ => return None,
+    };
+    let whole = |value: Quantity| if resource == Resource::Cpu { value.milli() } else { value.units() };
+    let amount = quantity(&container["resources"][list][name]).filter(|amount| !amount.is_zero()).map(whole);
+    let amount = match list {
+        "limits" => amount,
+        "requests" => Some(amount.unwrap_or(0)),
+        _ => return None,
+    };
+    let divisor = quantity(&reference["divisor"]).filter(|divisor| !divisor.is_zero());
+    Some(PodField::Resource(ResourceField {
+        resource,
+        amount,
+        divisor: whole(divisor.unwrap_or(Quantity::from_units(1))),
+    }))
+}
+
+pub(crate) fn source(kind: SourceKind, reference: &Value) -> Source {
     let is_optional = reference["optional"].as_bool().unwrap_or(false);
     Source { kind, name: text(reference, "name").to_owned(), is_optional }
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 

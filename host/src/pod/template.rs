@@ -3,12 +3,15 @@
 use jiff::SignedDuration;
 
 use crate::console::Stdin;
+use crate::volumes::template::{Volume, VolumeMount};
 
 /// A pod's containers and the rules for them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
     /// At least one.
     pub containers: Vec<ContainerTemplate>,
+    /// What they may mount.
+    pub volumes: Vec<Volume>,
     /// What happens when one ends.
     pub restart_policy: RestartPolicy,
     /// Time to end in.
@@ -42,6 +45,8 @@ pub struct ContainerTemplate {
     pub instance_reuse: Option<u32>,
     /// Where a command's input comes from.
     pub stdin: Stdin,
+    /// What it sees of the pod's volumes.
+    pub mounts: Vec<VolumeMount>,
     /// Why it cannot be run as written.
     pub refusal: Option<Refusal>,
 }
@@ -127,8 +132,32 @@ pub enum PodField {
     NodeName,
     /// `spec.serviceAccountName`
     ServiceAccountName(String),
-    /// `metadata.labels['KEY']` or `metadata.annotations['KEY']`, as it was when the pod was taken on.
+    /// Labels or annotations, one or all, as they are now.
     Text(String),
+    /// `resourceFieldRef`
+    Resource(ResourceField),
+}
+
+/// A request or limit of a container, in units of a divisor and rounded up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ResourceField {
+    /// Of what.
+    pub resource: Resource,
+    /// Thousandths of a core, or bytes; a limit that isn't set is what the node has.
+    pub amount: Option<i64>,
+    /// In the same unit as the amount, and more than 0.
+    pub divisor: i64,
+}
+
+/// What containers ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// `cpu`
+    Cpu,
+    /// `memory`
+    Memory,
+    /// `ephemeral-storage`
+    EphemeralStorage,
 }
 
 /// What happens when a container ends.

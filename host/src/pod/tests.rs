@@ -212,10 +212,10 @@ fn what_cannot_be_run_is_refused_by_name() {
         ]],
     );
     check_refusal(
-        json!({"containers": containers, "volumes": [{"name": "data"}]}),
+        json!({"containers": containers, "volumes": [{"name": "data", "nfs": {"server": "s"}}]}),
         json!({}),
         expect![[
-            r#"CreateContainerConfigError: spec.volumes: "data": volumes are not supported by this host; hand in configuration through env or envFrom"#
+            r#"CreateContainerConfigError: spec.volumes: "data": nfs is not supported by this host; use emptyDir for what may go with the pod, or hostPath where the host's owner allows it"#
         ]],
     );
     check_refusal(

@@ -163,6 +163,7 @@ impl Container for CommandContainer {
         let mut surroundings =
             Surroundings::new(program, args, own.env.clone(), own.memory.bytes_max, Arc::new(Nowhere));
         surroundings.console = Some(console.clone());
+        surroundings.mounts.clone_from(&own.mounts);
         let parts = CommandParts { surroundings: Arc::new(surroundings), console, ..self.parts.clone() };
         Ok(Box::new(move || Arc::new(CommandContainer::start(parts, Some(places)))))
     }

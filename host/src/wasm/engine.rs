@@ -11,6 +11,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use super::compile::engine_hash;
 use super::guest::Guest;
+use super::preopens;
 use super::slots::Slots;
 use crate::inspect::Wasi;
 
@@ -47,6 +48,9 @@ impl Wasm {
         if wasi == Wasi::V03 {
             wasmtime_wasi::p3::add_to_linker(&mut linker)?;
             wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+            linker.allow_shadowing(true);
+            preopens::link_03(&mut linker)?;
+            linker.allow_shadowing(false);
         }
         let slots = Arc::new(Slots::new(slots.max(SLOTS_MIN)));
         start_epochs(&engine, &slots)?;
@@ -142,7 +146,7 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// Links all of WASI 0.2. Policy, not linking, denies sockets and files.
+/// Links all of WASI 0.2. Policy, not linking, denies sockets, and files that no volume holds.
 fn linker_02(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     use wasmtime_wasi::p2::bindings;
     let mut linker = Linker::new(engine);
@@ -156,6 +160,7 @@ fn linker_02(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     bindings::io::error::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
     bindings::io::poll::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
     bindings::io::streams::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
+    preopens::link_02(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

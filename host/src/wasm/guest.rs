@@ -1,6 +1,4 @@
-//! What a guest sees of its host: WASI, with sockets, files and outgoing HTTP denied.
-//!
-//! Deliberately absent: capabilities that a pod may declare; none can be declared in this version.
+//! What a guest sees of its host: WASI, with the files of the volumes that its pod mounts; sockets and outgoing HTTP are denied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,12 +18,14 @@ use super::engine::TICK;
 use super::limits::{Limits, MemoryAccount};
 use super::stdio::{ConsoleInput, LogStream};
 use crate::console::Console;
-use crate::runtime::{LogSink, Stream};
+use crate::runtime::{LogSink, Mount, Stream};
 
 /// Epoch ticks before a guest yields for the first time: 10 to 20 ms.
 const FIRST_SLICE_TICKS: u64 = 2;
 const HANDLES_MAX: usize = 10_000;
 const RESOURCES_MAX: usize = 10_000;
+/// The same where each may be an open file of this process.
+const RESOURCES_WITH_FILES_MAX: usize = 1_000;
 /// Bytes that one call from guest to host may carry.
 const HOSTCALL_BYTES_MAX: usize = 16 << 20;
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -39,6 +39,8 @@ pub(crate) struct Surroundings {
     pub(crate) inherit_stdio: bool,
     /// A command's standard streams, for those who attach.
     pub(crate) console: Option<Arc<Console>>,
+    /// The folders that it sees.
+    pub(crate) mounts: Vec<Mount>,
     egress_reported: AtomicBool,
 }
 
@@ -57,6 +59,7 @@ impl Surroundings {
             memory: MemoryAccount::new(memory_bytes_max),
             inherit_stdio: false,
             console: None,
+            mounts: Vec::new(),
             egress_reported: AtomicBool::new(false),
         }
     }
@@ -85,7 +88,8 @@ pub(crate) fn new_store(
     deadline: Option<Instant>,
 ) -> Store<Guest> {
     let mut table = ResourceTable::new();
-    table.set_max_capacity(RESOURCES_MAX);
+    let has_files = !surroundings.mounts.is_empty();
+    table.set_max_capacity(if has_files { RESOURCES_WITH_FILES_MAX } else { RESOURCES_MAX });
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(HEADER_BYTES_MAX);
     let limits = Limits::new(surroundings.memory.clone());
@@ -119,6 +123,11 @@ impl Guest {
     /// Nobody waits for an answer any more after this, nor after what was said before.
     pub(crate) fn answers_until(&mut self, deadline: Instant) {
         self.deadline = self.deadline.max(Some(deadline));
+    }
+
+    /// What it shares with the other instances of its container.
+    pub(crate) fn surroundings(&self) -> &Arc<Surroundings> {
+        &self.hooks.surroundings
     }
 
     fn build_wasi(surroundings: &Surroundings) -> Box<WasiCtx> {

@@ -1,4 +1,5 @@
 mod reuse;
+mod volumes;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use crate::daemon::{self, renewal_share, stop_signal, until_ready};
 use crate::data_dir::DataDir;
 use crate::failure::{Failure, Result};
 use crate::host::{self, Host, Membership, MembershipFile, machine};
+use crate::host_flags::HostFlags;
 use crate::logging;
 use crate::progress::seconds;
 
@@ -40,6 +41,8 @@ pub(crate) struct Args {
     /// Where HTTP requests to your components arrive; port 0 takes any free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     ingress_addr: SocketAddr,
+    #[command(flatten)]
+    flags: HostFlags,
 }
 
 pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
@@ -58,6 +61,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     let host = Host::start(host::Options {
         node_name: node.clone(),
         data_dir: data_dir.join("host"),
+        flags: args.flags,
         api_urls: membership.api_urls(),
         identity: membership.identity(renewal_share())?,
         address: membership.address,

@@ -10,6 +10,7 @@ use crate::controller_flags::ControllerFlags;
 use crate::daemon::{Advertised, listening};
 use crate::duration::duration;
 use crate::failure::Result;
+use crate::host_flags::HostFlags;
 use crate::up::{self, Options};
 use crate::{logging, server};
 
@@ -49,6 +50,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration)]
     certificate_ttl: Duration,
     #[command(flatten)]
+    host: HostFlags,
+    #[command(flatten)]
     controllers: ControllerFlags,
 }
 
@@ -66,6 +69,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
             controllers: args.controllers,
         },
         ingress_addr: args.ingress_addr,
+        host: args.host,
         is_demo: args.demo,
     })
 }
