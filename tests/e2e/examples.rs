@@ -83,3 +83,38 @@ fn ticker() {
     assert_eq!((printed.code, printed.stdout.as_str()), (0, "tick 1\ntick 2\ntick 3\n"), "{printed:?}");
     assert_eq!(wasmctl(&["run", file.to_str().unwrap()]).code, 1);
 }
+
+#[test]
+fn settings() {
+    let cluster = Cluster::start();
+    for name in ["settings", "follow-settings"] {
+        let file = example(&format!("{name}.wasm"));
+        cluster.wasmctl(&["push", file.to_str().unwrap(), &format!("{name}:1")]).ok();
+    }
+    cluster.kubectl(&["create", "configmap", "settings", "--from-literal", "greeting=Hello"]).ok();
+    let manifest = root().join("examples/settings/pods.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/follow", "pod/settings", "--timeout=60s"]).ok();
+    let get = |path: &str| cluster.get("settings.localhost", path);
+    eventually("the ingress knows the pod", || (get("/settings/greeting") == (200, "Hello".to_owned())).then_some(()));
+    assert_eq!(get("/etc/app/greeting"), (200, "Hello".to_owned()));
+    assert_eq!(get("/pod/labels"), (200, "app=\"settings\"".to_owned()));
+    assert_eq!(get("/pod/memory"), (200, "0".to_owned()));
+    assert_eq!(get("/pod/token").1.split('.').count(), 3);
+    for path in ["/etc/passwd", "/settings/../../etc/passwd", "/pod/../../../../../../../etc/passwd"] {
+        assert_eq!(get(path).0, 404, "{path}");
+    }
+    let set = |greeting: &str| {
+        let patch = format!("{{\"data\": {{\"greeting\": \"{greeting}\"}}}}");
+        cluster.kubectl(&["patch", "configmap", "settings", "--patch", &patch]).ok();
+    };
+    let logs = |expected: &str| {
+        eventually(expected, || (cluster.kubectl(&["logs", "follow"]).ok() == expected).then_some(()));
+    };
+    logs("start 1\nsettings: Hello\n");
+    set("Servus");
+    logs("start 1\nsettings: Hello\nsettings: Servus\n");
+    eventually("the handler's file", || (get("/settings/greeting").1 == "Servus").then_some(()));
+    // As with Kubernetes, a mounted part of a volume stays as it was when the container started.
+    assert_eq!(get("/etc/app/greeting").1, "Hello");
+}

@@ -20,3 +20,4 @@ mod restart;
 mod servers;
 mod snapshots;
 mod streams;
+mod volumes;

@@ -192,19 +192,20 @@ impl Cluster {
 
     /// Starts the cluster of this directory, and waits until it is ready.
     pub fn start_in(dir: &Path) -> Cluster {
-        Cluster::start_with(up(dir), dir)
+        Cluster::spawn(&mut up(dir), dir)
     }
 
     /// Kills the process, and starts the cluster again at the address of the API that its clients know.
     pub fn restart(&mut self) {
         self.kill();
-        let mut again = Cluster::start_with(up_at(&self.dir, self.address("api")), &self.dir);
+        let mut again = Cluster::spawn(&mut up_at(&self.dir, self.address("api")), &self.dir);
         std::mem::swap(&mut self.process, &mut again.process);
         std::mem::swap(&mut self.addresses, &mut again.addresses);
     }
 
-    fn start_with(mut up: Command, dir: &Path) -> Cluster {
-        let process = start_until_ready(&mut up);
+    /// Runs the command of a cluster of this directory, and waits until it is ready.
+    pub fn spawn(up: &mut Command, dir: &Path) -> Cluster {
+        let process = start_until_ready(up);
         let addresses = std::fs::read(dir.join("addresses.json")).expect("addresses.json is written before ready");
         let addresses = serde_json::from_slice(&addresses).expect("it is JSON");
         Cluster { dir: dir.to_owned(), process, addresses, _own_dir: None }
