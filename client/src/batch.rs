@@ -40,6 +40,11 @@ impl BatchItem {
         BatchItem { verb: BatchVerb::Create, object, options: None }
     }
 
+    /// An update.
+    pub fn update(object: Value) -> BatchItem {
+        BatchItem { verb: BatchVerb::Update, object, options: None }
+    }
+
     /// A status update.
     pub fn update_status(object: Value) -> BatchItem {
         BatchItem { verb: BatchVerb::UpdateStatus, object, options: None }

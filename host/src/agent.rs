@@ -6,6 +6,7 @@
 mod handlers;
 mod metrics;
 mod pods;
+mod recorder;
 mod report;
 mod start;
 
@@ -98,6 +99,8 @@ pub(crate) enum Message {
     Started(start::Outcome),
     Note(report::Note),
     VolumesChanged { uid: Arc<str>, failures: Vec<SetUpError> },
+    Probed(crate::probes::News),
+    Hooked(pods::HookEnded),
     Find { namespace: String, name: String, reply: tokio::sync::oneshot::Sender<Option<FoundPod>> },
     Totals { reply: tokio::sync::oneshot::Sender<Totals> },
 }
@@ -207,7 +210,11 @@ async fn wait_for_range(
                 // Whoever asked may have gone away.
                 Message::Find { reply, .. } => drop(reply.send(None)),
                 Message::Totals { reply } => drop(reply.send(Totals::default())),
-                Message::Started(_) | Message::Note(_) | Message::VolumesChanged { .. } => {}
+                Message::Started(_)
+                | Message::Note(_)
+                | Message::VolumesChanged { .. }
+                | Message::Probed(_)
+                | Message::Hooked(_) => {}
             },
         }
     }

@@ -12,6 +12,7 @@ pub mod logs;
 pub mod node;
 pub mod pod;
 mod port_forward;
+mod probes;
 pub mod runtime;
 pub mod server;
 mod session;

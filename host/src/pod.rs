@@ -2,16 +2,23 @@
 //!
 //! Deliberately absent: I/O, the clock, and the API. The agent executes the commands and reports back what became of them.
 
+pub mod action;
 pub mod environment;
+pub mod observed;
 pub mod parse;
+pub mod probe;
+pub mod run;
 pub mod template;
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::runtime::PodIdentity;
+pub use observed::{ContainerObserved, Failure, Observed, Stage, Termination};
+pub use probe::ProbeKind;
+pub use run::{Cause, Health, HookKind, Run};
+use run::{Ending, Hook};
 pub use template::{ContainerTemplate, PullPolicy, Qos, RestartPolicy, Template};
 
 /// Time between taking a handler out of the routes and stopping it: requests on their way still find it.
@@ -33,96 +40,6 @@ pub struct Spec {
     pub deletion: Option<SignedDuration>,
 }
 
-/// What is: everything the host knows of a pod it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// One for each container of the template, in order.
-    pub containers: Vec<ContainerObserved>,
-    /// The pod's address.
-    pub ip: Option<Ipv4Addr>,
-    /// When the host took it on.
-    pub start_time: Timestamp,
-    /// When the scheduler placed it.
-    pub scheduled_at: Timestamp,
-    /// Whether it is ready, and since when it is so.
-    pub ready: (bool, Timestamp),
-    /// The object is gone from the API: end the containers, then forget the pod.
-    pub is_orphan: bool,
-}
-
-/// What is known of one container.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerObserved {
-    /// Where it stands.
-    pub stage: Stage,
-    /// How often it was started again.
-    pub restarts: u32,
-    /// How often in a row it was started again soon after its last start.
-    pub crashes: u32,
-    /// How often in a row it could not be started.
-    pub failures: u32,
-    /// How it ended before the present incarnation.
-    pub last_exit: Option<Termination>,
-    /// The image it last ran, as a reference by digest.
-    pub image_id: String,
-    /// The image it was started from, as written in the spec at that time.
-    pub image: String,
-    /// The present incarnation answers HTTP requests.
-    pub is_handler: bool,
-}
-
-/// Where a container stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Nothing was tried yet.
-    New,
-    /// It is being pulled, compiled, linked or started.
-    Starting,
-    /// The last try failed.
-    Failed(Failure),
-    /// It runs.
-    Running {
-        /// Since when.
-        since: Timestamp,
-        /// It was taken out of the routes, because it is to end.
-        draining_since: Option<Timestamp>,
-        /// It was asked to end.
-        is_stopping: bool,
-    },
-    /// It ended.
-    Exited(Termination),
-}
-
-/// Why a container could not be started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// `ErrImagePull`, `CreateContainerConfigError`, …
-    pub reason: String,
-    /// For people.
-    pub message: String,
-    /// When.
-    pub at: Timestamp,
-    /// Trying again may help.
-    pub is_transient: bool,
-}
-
-/// How a container ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Termination {
-    /// 0 is success.
-    pub exit_code: i32,
-    /// `Completed`, `Error`, `OOMKilled`, …
-    pub reason: String,
-    /// For people; may be empty.
-    pub message: String,
-    /// When it started.
-    pub started_at: Timestamp,
-    /// When it ended.
-    pub finished_at: Timestamp,
-    /// Which incarnation it was.
-    pub container_id: String,
-}
-
 /// What the agent is to do now, and when to ask again at the latest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actions {
@@ -137,9 +54,15 @@ pub struct Actions {
 pub enum Command {
     /// Pull, prepare and start this container.
     Start(usize),
+    /// Call this container's postStart hook.
+    PostStart(usize),
+    /// This container is to end, for this reason. Ask again at once.
+    End(usize, Cause),
+    /// Call this container's preStop hook; it has so long.
+    PreStop(usize, SignedDuration),
     /// Take this handler out of the routes.
     Drain(usize),
-    /// End this container.
+    /// Ask this container to end, and kill it after so long.
     Stop(usize, SignedDuration),
     /// Everything ended: delete the object for good, if it is still there, and forget the pod.
     Finish,
@@ -177,33 +100,38 @@ fn end(
         Stage::New | Stage::Failed(_) | Stage::Exited(_) => true,
         // Its start is under way; what comes of it is ended then.
         Stage::Starting => false,
-        Stage::Running { draining_since, is_stopping, .. } => {
-            stop(index, container.is_handler, *draining_since, *is_stopping, grace, now, actions);
+        Stage::Running(Run { ending: None, .. }) => {
+            actions.commands.push(Command::End(index, Cause::Deleted));
+            false
+        }
+        Stage::Running(Run { ending: Some(ending), .. }) => {
+            stop(index, container.is_handler, ending, grace, now, actions);
             false
         }
     }
 }
 
-fn stop(
-    index: usize,
-    is_handler: bool,
-    draining_since: Option<Timestamp>,
-    is_stopping: bool,
-    grace: SignedDuration,
-    now: Timestamp,
-    actions: &mut Actions,
-) {
-    if is_stopping {
-        return;
+/// Goes on with the end of a container: its hook, while it still answers; then out of the routes; then it.
+fn stop(index: usize, is_handler: bool, ending: &Ending, grace: SignedDuration, now: Timestamp, actions: &mut Actions) {
+    let deadline = ending.since + grace;
+    match ending.pre_stop {
+        Hook::Due if now < deadline => return actions.commands.push(Command::PreStop(index, ending.left(grace, now))),
+        Hook::UnderWay if now < deadline => return actions.wake(deadline),
+        _ => {}
     }
-    let needs_drain = is_handler && grace > SignedDuration::ZERO;
-    match draining_since {
+    let needs_drain = is_handler && !grace.is_zero();
+    match ending.drained_at {
         None if needs_drain => {
             actions.commands.push(Command::Drain(index));
-            actions.wake(now + DRAIN);
+            return actions.wake(now + DRAIN);
         }
-        Some(since) if needs_drain && now < since + DRAIN => actions.wake(since + DRAIN),
-        _ => actions.commands.push(Command::Stop(index, grace)),
+        Some(at) if needs_drain && now < at + DRAIN => return actions.wake(at + DRAIN),
+        _ => {}
+    }
+    // Again, where the grace has become shorter since.
+    let left = ending.left(grace, now);
+    if ending.stop_by.is_none_or(|by| now + left < by) {
+        actions.commands.push(Command::Stop(index, left));
     }
 }
 
@@ -222,9 +150,16 @@ fn advance(
         Stage::Failed(_) if is_replaced => Some(now),
         Stage::Failed(failure) if failure.is_transient => Some(failure.at + failure_delay(container.failures)),
         Stage::Failed(_) => None,
-        Stage::Running { draining_since, is_stopping, .. } => {
-            if is_replaced {
-                stop(index, container.is_handler, *draining_since, *is_stopping, spec.template.grace, now, actions);
+        Stage::Running(Run { ending: Some(ending), .. }) => {
+            stop(index, container.is_handler, ending, grace(spec, template, ending.cause), now, actions);
+            None
+        }
+        Stage::Running(run) => {
+            match run.trouble {
+                _ if is_replaced => actions.commands.push(Command::End(index, Cause::Replaced)),
+                Some(cause) => actions.commands.push(Command::End(index, cause)),
+                None if run.post_start == Hook::Due => actions.commands.push(Command::PostStart(index)),
+                None => {}
             }
             None
         }
@@ -238,6 +173,15 @@ fn advance(
         Some(at) => actions.wake(at),
         None => {}
     }
+}
+
+/// The time that a container has to end in while its pod lives on.
+fn grace(spec: &Spec, template: &ContainerTemplate, cause: Cause) -> SignedDuration {
+    let of_probe = match (cause, &template.checks) {
+        (Cause::Probe(kind), Some(checks)) => checks.probe(kind).and_then(|probe| probe.grace),
+        _ => None,
+    };
+    of_probe.unwrap_or(spec.template.grace)
 }
 
 impl Actions {
@@ -272,121 +216,6 @@ fn failure_delay(failures: u32) -> SignedDuration {
 
 fn doubled(first: SignedDuration, times: u32) -> SignedDuration {
     first.saturating_mul(1 << times.min(16)).min(BACK_OFF_MAX)
-}
-
-impl Observed {
-    /// A pod just taken on.
-    pub fn new(template: &Template, start_time: Timestamp) -> Observed {
-        Observed {
-            containers: template.containers.iter().map(ContainerObserved::new).collect(),
-            ip: None,
-            start_time,
-            scheduled_at: start_time,
-            ready: (false, start_time),
-            is_orphan: false,
-        }
-    }
-
-    /// Whether every container runs and is not on its way out.
-    pub fn is_ready(&self) -> bool {
-        !self.containers.is_empty() && self.containers.iter().all(ContainerObserved::is_ready)
-    }
-
-    /// Notes the time at which readiness changed, if it did.
-    pub fn note_ready(&mut self, is_deleted: bool, now: Timestamp) {
-        let is_ready = self.is_ready() && !is_deleted;
-        if self.ready.0 != is_ready {
-            self.ready = (is_ready, now);
-        }
-    }
-}
-
-impl ContainerObserved {
-    /// Nothing is known yet.
-    pub fn new(template: &ContainerTemplate) -> ContainerObserved {
-        let stage = match &template.refusal {
-            None => Stage::New,
-            Some(refusal) => Stage::Failed(Failure {
-                reason: refusal.reason.to_owned(),
-                message: refusal.message.clone(),
-                at: Timestamp::UNIX_EPOCH,
-                is_transient: false,
-            }),
-        };
-        ContainerObserved {
-            stage,
-            restarts: 0,
-            crashes: 0,
-            failures: 0,
-            last_exit: None,
-            image_id: String::new(),
-            image: String::new(),
-            is_handler: false,
-        }
-    }
-
-    /// It runs and is not on its way out.
-    pub fn is_ready(&self) -> bool {
-        matches!(self.stage, Stage::Running { draining_since: None, is_stopping: false, .. })
-    }
-
-    /// A start begins; a container that had ended counts as restarted.
-    pub fn begin(&mut self, template: &ContainerTemplate) {
-        let stage = std::mem::replace(&mut self.stage, Stage::Starting);
-        if let Stage::Exited(exit) = stage {
-            let ran = exit.started_at.duration_until(exit.finished_at);
-            self.crashes = if ran >= BACK_OFF_RESET { 1 } else { self.crashes.saturating_add(1) };
-            self.restarts += 1;
-            self.last_exit = Some(exit);
-        }
-        self.image.clone_from(&template.image);
-    }
-
-    /// The start worked.
-    pub fn started(&mut self, image_id: String, is_handler: bool, now: Timestamp) {
-        self.failures = 0;
-        self.image_id = image_id;
-        self.is_handler = is_handler;
-        self.stage = Stage::Running { since: now, draining_since: None, is_stopping: false };
-    }
-
-    /// The start failed.
-    pub fn failed(&mut self, failure: Failure, policy: RestartPolicy, container_id: String) {
-        self.failures = self.failures.saturating_add(1);
-        // As with Kubernetes: what could not be run at all is over where nothing may be started twice.
-        if failure.reason == "RunContainerError" && policy == RestartPolicy::Never {
-            self.stage = Stage::Exited(Termination {
-                exit_code: 128,
-                reason: "StartError".to_owned(),
-                message: failure.message,
-                started_at: failure.at,
-                finished_at: failure.at,
-                container_id,
-            });
-        } else {
-            self.stage = Stage::Failed(failure);
-        }
-    }
-
-    /// It was taken out of the routes.
-    pub fn drained(&mut self, now: Timestamp) {
-        if let Stage::Running { draining_since, .. } = &mut self.stage {
-            *draining_since = Some(now);
-        }
-    }
-
-    /// It was asked to end.
-    pub fn stopping(&mut self) {
-        if let Stage::Running { is_stopping, .. } = &mut self.stage {
-            *is_stopping = true;
-        }
-    }
-
-    /// It ended.
-    pub fn exited(&mut self, exit: Termination) {
-        self.is_handler = false;
-        self.stage = Stage::Exited(exit);
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coracle_net::{Body, RequestBody, RequestContext};
+use futures::future::BoxFuture;
+use http::{Request, Response};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -40,6 +43,12 @@ pub trait Container: Send + Sync {
     /// What answers HTTP requests to the container's ports, if it is a handler.
     fn handler(&self) -> Option<Arc<dyn coracle_net::Handler>>;
 
+    /// Lets the container answer a request of its host's own, a probe's or a hook's: under the limits of any other, but neither
+    /// counted nor logged as one. Dropped, the request is given up. `None` if it is no handler.
+    fn ask(&self, _request: Request<RequestBody>, _context: RequestContext) -> Option<Answer> {
+        None
+    }
+
     /// What the container used so far.
     fn stats(&self) -> Stats;
 
@@ -50,6 +59,14 @@ pub trait Container: Send + Sync {
     /// with the container's environment and limits, and with standard streams of its own.
     fn exec(&self, words: Vec<String>, console: Arc<Console>) -> Result<Start, ExecError>;
 }
+
+/// What came of a request of the host's own.
+pub type Answer = BoxFuture<'static, Result<Response<Body>, Unanswered>>;
+
+/// Why the component gave no answer of its own: it failed, took too long, or was not even called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unanswered(pub String);
 
 /// Starts what was readied; dropped, it never runs.
 pub type Start = Box<dyn FnOnce() -> Arc<dyn Container> + Send>;

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::pod::{ContainerObserved, ContainerTemplate, Observed, Spec, Stage, Termination, crash_delay, is_restarted};
+use crate::pod::{
+    ContainerObserved, ContainerTemplate, Observed, Run, Spec, Stage, Termination, crash_delay, is_restarted,
+};
 
 /// `status` of a pod.
 pub fn pod_status(spec: &Spec, observed: &Observed, host_ip: &str, now: Timestamp) -> Value {
@@ -46,7 +48,8 @@ pub fn phase(spec: &Spec, observed: &Observed) -> &'static str {
         None => {}
     }
     let was_started = |container: &ContainerObserved| {
-        matches!(container.stage, Stage::Running { .. } | Stage::Exited(_))
+        container.run().is_some_and(Run::is_settled)
+            || matches!(container.stage, Stage::Exited(_))
             || container.restarts > 0
             || container.last_exit.is_some()
     };
@@ -108,19 +111,19 @@ fn condition(kind: &str, is_true: bool, since: &str, reason: &str, message: &str
 
 fn container_status(spec: &Spec, template: &ContainerTemplate, container: &ContainerObserved, now: Timestamp) -> Value {
     let (state, last) = states(spec, template, container, now);
-    let is_running = matches!(container.stage, Stage::Running { .. });
+    let is_started = container.run().is_some_and(|run| run.is_settled() && run.health.is_started);
     let mut status = json!({
         "name": template.name,
         "image": template.image,
         "imageID": container.image_id,
         "ready": container.is_ready(),
-        "started": is_running,
+        "started": is_started,
         "restartCount": container.restarts,
         "state": state,
         "lastState": last,
     });
     match &container.stage {
-        Stage::Running { .. } => {
+        Stage::Running(_) => {
             status["containerID"] = container_id(&spec.identity.uid, &template.name, container.restarts).into();
         }
         Stage::Exited(exit) => status["containerID"] = exit.container_id.as_str().into(),
@@ -134,7 +137,9 @@ fn states(spec: &Spec, template: &ContainerTemplate, container: &ContainerObserv
     let last = container.last_exit.as_ref().map_or_else(|| json!({}), terminated);
     match &container.stage {
         Stage::New | Stage::Starting => (waiting("ContainerCreating", ""), last),
-        Stage::Running { since, .. } => (json!({ "running": { "startedAt": seconds(*since) } }), last),
+        // As with Kubernetes: until its postStart hook is over.
+        Stage::Running(run) if !run.is_settled() => (waiting("ContainerCreating", ""), last),
+        Stage::Running(run) => (json!({ "running": { "startedAt": seconds(run.since) } }), last),
         Stage::Failed(failure) => match failure.reason.as_str() {
             "ErrImagePull" if container.failures > 1 => {
                 let message = format!("Back-off pulling image {:?}: ErrImagePull: {}", template.image, failure.message);

@@ -7,6 +7,8 @@ use coracle_net::{Handler, Handlers};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use crate::runtime::Container;
+
 /// The handlers of this host's pods. Looked at when routes are built, never on the way of a request.
 pub struct PodHandlers {
     pods: RwLock<HashMap<Arc<str>, Vec<Entry>>>,
@@ -17,6 +19,8 @@ struct Entry {
     container: usize,
     port: u16,
     handler: Arc<dyn Handler>,
+    /// What probes ask.
+    answering: Option<Arc<dyn Container>>,
 }
 
 impl Default for PodHandlers {
@@ -31,12 +35,42 @@ impl PodHandlers {
         Arc::default()
     }
 
-    /// A container answers on these ports. [`PodHandlers::announce`] makes it known.
-    pub(crate) fn insert(&self, uid: &Arc<str>, container: usize, ports: &[u16], handler: &Arc<dyn Handler>) {
+    /// A container answers on these ports, if it is a handler; true if so. [`PodHandlers::announce`] makes it known.
+    pub(crate) fn insert(
+        &self,
+        uid: &Arc<str>,
+        container: usize,
+        ports: &[u16],
+        answering: &Arc<dyn Container>,
+    ) -> bool {
+        let Some(handler) = answering.handler() else { return false };
+        self.put(uid, container, ports, &handler, Some(answering));
+        true
+    }
+
+    /// As [`PodHandlers::insert`], for what is no container.
+    #[cfg(test)]
+    pub(crate) fn insert_handler(&self, uid: &Arc<str>, container: usize, ports: &[u16], handler: &Arc<dyn Handler>) {
+        self.put(uid, container, ports, handler, None);
+    }
+
+    fn put(
+        &self,
+        uid: &Arc<str>,
+        container: usize,
+        ports: &[u16],
+        handler: &Arc<dyn Handler>,
+        answering: Option<&Arc<dyn Container>>,
+    ) {
         let mut pods = self.pods.write();
         let entries = pods.entry(uid.clone()).or_default();
         entries.retain(|entry| entry.container != container);
-        entries.extend(ports.iter().map(|port| Entry { container, port: *port, handler: handler.clone() }));
+        entries.extend(ports.iter().map(|port| Entry {
+            container,
+            port: *port,
+            handler: handler.clone(),
+            answering: answering.cloned(),
+        }));
     }
 
     /// A container answers no longer; true if it did.
@@ -56,6 +90,12 @@ impl PodHandlers {
     pub(crate) fn ports(&self, uid: &str) -> Vec<u16> {
         let pods = self.pods.read();
         pods.get(uid).into_iter().flatten().map(|entry| entry.port).collect()
+    }
+
+    /// The container that answers on a port of a pod.
+    pub(crate) fn answering(&self, uid: &str, port: u16) -> Option<Arc<dyn Container>> {
+        let pods = self.pods.read();
+        pods.get(uid)?.iter().find(|entry| entry.port == port)?.answering.clone()
     }
 
     /// Routes are to be built anew.

@@ -1,5 +1,7 @@
 //! The pods of this host: takes what the API wants and what containers did, and carries out what `pod::step` decides.
 
+mod checks;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -14,12 +16,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::report::{Answer, Note, Report};
 use super::start::{self, Order, Outcome, Shared};
 use super::{Message, PodHandlers, Totals};
 use crate::logs::LogKey;
-use crate::pod::{self, Command, Observed, Spec, Stage, Template, Termination, parse};
+use crate::pod::{self, Command, HookKind, Observed, Spec, Stage, Template, Termination, parse};
+use crate::probes::Probes;
 use crate::runtime::{Container, Exit};
 use crate::status;
 
@@ -28,6 +32,8 @@ const ANNOUNCE_AFTER: SignedDuration = SignedDuration::from_millis(100);
 /// Likewise for pods taken over from before a restart of the host, which the API knows as running.
 const ANNOUNCE_ADOPTED_AFTER: SignedDuration = SignedDuration::from_secs(2);
 const PORTS_DEFAULT: &[u16] = &[8080];
+/// A postStart hook that takes longer has failed; Kubernetes waits for ever.
+const HOOK_MAX: Duration = Duration::from_hours(1);
 
 /// One pod.
 struct Pod {
@@ -84,6 +90,8 @@ pub(crate) struct FoundContainer {
     pub(crate) running: Option<Arc<dyn Container>>,
 }
 
+pub(crate) use checks::HookEnded;
+
 pub(super) struct Pods {
     shared: Arc<Shared>,
     pods: HashMap<Arc<str>, Pod>,
@@ -93,6 +101,9 @@ pub(super) struct Pods {
     are_handlers_changed: bool,
     timers: BTreeSet<(Timestamp, Arc<str>)>,
     exits: FuturesUnordered<BoxFuture<'static, ExitNotice>>,
+    probes: Probes,
+    /// Hooks under way, by pod and container.
+    hooks: HashMap<(Arc<str>, usize), AbortOnDropHandle<()>>,
     messages: mpsc::UnboundedSender<Message>,
     report: Report,
     /// The first list was taken: logs of pods not in it are gone.
@@ -107,6 +118,11 @@ impl Pods {
         messages: mpsc::UnboundedSender<Message>,
     ) -> Pods {
         let report = Report::new(shared.client.clone(), shared.node_name.clone());
+        let inbox = messages.clone();
+        let probes = Probes::start(shared.clock.clone(), move |news| {
+            // The agent is gone only when the host shuts down.
+            let _ = inbox.send(Message::Probed(news));
+        });
         Pods {
             shared,
             pods: HashMap::new(),
@@ -116,6 +132,8 @@ impl Pods {
             are_handlers_changed: false,
             timers: BTreeSet::new(),
             exits: FuturesUnordered::new(),
+            probes,
+            hooks: HashMap::new(),
             messages,
             report,
             is_listed: false,
@@ -236,6 +254,8 @@ impl Pods {
                 failures.into_iter().for_each(|failure| self.note(&start::mount_note(&uid, failure)));
                 self.mount_again(&uid);
             }
+            Message::Probed(news) => self.probed(news),
+            Message::Hooked(ended) => self.hook_ended(ended),
             Message::Find { namespace, name, reply } => {
                 // Whoever asked may have gone away; so below.
                 let _ = reply.send(self.find(&namespace, &name));
@@ -255,16 +275,18 @@ impl Pods {
         let observed = &mut pod.observed.containers[index];
         match outcome.result {
             Ok(started) => {
-                let handler = started.container.handler();
-                observed.started(started.image_id, handler.is_some(), now);
-                if let Some(handler) = handler {
-                    let ports = if template.ports.is_empty() { PORTS_DEFAULT } else { &template.ports };
-                    self.handlers.insert(&uid, index, ports, &handler);
-                    self.are_handlers_changed = true;
+                let container: Arc<dyn Container> = started.container.into();
+                let ports = if template.ports.is_empty() { PORTS_DEFAULT } else { &template.ports };
+                let is_handler = self.handlers.insert(&uid, index, ports, &container);
+                self.are_handlers_changed |= is_handler;
+                observed.started(template.checks.as_deref(), started.image_id, is_handler, now);
+                self.exits.push(watch_exit(uid.clone(), index, observed.restarts, container.as_ref()));
+                pod.running[index] = Some(container);
+                self.watch_probes(&uid, index);
+                if self.is_probed_at_once(&uid, index) {
+                    self.announce_later(&uid, now);
+                    return self.advance(&uid);
                 }
-                let incarnation = observed.restarts;
-                self.exits.push(watch_exit(uid.clone(), index, incarnation, started.container.as_ref()));
-                pod.running[index] = Some(started.container.into());
             }
             Err(failure) => {
                 let is_pull = failure.reason == "ErrImagePull";
@@ -321,14 +343,16 @@ impl Pods {
         let ExitNotice { uid, index, incarnation, exit } = notice;
         let Some(pod) = self.pods.get_mut(&uid) else { return };
         let observed = &mut pod.observed.containers[index];
-        let Stage::Running { since, .. } = observed.stage else { return };
+        let Some(since) = observed.run().map(|run| run.since) else { return };
         if observed.restarts != incarnation {
             return;
         }
         let name = &pod.spec.template.containers[index].name;
         let container_id = status::container_id(&uid, name, incarnation);
-        observed.exited(termination(exit, container_id, since, now));
+        observed.exited(termination(exit, container_id, since, now), name);
         pod.running[index] = None;
+        self.hooks.remove(&(uid.clone(), index));
+        self.probes.forget((uid.clone(), index));
         self.are_handlers_changed |= self.handlers.remove(&uid, index);
         self.shared.logs.finish(&LogKey { uid: uid.clone(), container: name.as_str().into() });
         self.note_back_off(&uid, index);
@@ -378,8 +402,13 @@ impl Pods {
         }
         let wake_at = actions.wake_at.into_iter().chain(pod.announce_at).min();
         self.set_wake(uid, wake_at);
+        let mut is_ending = false;
         for command in actions.commands {
+            is_ending |= matches!(command, Command::End(..));
             self.execute(uid, command, now);
+        }
+        if is_ending {
+            self.advance(uid);
         }
     }
 
@@ -408,20 +437,19 @@ impl Pods {
                 };
                 tokio::spawn(start::start(self.shared.clone(), order, self.messages.clone()));
             }
+            Command::PostStart(index) => self.call_hook(uid, index, HookKind::PostStart, HOOK_MAX),
+            Command::PreStop(index, grace) => self.call_hook(uid, index, HookKind::PreStop, start::grace(grace)),
+            Command::End(index, cause) => self.begin_end(uid, index, cause, now),
             Command::Drain(index) => {
                 pod.observed.containers[index].drained(now);
                 self.are_handlers_changed |= self.handlers.remove(uid, index);
             }
             Command::Stop(index, grace) => {
-                pod.observed.containers[index].stopping();
+                pod.observed.containers[index].stopping(grace, now);
                 self.are_handlers_changed |= self.handlers.remove(uid, index);
-                let message = format!("Stopping container {}", pod.spec.template.containers[index].name);
                 if let Some(container) = &pod.running[index] {
                     container.stop(start::grace(grace));
                 }
-                let note =
-                    Note { uid: uid.clone(), container: Some(index), is_warning: false, reason: "Killing", message };
-                self.note(&note);
             }
             Command::Finish => {
                 if pod.observed.is_orphan {
@@ -502,7 +530,7 @@ impl Pods {
             name: template.name.clone(),
             incarnation: observed.restarts,
             started: match &observed.stage {
-                Stage::Running { .. } | Stage::Exited(_) => Ok(()),
+                Stage::Running(_) | Stage::Exited(_) => Ok(()),
                 _ if observed.restarts > 0 => Ok(()),
                 Stage::Failed(failure) => Err(failure.reason.clone()),
                 Stage::New | Stage::Starting => Err("ContainerCreating".to_owned()),

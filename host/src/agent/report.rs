@@ -4,20 +4,19 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_api::object;
 use coracle_api::status::Status;
 use coracle_client::{Backoff, BatchItem, Client, DeleteOptions, Error};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use super::recorder::{Event, Recorder};
 use crate::runtime::PodIdentity;
 
 /// Writes of one batch.
 const BATCH_ITEMS_MAX: usize = 500;
 /// Events kept while the API cannot be reached; older ones are dropped.
 const EVENTS_MAX: usize = 20_000;
-const COMPONENT: &str = "coracle-host";
 
 /// Something worth an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +33,7 @@ pub(crate) struct Note {
 pub(crate) enum Purpose {
     Status(Arc<str>),
     Delete(Arc<str>),
-    Event(Value),
+    Event(Event),
 }
 
 /// The answer to a batch.
@@ -46,24 +45,23 @@ pub(crate) struct Answer {
 /// What is to be told.
 pub(crate) struct Report {
     client: Client,
-    node_name: String,
+    recorder: Recorder,
     /// Pods whose status is to be written, in the order in which they changed.
     dirty: VecDeque<Arc<str>>,
     is_dirty: HashSet<Arc<str>>,
     deletions: VecDeque<Arc<str>>,
-    events: VecDeque<Value>,
+    events: VecDeque<Event>,
     in_flight: Option<JoinHandle<Answer>>,
     backoff: Backoff,
     /// After a failure, nothing is sent before.
     pub(crate) not_before: Option<Timestamp>,
-    events_named: u64,
 }
 
 impl Report {
     pub(crate) fn new(client: Client, node_name: String) -> Report {
         Report {
             client,
-            node_name,
+            recorder: Recorder::new(node_name),
             dirty: VecDeque::new(),
             is_dirty: HashSet::new(),
             deletions: VecDeque::new(),
@@ -71,7 +69,6 @@ impl Report {
             in_flight: None,
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(5)),
             not_before: None,
-            events_named: 0,
         }
     }
 
@@ -89,32 +86,11 @@ impl Report {
 
     /// Something happened to a pod.
     pub(crate) fn event(&mut self, pod: &PodIdentity, container: Option<&str>, note: &Note, now: Timestamp) {
-        self.events_named += 1;
+        let Some(event) = self.recorder.record(pod, container, note, now) else { return };
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();
         }
-        let unique = now.as_nanosecond().wrapping_add(i128::from(self.events_named));
-        let mut involved =
-            json!({ "apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid });
-        if let Some(container) = container {
-            involved["fieldPath"] = format!("spec.containers{{{container}}}").into();
-        }
-        let at = object::timestamp(now);
-        self.events.push_back(json!({
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": { "namespace": pod.namespace, "name": format!("{}.{unique:x}", pod.name) },
-            "involvedObject": involved,
-            "type": if note.is_warning { "Warning" } else { "Normal" },
-            "reason": note.reason,
-            "message": note.message,
-            "source": { "component": COMPONENT, "host": self.node_name },
-            "reportingComponent": COMPONENT,
-            "reportingInstance": self.node_name,
-            "firstTimestamp": at,
-            "lastTimestamp": at,
-            "count": 1,
-        }));
+        self.events.push_back(event);
     }
 
     /// Sends the next batch, if there is something to send and nothing under way. `describe` makes the objects: a pod's
@@ -135,7 +111,9 @@ impl Report {
                 let Some(object) = describe(&uid, false) else { continue };
                 (BatchItem::delete(object, DeleteOptions::now(&uid)), Purpose::Delete(uid))
             } else if let Some(event) = self.events.pop_front() {
-                (BatchItem::create(event.clone()), Purpose::Event(event))
+                let object = event.object.clone();
+                let item = if event.is_new { BatchItem::create(object) } else { BatchItem::update(object) };
+                (item, Purpose::Event(event))
             } else {
                 break;
             };
@@ -173,6 +151,11 @@ impl Report {
             Ok(results) => {
                 for (purpose, result) in answer.purposes.into_iter().zip(results) {
                     let Err(status) = result else { continue };
+                    if let (Purpose::Event(event @ Event { is_new: false, .. }), 404) = (&purpose, status.code) {
+                        // It was too old and is gone: it is told anew.
+                        self.again(Purpose::Event(Event { is_new: true, ..event.clone() }));
+                        continue;
+                    }
                     if status.code >= 500 || status.code == 429 {
                         is_failing = true;
                         self.again(purpose);

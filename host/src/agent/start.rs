@@ -18,7 +18,7 @@ use crate::logs::{LogKey, LogStore, Sink};
 use crate::pod::environment::{self, Allocatable, Surroundings, Values};
 use crate::pod::template::SourceKind;
 use crate::pod::{ContainerTemplate, Failure, Template};
-use crate::runtime::{Clock, Container, ContainerSpec, Mount, PodIdentity, Runtime};
+use crate::runtime::{Clock, Container, ContainerSpec, Kind, Mount, PodIdentity, Runtime};
 use crate::volumes::{MountError, SetUpError, Volumes};
 
 /// What all starts need.
@@ -93,6 +93,7 @@ impl Starter<'_> {
         let spec = self.spec(&image).await?;
         let prepared = self.shared.runtime.prepare(&spec).await;
         let prepared = prepared.map_err(|error| self.refused(error))?;
+        self.refuse_checks(&spec.name, prepared.kind())?;
         self.notes.push(self.note(false, "Created", format!("Created container: {}", spec.name)));
         let key = LogKey { uid: self.order.uid.clone(), container: spec.name.as_str().into() };
         let log = self.shared.logs.start(key, self.order.incarnation);
@@ -101,6 +102,16 @@ impl Starter<'_> {
         let container = started.map_err(|error| self.refused(error))?;
         self.notes.push(self.note(false, "Started", format!("Started container {name}")));
         Ok(Started { container, image_id: image.id })
+    }
+
+    /// Refuses probes and hooks that what turned up can't have.
+    fn refuse_checks(&mut self, name: &str, kind: Kind) -> Result<(), Failure> {
+        let Some(why) = self.template().checks.as_deref().and_then(|checks| checks.refuse_for(kind)) else {
+            return Ok(());
+        };
+        let message = format!("container {name:?}: {why}");
+        self.notes.push(self.note(true, "Failed", format!("Error: CreateContainerConfigError: {message}")));
+        Err(self.failure("CreateContainerConfigError", message, false))
     }
 
     fn refused(&mut self, error: crate::runtime::StartError) -> Failure {

@@ -1,3 +1,5 @@
+mod checks;
+
 use std::path::Path;
 
 use async_trait::async_trait;

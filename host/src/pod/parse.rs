@@ -1,5 +1,7 @@
 //! From a Pod object to what the host wants to know of it; what cannot be run as written is refused by name.
 
+mod checks;
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -29,7 +31,7 @@ const GRACE_DEFAULT: SignedDuration = SignedDuration::from_secs(30);
 pub fn spec(pod: &Value) -> Spec {
     let deletion = object::is_deleting(pod).then(|| {
         let seconds = pod["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
-        SignedDuration::from_secs(seconds.max(0))
+        seconds_of(seconds)
     });
     Spec {
         identity: PodIdentity {
@@ -57,10 +59,13 @@ fn template(pod: &Value) -> Template {
         Some("Never") => RestartPolicy::Never,
         _ => RestartPolicy::Always,
     };
-    let grace = spec["terminationGracePeriodSeconds"]
-        .as_i64()
-        .map_or(GRACE_DEFAULT, |seconds| SignedDuration::from_secs(seconds.max(0)));
+    let grace = spec["terminationGracePeriodSeconds"].as_i64().map_or(GRACE_DEFAULT, seconds_of);
     Template { containers, volumes, restart_policy, grace, qos: qos(spec) }
+}
+
+/// Not negative, and no longer than times can be counted in: 68 years.
+fn seconds_of(seconds: i64) -> SignedDuration {
+    SignedDuration::from_secs(seconds.clamp(0, i64::from(i32::MAX)))
 }
 
 pub(crate) fn list(value: &Value) -> &[Value] {
@@ -115,6 +120,10 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
         refusals.push(Some(refused));
         Vec::new()
     });
+    let checks = checks::checks(item).unwrap_or_else(|refused| {
+        refusals.push(Some(refused));
+        None
+    });
     let image = text(item, "image").to_owned();
     let resources = &item["resources"];
     ContainerTemplate {
@@ -139,23 +148,12 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
             _ => Stdin::Closed,
         },
         mounts,
+        checks,
         refusal: refusals.into_iter().flatten().next(),
     }
 }
 
 fn refuse_container(item: &Value, name: &str) -> Option<Refusal> {
-    let unsupported = [
-        ("livenessProbe", "a handler that keeps trapping is restarted without one; leave it out"),
-        ("readinessProbe", "a component is ready once it is compiled, linked and started for trial; leave it out"),
-        ("startupProbe", "a component is ready once it is compiled, linked and started for trial; leave it out"),
-        ("lifecycle", "components have no processes to run hooks in; leave it out"),
-    ];
-    for (field, way_out) in unsupported {
-        if item.get(field).is_some_and(|value| !value.is_null()) {
-            let message = format!("container {name:?}: {field} is not supported by this host; {way_out}");
-            return refusal("CreateContainerConfigError", message);
-        }
-    }
     if !list(&item["volumeDevices"]).is_empty() {
         let message =
             format!("container {name:?}: volumeDevices is not supported by this host; mount a volume with files");

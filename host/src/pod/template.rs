@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::probe::SharedChecks;
 use crate::console::Stdin;
 use crate::volumes::template::{Volume, VolumeMount};
 
@@ -47,6 +48,8 @@ pub struct ContainerTemplate {
     pub stdin: Stdin,
     /// What it sees of the pod's volumes.
     pub mounts: Vec<VolumeMount>,
+    /// Its probes and hooks, where it has any.
+    pub checks: SharedChecks,
     /// Why it cannot be run as written.
     pub refusal: Option<Refusal>,
 }

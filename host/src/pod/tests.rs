@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
+use super::run::{Ending, Hook};
 use super::*;
 
 fn at(seconds: i64) -> Timestamp {
@@ -30,7 +31,7 @@ fn failed(reason: &str, is_transient: bool) -> Stage {
 }
 
 fn running() -> Stage {
-    Stage::Running { since: at(100), draining_since: None, is_stopping: false }
+    Stage::Running(Run::new(None, at(100)))
 }
 
 fn show(actions: &Actions) -> String {
@@ -103,22 +104,32 @@ fn crashes_back_off_and_a_long_run_forgives_them() {
     check(&spec, crashed(6, 400), at(1000), expect!["[Start(0)]"]);
 }
 
+/// A container that has been ending since 100 s.
+fn ending(change: impl FnOnce(&mut Ending)) -> Stage {
+    let mut ending = Ending::new(Cause::Deleted, None, at(100));
+    change(&mut ending);
+    Stage::Running(Run { ending: Some(ending), ..Run::new(None, at(1)) })
+}
+
 #[test]
 fn deletion_drains_handlers_then_stops_then_finishes() {
     let mut deleted = spec("Always");
     deleted.deletion = Some(SignedDuration::from_secs(30));
-    let handler = |draining: Option<Timestamp>, is_stopping: bool| {
-        move |observed: &mut Observed| {
+    let handler = |stage: Stage| {
+        |observed: &mut Observed| {
             observed.containers[0].is_handler = true;
-            observed.containers[0].stage = Stage::Running { since: at(1), draining_since: draining, is_stopping };
+            observed.containers[0].stage = stage;
         }
     };
-    check(&deleted, handler(None, false), at(100), expect!["[Drain(0)] wake@100.25"]);
-    check(&deleted, handler(Some(at(100)), false), at(100), expect!["[] wake@100.25"]);
-    check(&deleted, handler(Some(at(100)), false), at(101), expect!["[Stop(0, 30s)]"]);
-    check(&deleted, handler(Some(at(100)), true), at(101), expect!["[]"]);
+    let drained = |ending: &mut Ending| ending.drained_at = Some(at(100));
+    let asked = |ending: &mut Ending| (ending.drained_at, ending.stop_by) = (Some(at(100)), Some(at(130)));
+    check(&deleted, handler(running()), at(100), expect!["[End(0, Deleted)]"]);
+    check(&deleted, handler(ending(|_| {})), at(100), expect!["[Drain(0)] wake@100.25"]);
+    check(&deleted, handler(ending(drained)), at(100), expect!["[] wake@100.25"]);
+    check(&deleted, handler(ending(drained)), at(101), expect!["[Stop(0, 29s)]"]);
+    check(&deleted, handler(ending(asked)), at(101), expect!["[]"]);
     // A command has no routes to be taken out of.
-    check(&deleted, |observed| observed.containers[0].stage = running(), at(100), expect!["[Stop(0, 30s)]"]);
+    check(&deleted, |observed| observed.containers[0].stage = ending(|_| {}), at(100), expect!["[Stop(0, 30s)]"]);
     check(&deleted, |observed| observed.containers[0].stage = Stage::Starting, at(100), expect!["[]"]);
     check(
         &deleted,
@@ -132,8 +143,109 @@ fn deletion_drains_handlers_then_stops_then_finishes() {
         at(100),
         expect!["[Finish]"],
     );
+    // Deleted once more, with less grace; then with none.
+    deleted.deletion = Some(SignedDuration::from_secs(10));
+    check(&deleted, handler(ending(asked)), at(101), expect!["[Stop(0, 9s)]"]);
     deleted.deletion = Some(SignedDuration::ZERO);
-    check(&deleted, handler(None, false), at(100), expect!["[Stop(0, 0s)]"]);
+    check(&deleted, handler(ending(|_| {})), at(100), expect!["[Stop(0, 0s)]"]);
+    check(&deleted, handler(ending(asked)), at(101), expect!["[Stop(0, 0s)]"]);
+}
+
+#[test]
+fn a_pre_stop_hook_comes_first_and_takes_from_the_grace() {
+    let mut deleted = spec("Always");
+    deleted.deletion = Some(SignedDuration::from_secs(30));
+    let hook = |pre_stop: Hook| {
+        move |observed: &mut Observed| {
+            observed.containers[0].is_handler = true;
+            observed.containers[0].stage = ending(|ending| ending.pre_stop = pre_stop);
+        }
+    };
+    let over_and_drained = |observed: &mut Observed| {
+        observed.containers[0].stage = ending(|ending| ending.drained_at = Some(at(120)));
+    };
+    check(&deleted, hook(Hook::Due), at(100), expect!["[PreStop(0, 30s)]"]);
+    check(&deleted, hook(Hook::UnderWay), at(110), expect!["[] wake@130.00"]);
+    check(&deleted, hook(Hook::Over), at(110), expect!["[Drain(0)] wake@110.25"]);
+    check(&deleted, hook(Hook::UnderWay), at(130), expect!["[Drain(0)] wake@130.25"]);
+    check(&deleted, over_and_drained, at(121), expect!["[Stop(0, 9s)]"]);
+    // What a hook leaves is never less than a little.
+    check(&deleted, over_and_drained, at(131), expect!["[Stop(0, 2s)]"]);
+    deleted.deletion = Some(SignedDuration::ZERO);
+    check(&deleted, hook(Hook::Due), at(100), expect!["[Stop(0, 0s)]"]);
+}
+
+fn checked_spec(policy: &str) -> Spec {
+    let get = json!({"port": 8080, "path": "/"});
+    parse::spec(&json!({
+        "metadata": {"name": "web-1", "namespace": "default", "uid": "u1"},
+        "spec": {"restartPolicy": policy, "containers": [{
+            "name": "web", "image": "r/web:1",
+            "readinessProbe": {"httpGet": get},
+            "livenessProbe": {"httpGet": get, "terminationGracePeriodSeconds": 3},
+            "lifecycle": {"postStart": {"httpGet": get}},
+        }]}
+    }))
+}
+
+#[test]
+fn a_container_that_cannot_go_on_is_ended_for_it() {
+    let spec = checked_spec("OnFailure");
+    let checks = spec.template.containers[0].checks.as_deref();
+    let with = |change: fn(&mut ContainerObserved)| {
+        move |observed: &mut Observed| {
+            observed.containers[0].started(checks, "r/web@sha256:1".to_owned(), true, at(100));
+            change(&mut observed.containers[0]);
+        }
+    };
+    let health = |failed| Health { is_started: true, is_ready: true, failed };
+    check(&spec, with(|_| {}), at(100), expect!["[PostStart(0)]"]);
+    check(&spec, with(|container| container.hook_called(HookKind::PostStart)), at(100), expect!["[]"]);
+    check(&spec, with(|container| container.hook_ended(HookKind::PostStart, true)), at(100), expect!["[]"]);
+    check(
+        &spec,
+        with(|container| container.hook_ended(HookKind::PostStart, false)),
+        at(100),
+        expect!["[End(0, PostStart)]"],
+    );
+    let failed = move |container: &mut ContainerObserved| {
+        container.hook_ended(HookKind::PostStart, true);
+        container.probed(health(Some(ProbeKind::Liveness)));
+    };
+    let mut observed = Observed::new(&spec.template, at(100));
+    let container = &mut observed.containers[0];
+    container.started(checks, "r/web@sha256:1".to_owned(), true, at(100));
+    failed(container);
+    expect!["[End(0, Probe(Liveness))]"].assert_eq(&show(&step(&spec, &observed, at(100))));
+    // It has the grace of its probe, and has failed even if it ends well.
+    let container = &mut observed.containers[0];
+    container.ending(Cause::Probe(ProbeKind::Liveness), checks, at(100));
+    container.drained(at(100));
+    assert!(!container.is_ready());
+    expect!["[Stop(0, 2s)]"].assert_eq(&show(&step(&spec, &observed, at(101))));
+    let container = &mut observed.containers[0];
+    container.stopping(SignedDuration::from_secs(2), at(101));
+    container.exited(exit(0, 100, 101), "web");
+    let Stage::Exited(exit) = &container.stage else { panic!("it has ended") };
+    expect!["143 Error Container web failed liveness probe"]
+        .assert_eq(&format!("{} {} {}", exit.exit_code, exit.reason, exit.message));
+    expect!["[Start(0)]"].assert_eq(&show(&step(&spec, &observed, at(101))));
+}
+
+#[test]
+fn a_container_is_ready_when_its_hook_and_its_probes_say_so() {
+    let spec = checked_spec("Always");
+    let checks = spec.template.containers[0].checks.as_deref();
+    let mut container = ContainerObserved::new(&spec.template.containers[0]);
+    container.started(checks, String::new(), true, at(100));
+    assert!(!container.is_ready());
+    assert!(container.probed(Health { is_started: true, is_ready: true, failed: None }));
+    assert!(!container.is_ready());
+    container.hook_ended(HookKind::PostStart, true);
+    assert!(container.is_ready());
+    assert!(!container.probed(Health { is_started: true, is_ready: true, failed: None }));
+    container.started(None, String::new(), true, at(100));
+    assert!(container.is_ready());
 }
 
 #[test]
@@ -145,7 +257,8 @@ fn an_object_that_is_gone_ends_its_containers_at_once() {
             observed.containers[0].stage = stage;
         }
     };
-    check(&spec("Always"), orphan(running()), at(100), expect!["[Stop(0, 0s)]"]);
+    check(&spec("Always"), orphan(running()), at(100), expect!["[End(0, Deleted)]"]);
+    check(&spec("Always"), orphan(ending(|_| {})), at(100), expect!["[Stop(0, 0s)]"]);
     check(&spec("Always"), orphan(Stage::Exited(exit(1, 1, 2))), at(100), expect!["[Finish]"]);
 }
 
@@ -157,7 +270,8 @@ fn another_image_replaces_what_runs() {
             observed.containers[0].stage = stage;
         }
     };
-    check(&spec("Always"), from_old(running()), at(100), expect!["[Stop(0, 30s)]"]);
+    check(&spec("Always"), from_old(running()), at(100), expect!["[End(0, Replaced)]"]);
+    check(&spec("Always"), from_old(ending(|_| {})), at(100), expect!["[Stop(0, 30s)]"]);
     check(&spec("Always"), from_old(Stage::Exited(exit(1, 99, 100))), at(100), expect!["[Start(0)]"]);
     check(&spec("Always"), from_old(failed("InvalidImage", false)), at(100), expect!["[Start(0)]"]);
 }
@@ -167,8 +281,8 @@ fn a_restart_is_counted_once_and_remembers_the_last_end() {
     let spec = spec("Always");
     let mut container = ContainerObserved::new(&spec.template.containers[0]);
     container.begin(&spec.template.containers[0]);
-    container.started("r/web@sha256:1".to_owned(), false, at(10));
-    container.exited(exit(3, 10, 11));
+    container.started(None, "r/web@sha256:1".to_owned(), false, at(10));
+    container.exited(exit(3, 10, 11), "web");
     container.begin(&spec.template.containers[0]);
     assert_eq!((container.restarts, container.crashes, container.last_exit.as_ref().unwrap().exit_code), (1, 1, 3));
     container.failed(
@@ -219,10 +333,10 @@ fn what_cannot_be_run_is_refused_by_name() {
         ]],
     );
     check_refusal(
-        json!({"containers": [{"name": "c", "image": "i", "livenessProbe": {"httpGet": {"port": 80}}}]}),
+        json!({"containers": [{"name": "c", "image": "i", "livenessProbe": {"httpGet": {"port": "web"}}}]}),
         json!({}),
         expect![[
-            r#"CreateContainerConfigError: container "c": livenessProbe is not supported by this host; a handler that keeps trapping is restarted without one; leave it out"#
+            r#"CreateContainerConfigError: container "c": livenessProbe.httpGet.port: "web" is neither a port nor the name of one of the container's ports"#
         ]],
     );
     check_refusal(

@@ -34,7 +34,7 @@ impl Client {
         let (socket, messages, answers) = Socket::new();
         let handlers = PodHandlers::new();
         let handler: Arc<dyn Handler> = Arc::new(Echo);
-        handlers.insert(&"uid".into(), 0, &[8080], &handler);
+        handlers.insert_handler(&"uid".into(), 0, &[8080], &handler);
         let ports = Ports { pod: "default/web".to_owned(), uid: "uid".into(), handlers };
         let gone = CancellationToken::new();
         tokio::spawn(run(socket, ports, gone.clone()));

@@ -130,7 +130,7 @@ impl Host {
         let (handlers, shutdown) = (PodHandlers::new(), CancellationToken::new());
         let pod = Arc::new(Pod { node, asked: Notify::new(), dropped: Notify::new() });
         let web: Arc<dyn Handler> = Arc::new(Web(pod.clone()));
-        handlers.insert(&UID.into(), 0, &[PORT], &web);
+        handlers.insert_handler(&UID.into(), 0, &[PORT], &web);
         let sources = Sources {
             messages: mpsc::unbounded_channel().0,
             logs: LogStore::open(logs.path().to_owned(), clock.clone()).unwrap(),

@@ -1,7 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::pod::{Failure, parse};
+use crate::pod::{Failure, Health, HookKind, parse};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -49,7 +49,7 @@ fn each_stage_has_its_status() {
     );
     check(
         "Always",
-        |observed| observed.containers[0].started("r/web@sha256:1".to_owned(), true, at(61)),
+        |observed| observed.containers[0].started(None, "r/web@sha256:1".to_owned(), true, at(61)),
         expect![[r#"
             "Running" ready="True" "1970-01-01T00:01:02Z" null
             restarts=0 ready=true state={"running":{"startedAt":"1970-01-01T00:01:01Z"}}
@@ -67,6 +67,40 @@ fn each_stage_has_its_status() {
             restarts=2 ready=false state={"waiting":{"message":"back-off 20s restarting failed container=web pod=web-1_team(u1)","reason":"CrashLoopBackOff"}}
             last={"terminated":{"containerID":"wasmtime://1","exitCode":1,"finishedAt":"1970-01-01T00:01:01Z","message":"it said no","reason":"Error","startedAt":"1970-01-01T00:01:00Z"}}"#]],
     );
+}
+
+#[test]
+fn a_container_is_created_until_its_hook_is_over_and_started_when_its_probe_says_so() {
+    let checked = |hook_is_over: bool, is_started: bool| {
+        let spec = parse::spec(&json!({
+            "metadata": {"name": "web-1", "namespace": "team", "uid": "u1"},
+            "spec": {"containers": [{
+                "name": "web", "image": "r/web:1",
+                "startupProbe": {"tcpSocket": {"port": 80}}, "lifecycle": {"postStart": {"sleep": {"seconds": 1}}},
+            }]}
+        }));
+        let mut observed = Observed::new(&spec.template, at(50));
+        let container = &mut observed.containers[0];
+        container.started(spec.template.containers[0].checks.as_deref(), String::new(), true, at(61));
+        if hook_is_over {
+            container.hook_ended(HookKind::PostStart, true);
+        }
+        if is_started {
+            container.probed(Health { is_started, is_ready: true, failed: None });
+        }
+        observed.note_ready(false, at(62));
+        let status = pod_status(&spec, &observed, "127.0.0.1", at(62));
+        let container = &status["containerStatuses"][0];
+        format!(
+            "{} {} started={} ready={}",
+            status["phase"], container["state"], container["started"], container["ready"]
+        )
+    };
+    expect![[r#"
+        "Pending" {"waiting":{"reason":"ContainerCreating"}} started=false ready=false
+        "Running" {"running":{"startedAt":"1970-01-01T00:01:01Z"}} started=false ready=false
+        "Running" {"running":{"startedAt":"1970-01-01T00:01:01Z"}} started=true ready=true"#]]
+    .assert_eq(&[checked(false, false), checked(true, false), checked(true, true)].join("\n"));
 }
 
 #[test]

@@ -11,8 +11,9 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tracing::Instrument;
+use wasmtime::Trap;
 
 use super::access_log::AccessLog;
 use super::background::{Execution, Movable, Steering, measured};
@@ -25,8 +26,12 @@ use super::instances::{Call, Given, Instances, Reply};
 use super::reused::{Life, call_02};
 use super::slots::Slots;
 use crate::console::Console;
-use crate::runtime::{Clock, Container, ContainerSpec, ExecError, Exit, ExitReason, Start, Stats, Stream};
+use crate::runtime::{
+    Answer, Clock, Container, ContainerSpec, ExecError, Exit, ExitReason, Start, Stats, Stream, Unanswered,
+};
 
+/// 128 + SIGKILL.
+const EXIT_KILLED: i32 = 137;
 /// So many traps in a row, and the container counts as broken.
 const TRAPS_IN_A_ROW_MAX: u32 = 5;
 /// A container whose last requests were this often too slow for the serving threads starts on the background threads.
@@ -49,6 +54,8 @@ pub(crate) struct HandlerContainer {
     started_at: Timestamp,
     exit: watch::Sender<Option<Exit>>,
     stopping: AtomicBool,
+    /// Told when the grace is over: what still runs ends.
+    killed: Notify,
     gate: Slots,
     concurrency: u32,
     request_timeout: Duration,
@@ -89,6 +96,7 @@ impl HandlerContainer {
             started_at: clock.now(),
             exit: watch::Sender::new(None),
             stopping: AtomicBool::new(false),
+            killed: Notify::new(),
             gate: Slots::new(u32::MAX),
             concurrency: spec.concurrency.max(1),
             request_timeout: spec.request_timeout,
@@ -123,7 +131,11 @@ impl HandlerContainer {
         let started = Instant::now();
         let method = request.method().clone();
         let path = request.uri().path_and_query().cloned();
-        let response = self.serve(request, context, started).await;
+        let answer = self.serve(request, context, started, Origin::Client).await;
+        let response = answer.unwrap_or_else(|gap| {
+            self.counts.note(&gap);
+            gap.into_response()
+        });
         self.counts.requests.fetch_add(1, Relaxed);
         let path = path.as_ref().map_or("/", |path| path.as_str());
         self.access_log.note(&method, path, response.status().as_u16(), started.elapsed());
@@ -135,37 +147,33 @@ impl HandlerContainer {
         request: Request<RequestBody>,
         context: RequestContext,
         started: Instant,
-    ) -> Response<Body> {
+        origin: Origin,
+    ) -> Result<Response<Body>, Gap> {
         let deadline = started + self.request_timeout;
         let request_id = context.request_id.clone();
         let mut call = Call { request, context, deadline };
         loop {
-            let permit = match self.admit(deadline).await {
-                Ok(permit) => permit,
-                Err(refusal) => return refusal,
-            };
+            let permit = self.admit(deadline).await?;
             let given = match &self.instances {
-                None => self.start_own(permit, call, &request_id).await,
+                None => self.start_own(permit, call, origin, &request_id).await,
                 Some(instances) => self.give(instances, permit, call, &request_id).await,
             };
-            let (mut answering, reply) = match given {
-                Ok(given) => given,
-                Err(refusal) => return refusal,
-            };
+            let (mut answering, reply) = given?;
             return match tokio::time::timeout_at(deadline.into(), reply).await {
                 Ok(Ok(Reply::Response(response))) if response.status().is_informational() => {
                     answering.has_answered();
-                    bad_gateway(format_args!("the component answered with status {}", response.status().as_u16()))
+                    let status = response.status().as_u16();
+                    Err(Gap::bad(format!("the component answered with status {status}")))
                 }
-                Ok(Ok(Reply::Response(response))) => respond(response, answering, deadline),
-                Ok(Ok(Reply::Error(code))) => bad_gateway(format_args!("the component answered with an error: {code}")),
+                Ok(Ok(Reply::Response(response))) => Ok(respond(response, answering, deadline)),
+                Ok(Ok(Reply::Error(code))) => Err(Gap::bad(format!("the component answered with an error: {code}"))),
                 Ok(Ok(Reply::NotBegun(again))) => {
                     answering.let_it_finish();
                     call = *again;
                     continue;
                 }
-                Ok(Err(_)) => self.no_response(answering.failure(), &request_id),
-                Err(_) => self.timed_out(),
+                Ok(Err(_)) => Err(self.no_response(answering.failure(), &request_id)),
+                Err(_) => Err(self.timed_out()),
             };
         }
     }
@@ -175,12 +183,13 @@ impl HandlerContainer {
         self: &Arc<Self>,
         permit: Permit,
         call: Call,
+        origin: Origin,
         request_id: &RequestId,
-    ) -> Result<(Answering, oneshot::Receiver<Reply>), Response<Body>> {
+    ) -> Result<(Answering, oneshot::Receiver<Reply>), Gap> {
         let slots = self.take_slots(call.deadline).await?;
         let steering = Arc::new(Steering::default());
         let (sender, reply) = oneshot::channel();
-        let own = Own { call, permit, slots, sender };
+        let own = Own { call, origin, permit, slots, sender };
         self.run(&steering, self.clone().execute(own, steering.clone()), request_id);
         Ok((Answering::new(body::Guest::Own(steering)), reply))
     }
@@ -192,7 +201,7 @@ impl HandlerContainer {
         permit: Permit,
         call: Call,
         request_id: &RequestId,
-    ) -> Result<(Answering, oneshot::Receiver<Reply>), Response<Body>> {
+    ) -> Result<(Answering, oneshot::Receiver<Reply>), Gap> {
         let answering = |given: Given| (Answering::new(body::Guest::Shared(given.place)), given.reply);
         let (permit, call) = match instances.offer(self.is_slow(), self.instances_max(), permit, Box::new(call)) {
             Ok(given) => return Ok(answering(given)),
@@ -235,32 +244,36 @@ impl HandlerContainer {
     }
 
     /// Takes a place among the container's requests.
-    async fn admit(self: &Arc<Self>, deadline: Instant) -> Result<Permit, Response<Body>> {
+    async fn admit(self: &Arc<Self>, deadline: Instant) -> Result<Permit, Gap> {
         if self.stopping.load(Relaxed) {
-            return Err(unavailable("this container is stopping"));
+            return Err(Gap::busy("this container is stopping", Counted::Nothing));
         }
         if !self.gate.try_acquire(1, self.concurrency_now()) {
             let wait = self.gate.acquire(1, || self.concurrency_now(), self.concurrency);
             match tokio::time::timeout_at(deadline.into(), wait).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => {
-                    self.counts.refused.fetch_add(1, Relaxed);
-                    return Err(unavailable("too many requests are waiting for this container"));
+                    return Err(Gap::busy("too many requests are waiting for this container", Counted::Refused));
                 }
                 Err(_) => return Err(self.timed_out()),
             }
         }
-        Ok(Permit(self.clone()))
+        let permit = Permit(self.clone());
+        if self.stopping.load(Relaxed) && self.has_ended() {
+            // It waited for those that were killed.
+            return Err(Gap::busy("this container ended before it answered", Counted::Nothing));
+        }
+        Ok(permit)
     }
 
     /// Takes slots of the pool for an instance.
-    async fn take_slots(&self, deadline: Instant) -> Result<PoolPermit, Response<Body>> {
+    async fn take_slots(&self, deadline: Instant) -> Result<PoolPermit, Gap> {
         let (wasm, slots) = (&self.prepared.wasm, self.prepared.slots);
         if !wasm.slots.try_acquire(slots, u32::MAX) {
             let wait = wasm.slots.acquire(slots, || u32::MAX, POOL_QUEUE_MAX);
             match tokio::time::timeout_at(deadline.into(), wait).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(unavailable("too many requests are waiting on this host")),
+                Ok(Err(_)) => return Err(Gap::busy("too many requests are waiting on this host", Counted::Nothing)),
                 Err(_) => return Err(self.timed_out()),
             }
         }
@@ -269,18 +282,24 @@ impl HandlerContainer {
 
     /// The guest's whole life: its store is dropped before its permits.
     async fn execute(self: Arc<Self>, own: Own, steering: Arc<Steering>) {
-        let Own { call, permit, slots, sender } = own;
+        let Own { call, origin, permit, slots, sender } = own;
         let engine = &self.prepared.wasm.engine;
         let mut store = new_store(engine, self.surroundings.clone(), steering.clone(), Some(call.deadline));
         let (result, cpu) = {
             let guest = std::pin::pin!(self.call_guest(&mut store, call, sender));
-            measured(guest, &steering, &self.counts.cpu_ns).await
+            tokio::select! {
+                // The guest first: most are through at the first poll, and have not even asked to be told.
+                biased;
+                done = measured(guest, &steering, &self.counts.cpu_ns) => done,
+                () = self.killed.notified() => (Err(Trap::Interrupt.into()), Duration::ZERO),
+            }
         };
         match result {
-            Ok(()) => self.succeeded(cpu),
+            Ok(()) if origin == Origin::Client => self.succeeded(cpu),
+            Ok(()) => self.note_slowness(cpu >= TICK),
             Err(error) => {
                 let failure = Failure::of(&error);
-                self.note_failure(&failure);
+                self.note_failure(&failure, origin);
                 steering.failed(failure);
                 self.note_slowness(cpu >= TICK);
             }
@@ -319,13 +338,17 @@ impl HandlerContainer {
         }
     }
 
-    pub(super) fn note_failure(&self, failure: &Failure) {
+    pub(super) fn note_failure(&self, failure: &Failure, origin: Origin) {
         if *failure == Failure::Interrupted {
             return;
         }
         self.counts.traps.fetch_add(1, Relaxed);
         let line = format!("the component failed: {}", failure.text());
         self.surroundings.logs.write(Stream::Stderr, line.as_bytes());
+        if origin == Origin::Host {
+            // Probes have thresholds of their own.
+            return;
+        }
         let in_a_row = self.counts.traps_in_a_row.fetch_add(1, Relaxed) + 1;
         if in_a_row >= TRAPS_IN_A_ROW_MAX && !self.stopping.swap(true, Relaxed) {
             let (code, reason) = match failure {
@@ -334,6 +357,10 @@ impl HandlerContainer {
             };
             self.end(code, reason, format!("{in_a_row} requests in a row failed: {}", failure.text()));
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.exit.borrow().is_some()
     }
 
     fn end(&self, code: i32, reason: ExitReason, message: String) {
@@ -347,28 +374,82 @@ impl HandlerContainer {
         });
     }
 
-    fn no_response(&self, failure: Option<&Failure>, request_id: &RequestId) -> Response<Body> {
+    fn no_response(&self, failure: Option<&Failure>, request_id: &RequestId) -> Gap {
         match failure {
-            None => bad_gateway(format_args!("the component returned without a response")),
+            None => Gap::bad("the component returned without a response".to_owned()),
+            Some(Failure::Interrupted) if self.has_ended() => {
+                Gap::busy("this container ended before it answered", Counted::Nothing)
+            }
             Some(Failure::Interrupted) => self.timed_out(),
             Some(failure) => {
                 tracing::debug!(container = self.name, %request_id, reason = failure.text(), "request failed");
-                let text = format_args!("the component failed: {} (request {request_id})", failure.text());
-                text_response(StatusCode::INTERNAL_SERVER_ERROR, text)
+                let reason = format!("the component failed: {} (request {request_id})", failure.text());
+                Gap { status: StatusCode::INTERNAL_SERVER_ERROR, reason, counted: Counted::Nothing }
             }
         }
     }
 
-    fn timed_out(&self) -> Response<Body> {
-        self.counts.timeouts.fetch_add(1, Relaxed);
-        let limit = self.request_timeout.as_secs_f64();
-        text_response(StatusCode::GATEWAY_TIMEOUT, format_args!("no response within {limit} s"))
+    fn timed_out(&self) -> Gap {
+        let reason = format!("no response within {} s", self.request_timeout.as_secs_f64());
+        Gap { status: StatusCode::GATEWAY_TIMEOUT, reason, counted: Counted::Timeout }
+    }
+}
+
+/// Who a request is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Client,
+    /// A probe's or a hook's.
+    Host,
+}
+
+/// Why there is no answer of the component's own.
+struct Gap {
+    status: StatusCode,
+    reason: String,
+    counted: Counted,
+}
+
+/// As what a client's request without an answer is counted.
+#[derive(Clone, Copy)]
+enum Counted {
+    Refused,
+    Timeout,
+    Nothing,
+}
+
+impl Gap {
+    fn bad(reason: String) -> Gap {
+        Gap { status: StatusCode::BAD_GATEWAY, reason, counted: Counted::Nothing }
+    }
+
+    fn busy(reason: &str, counted: Counted) -> Gap {
+        Gap { status: StatusCode::SERVICE_UNAVAILABLE, reason: reason.to_owned(), counted }
+    }
+
+    fn into_response(self) -> Response<Body> {
+        let mut response = text_response(self.status, self.reason);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl Counts {
+    fn note(&self, gap: &Gap) {
+        match gap.counted {
+            Counted::Refused => self.refused.fetch_add(1, Relaxed),
+            Counted::Timeout => self.timeouts.fetch_add(1, Relaxed),
+            Counted::Nothing => 0,
+        };
     }
 }
 
 /// A request with what its own instance needs.
 struct Own {
     call: Call,
+    origin: Origin,
     permit: Permit,
     slots: PoolPermit,
     sender: oneshot::Sender<Reply>,
@@ -392,16 +473,6 @@ impl Drop for PoolPermit {
     }
 }
 
-fn bad_gateway(reason: std::fmt::Arguments<'_>) -> Response<Body> {
-    text_response(StatusCode::BAD_GATEWAY, reason)
-}
-
-fn unavailable(reason: &str) -> Response<Body> {
-    let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, reason);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
 /// The container as the node agent and the ingress see it.
 pub(crate) struct HandlerRef(pub(crate) Arc<HandlerContainer>);
 
@@ -416,21 +487,33 @@ impl Container for HandlerRef {
         self.0.exit.subscribe()
     }
 
+    /// Turns new requests away, waits for those in flight, and ends what is left of them after `grace`.
     fn stop(&self, grace: Duration) {
         self.0.stopping.store(true, Relaxed);
         let container = self.0.clone();
         self.0.background.spawn(async move {
-            let message = match tokio::time::timeout(grace, container.gate.drained()).await {
-                Ok(()) => String::new(),
-                Err(_) => format!("{} requests were still running", container.gate.used()),
-            };
+            match tokio::time::timeout(grace, container.gate.drained()).await {
+                Ok(()) => container.end(0, ExitReason::Completed, String::new()),
+                Err(_) => {
+                    let message = format!("{} requests were still running", container.gate.used());
+                    container.end(EXIT_KILLED, ExitReason::Killed, message);
+                    container.killed.notify_waiters();
+                }
+            }
             container.instances.iter().for_each(Instances::retire_all);
-            container.end(0, ExitReason::Completed, message);
         });
     }
 
     fn handler(&self) -> Option<Arc<dyn Handler>> {
         Some(Arc::new(HandlerRef(self.0.clone())))
+    }
+
+    fn ask(&self, request: Request<RequestBody>, context: RequestContext) -> Option<Answer> {
+        let container = self.0.clone();
+        Some(Box::pin(async move {
+            let answer = container.serve(request, context, Instant::now(), Origin::Host).await;
+            answer.map_err(|gap| Unanswered(gap.reason))
+        }))
     }
 
     fn console(&self) -> Option<Arc<Console>> {

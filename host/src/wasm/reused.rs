@@ -25,7 +25,7 @@ use super::background::measured;
 use super::component::{HandlerPre, Pre};
 use super::failure::{Failure, one_line};
 use super::guest::{Guest, begin_slice, new_store};
-use super::handler::{HandlerContainer, PoolPermit};
+use super::handler::{HandlerContainer, Origin, PoolPermit};
 use super::instances::{Call, Instance, Instances, Job, Reply};
 
 /// What a guest may take to end what it does beside its answers, once it gets no more requests.
@@ -76,7 +76,7 @@ impl Life {
         };
         if let Err(error) = result {
             let failure = Failure::of(&error);
-            container.note_failure(&failure);
+            container.note_failure(&failure, Origin::Client);
             steering.failed(failure);
         }
     }
