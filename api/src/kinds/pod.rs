@@ -3,6 +3,7 @@
 mod columns;
 mod container;
 pub(crate) mod default;
+mod probes;
 mod references;
 pub(crate) mod resources;
 mod unsupported;

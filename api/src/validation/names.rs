@@ -195,6 +195,17 @@ pub fn env_var_name(text: &str) -> Vec<String> {
     vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".to_owned()]
 }
 
+/// The name of a header that a probe sends.
+pub fn http_header_name(text: &str) -> Vec<String> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return Vec::new();
+    }
+    vec![
+        "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')"
+            .to_owned(),
+    ]
+}
+
 /// A port's number.
 pub fn port(number: i64) -> Vec<String> {
     if (1..=65535).contains(&number) {

@@ -35,7 +35,7 @@ fn pods() {
           initContainers: [{name: i, image: x}]
           affinity: {nodeAffinity: {}}
           containers:
-          - {name: a, image: x, ports: [{containerPort: 1, hostPort: 1}], readinessProbe: {httpGet: {port: 1}}, lifecycle: {preStop: {sleep: {seconds: 1}}}}
+          - {name: a, image: x, ports: [{containerPort: 1, hostPort: 1}], readinessProbe: {httpGet: {port: 1, host: db, scheme: HTTPS}}, livenessProbe: {tcpSocket: {port: 1}}, lifecycle: {stopSignal: SIGINT, postStart: {sleep: {seconds: 1}}, preStop: {tcpSocket: {port: 1, host: db}}}}
           - {name: b, image: x, volumeMounts: [{name: a, mountPath: /a, mountPropagation: Bidirectional}], securityContext: {privileged: true, capabilities: {add: [NET_ADMIN]}}}
         ",
         expect![[r#"
@@ -48,9 +48,12 @@ fn pods() {
             spec.initContainers: Forbidden: init containers are not supported by this version of Coracle
             spec.affinity: Forbidden: affinity is not supported by this version of Coracle
             spec.hostNetwork: Forbidden: the host's network is not supported by this version of Coracle
-            spec.containers[0].lifecycle: Forbidden: lifecycle hooks are not supported by this version of Coracle
-            spec.containers[0].readinessProbe: Forbidden: probes are not supported by this version of Coracle
             spec.containers[0].ports[0].hostPort: Forbidden: host ports are not supported by this version of Coracle
+            spec.containers[0].readinessProbe.httpGet.host: Forbidden: other hosts than the pod itself are not supported by this version of Coracle
+            spec.containers[0].readinessProbe.httpGet.scheme: Forbidden: TLS to the pod itself is not supported by this version of Coracle
+            spec.containers[0].lifecycle.preStop.tcpSocket.host: Forbidden: other hosts than the pod itself are not supported by this version of Coracle
+            spec.containers[0].lifecycle.preStop.tcpSocket: Forbidden: sockets as hooks are not supported by this version of Coracle
+            spec.containers[0].lifecycle.stopSignal: Forbidden: signals are not supported by this version of Coracle
             spec.containers[1].volumeMounts[0].mountPropagation: Forbidden: propagated mounts are not supported by this version of Coracle
             spec.containers[1].securityContext.privileged: Forbidden: privileged containers are not supported by this version of Coracle
             spec.containers[1].securityContext.capabilities.add: Forbidden: added capabilities are not supported by this version of Coracle"#]],

@@ -240,11 +240,35 @@ fn containers() {
     check_container(
         "readinessProbe: {}, livenessProbe: {httpGet: {port: 0}, tcpSocket: {port: http}, successThreshold: 2, periodSeconds: -1}",
         expect![[r#"
-        spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type
-        spec.containers[0].livenessProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535, inclusive
-        spec.containers[0].livenessProbe.periodSeconds: Invalid value: -1: must be greater than or equal to 0
-        spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1
-        spec.containers[0].readinessProbe: Required value: must specify a handler type"#]],
+            spec.containers[0].livenessProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535, inclusive
+            spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type
+            spec.containers[0].livenessProbe.periodSeconds: Invalid value: -1: must be greater than or equal to 0
+            spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1
+            spec.containers[0].readinessProbe: Required value: must specify a handler type"#]],
+    );
+    check_container(
+        "startupProbe: {exec: {}, terminationGracePeriodSeconds: 0}, readinessProbe: {grpc: {port: 0}, successThreshold: 3, terminationGracePeriodSeconds: 1}, livenessProbe: {httpGet: {port: 'a b', scheme: FTP, httpHeaders: [{name: 'a b', value: c}]}}",
+        expect![[r#"
+            spec.containers[0].livenessProbe.httpGet.port: Invalid value: "a b": must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)
+            spec.containers[0].livenessProbe.httpGet.scheme: Unsupported value: "FTP": supported values: "HTTP", "HTTPS"
+            spec.containers[0].livenessProbe.httpGet.httpHeaders: Invalid value: "a b": a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')
+            spec.containers[0].readinessProbe.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive
+            spec.containers[0].readinessProbe.terminationGracePeriodSeconds: Invalid value: 1: must not be set for readinessProbes
+            spec.containers[0].startupProbe.exec.command: Required value
+            spec.containers[0].startupProbe.terminationGracePeriodSeconds: Invalid value: 0: must be greater than 0"#]],
+    );
+    check_container(
+        "lifecycle: {postStart: {}, preStop: {sleep: {seconds: 31}, exec: {command: [a]}}}, livenessProbe: {sleep: {seconds: 1}}",
+        expect![[r#"
+            spec.containers[0].lifecycle.postStart: Required value: must specify a handler type
+            spec.containers[0].lifecycle.preStop.sleep: Forbidden: may not specify more than 1 handler type
+            spec.containers[0].livenessProbe: Required value: must specify a handler type"#]],
+    );
+    check_container(
+        "lifecycle: {preStop: {sleep: {seconds: 31}}, postStart: {sleep: {seconds: 30}}}",
+        expect![
+            "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: must be non-negative and less than terminationGracePeriodSeconds (30)"
+        ],
     );
     check_pod(
         "{containers: [{name: a, image: x}], initContainers: [{name: a, image: x}], volumes: [{name: v}, {name: v}, {}]}",

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{resources, volumes};
+use super::{probes, resources, volumes};
 use crate::kinds::check::{self, Errors, is_set, text};
 use crate::object;
 use crate::validation::{self, FieldError};
@@ -22,8 +22,6 @@ const FIELD_PATHS: &[&str] = &[
     "status.podIP",
     "status.podIPs",
 ];
-const PROBES: &[&str] = &["livenessProbe", "readinessProbe", "startupProbe"];
-const PROBE_HANDLERS: &[&str] = &["exec", "httpGet", "tcpSocket", "grpc"];
 /// The sources of a variable's value; `fileKeyRef` came last and isn't in the message.
 const VALUE_SOURCES: &[&str] = &["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
 
@@ -42,7 +40,7 @@ pub(crate) fn containers(spec: &Value, path: &str, volumes: &HashSet<&str>, erro
             if !name.is_empty() {
                 check::unique(errors, &mut names, &format!("{path}.name"), name);
             }
-            probes(entry, &path, errors);
+            probes::validate(spec, entry, &path, errors);
         }
     }
 }
@@ -159,30 +157,3 @@ fn env_from(container: &Value, path: &str, errors: &mut Errors) {
     }
 }
 
-fn probes(container: &Value, path: &str, errors: &mut Errors) {
-    for name in PROBES {
-        let Some(probe) = container.get(*name).filter(|probe| probe.is_object()) else { continue };
-        let path = format!("{path}.{name}");
-        let handlers: Vec<&&str> = PROBE_HANDLERS.iter().filter(|handler| is_set(probe, handler)).collect();
-        if handlers.is_empty() {
-            errors.push(FieldError::required(path.as_str(), "must specify a handler type"));
-        }
-        for handler in handlers.iter().skip(1) {
-            let detail = "may not specify more than 1 handler type";
-            errors.push(FieldError::forbidden(format!("{path}.{handler}"), detail));
-        }
-        for handler in handlers {
-            if let Some(port) = object::get(probe, &[handler, "port"]) {
-                check::port_or_name(errors, &format!("{path}.{handler}.port"), port);
-            }
-        }
-        for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
-        {
-            check::not_negative(errors, &format!("{path}.{field}"), object::i64_at(probe, &[field]));
-        }
-        let successes = object::i64_at(probe, &["successThreshold"]).unwrap_or(1);
-        if *name != "readinessProbe" && successes != 1 {
-            errors.push(FieldError::invalid(format!("{path}.successThreshold"), successes, "must be 1"));
-        }
-    }
-}

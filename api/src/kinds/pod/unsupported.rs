@@ -27,12 +27,14 @@ const SPEC_FLAGS: &[(&str, &str)] = &[
     ("shareProcessNamespace", "a shared process namespace is"),
 ];
 /// Fields of a container that are refused when they are set and not empty.
-const CONTAINER_FIELDS: &[(&str, &str)] = &[
-    ("lifecycle", "lifecycle hooks are"),
-    ("livenessProbe", "probes are"),
-    ("readinessProbe", "probes are"),
-    ("startupProbe", "probes are"),
-    ("volumeDevices", "block devices are"),
+const CONTAINER_FIELDS: &[(&str, &str)] = &[("volumeDevices", "block devices are")];
+/// The probes and hooks of a container, as paths.
+const CHECKS: &[&[&str]] = &[
+    &["livenessProbe"],
+    &["readinessProbe"],
+    &["startupProbe"],
+    &["lifecycle", "postStart"],
+    &["lifecycle", "preStop"],
 ];
 
 /// The sources of volumes that there are.
@@ -79,6 +81,14 @@ fn of_spec(spec: &Value, path: &str) -> Vec<FieldError> {
                 refuse(path(&format!("ports[{index}].hostPort")), "host ports are");
             }
         }
+        for check in CHECKS {
+            if let Some(given) = object::get(container, check) {
+                of_check(given, &path(&check.join(".")), &mut refuse);
+            }
+        }
+        if has_content(container, "lifecycle") && is_set(&container["lifecycle"], "stopSignal") {
+            refuse(path("lifecycle.stopSignal"), "signals are");
+        }
         if object::bool_at(container, &["securityContext", "privileged"]) == Some(true) {
             refuse(path("securityContext.privileged"), "privileged containers are");
         }
@@ -113,6 +123,21 @@ fn refuse_volume(volume: &Value, path: &str, errors: &mut Vec<FieldError>) {
         for field in ["clusterTrustBundle", "podCertificate"].iter().filter(|field| is_set(source, field)) {
             refuse(format!("{path}.projected.sources[{index}].{field}"), "this source is", "put it into a Secret");
         }
+    }
+}
+
+/// A probe or hook asks the pod itself, in process.
+fn of_check(check: &Value, path: &str, refuse: &mut impl FnMut(String, &str)) {
+    for handler in ["httpGet", "tcpSocket"] {
+        if object::str_at(check, &[handler, "host"]).is_some_and(|host| !host.is_empty()) {
+            refuse(format!("{path}.{handler}.host"), "other hosts than the pod itself are");
+        }
+    }
+    if object::str_at(check, &["httpGet", "scheme"]) == Some("HTTPS") {
+        refuse(format!("{path}.httpGet.scheme"), "TLS to the pod itself is");
+    }
+    if path.contains(".lifecycle.") && is_set(check, "tcpSocket") {
+        refuse(format!("{path}.tcpSocket"), "sockets as hooks are");
     }
 }
 
