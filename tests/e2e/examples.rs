@@ -85,6 +85,70 @@ fn ticker() {
 }
 
 #[test]
+fn probes() {
+    let cluster = Cluster::start();
+    cluster.wasmctl(&["push", example("probes.wasm").to_str().unwrap(), "probes:1"]).ok();
+    let manifest = root().join("examples/probes/deployment.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/probes", "--timeout=60s"]).ok();
+    eventually("the ingress knows the pods", || (cluster.get("probes.localhost", "/").0 == 200).then_some(()));
+    let described = cluster.kubectl(&["describe", "pods", "-l", "app=probes"]).ok();
+    for probe in [
+        "Liveness:   http-get http://:web/live delay=0s timeout=1s period=1s #success=1 #failure=2",
+        "Readiness:  http-get http://:web/ready delay=0s timeout=1s period=1s #success=1 #failure=3",
+        "Startup:    tcp-socket :web delay=0s timeout=1s period=10s #success=1 #failure=3",
+    ] {
+        assert_eq!(described.matches(probe).count(), 2, "{described}");
+    }
+    let ready = || {
+        let slices =
+            cluster.kubectl(&["get", "endpointslices", "-l", "kubernetes.io/service-name=probes", "-o", "json"]).ok();
+        let slices: serde_json::Value = serde_json::from_str(&slices).unwrap();
+        let endpoints =
+            slices["items"].as_array().unwrap().iter().flat_map(|slice| slice["endpoints"].as_array().unwrap());
+        endpoints
+            .map(|endpoint| {
+                (endpoint["targetRef"]["name"].as_str().unwrap().to_owned(), endpoint["conditions"]["ready"] == true)
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ready().iter().filter(|(_, is_ready)| *is_ready).count(), 2);
+
+    // A pod that says it is not ready gets no requests, and holds up the rollout.
+    cluster.kubectl(&["set", "env", "deployment/probes", "READY=no"]).ok();
+    let unready = eventually("the new pod is unready", || {
+        ready().into_iter().find(|(_, is_ready)| !is_ready).map(|(name, _)| name)
+    });
+    eventually("its event", || {
+        let described = cluster.kubectl(&["describe", "pod", &unready]).ok();
+        let failed = "Readiness probe failed: HTTP probe failed with statuscode: 503";
+        (described.contains(failed) && described.contains("Unhealthy")).then_some(())
+    });
+    let waiting = cluster.kubectl(&["rollout", "status", "deployment/probes", "--timeout=1s"]).fails_with(1);
+    assert!(waiting.contains("timed out waiting for the condition"), "{waiting}");
+    assert_eq!(ready().iter().filter(|(_, is_ready)| *is_ready).count(), 2);
+    assert_eq!(cluster.get("probes.localhost", "/"), (200, "Hello!\n".to_owned()));
+    cluster.kubectl(&["rollout", "undo", "deployment/probes"]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/probes", "--timeout=60s"]).ok();
+
+    // A sick one is restarted, and the restarts are counted.
+    cluster.kubectl(&["set", "env", "deployment/probes", "SICK=yes"]).ok();
+    eventually("a pod is restarted", || {
+        let pods = cluster.kubectl(&["get", "pods", "-l", "app=probes", "-o", "json"]).ok();
+        let pods: serde_json::Value = serde_json::from_str(&pods).unwrap();
+        let restarts = |pod: &serde_json::Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64();
+        pods["items"].as_array().unwrap().iter().any(|pod| restarts(pod) > Some(0)).then_some(())
+    });
+    let events = cluster.kubectl(&["get", "events"]).ok();
+    for text in [
+        "Liveness probe failed: HTTP probe failed with statuscode: 500",
+        "Container probes failed liveness probe, will be restarted",
+    ] {
+        assert!(events.contains(text), "{events}");
+    }
+}
+
+#[test]
 fn settings() {
     let cluster = Cluster::start();
     for name in ["settings", "follow-settings"] {
