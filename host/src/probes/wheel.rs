@@ -182,7 +182,6 @@ impl Wheel {
 fn phase(key: &Key) -> Phase {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
-    #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of a hash do")]
     Phase((hasher.finish() >> 32) as u32)
 }
 

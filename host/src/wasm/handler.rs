@@ -11,7 +11,8 @@ use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use wasmtime::Trap;
 
@@ -54,8 +55,8 @@ pub(crate) struct HandlerContainer {
     started_at: Timestamp,
     exit: watch::Sender<Option<Exit>>,
     stopping: AtomicBool,
-    /// Told when the grace is over: what still runs ends.
-    killed: Notify,
+    /// The grace is over: what still runs ends.
+    pub(super) killed: CancellationToken,
     gate: Slots,
     concurrency: u32,
     request_timeout: Duration,
@@ -96,7 +97,7 @@ impl HandlerContainer {
             started_at: clock.now(),
             exit: watch::Sender::new(None),
             stopping: AtomicBool::new(false),
-            killed: Notify::new(),
+            killed: CancellationToken::new(),
             gate: Slots::new(u32::MAX),
             concurrency: spec.concurrency.max(1),
             request_timeout: spec.request_timeout,
@@ -166,7 +167,10 @@ impl HandlerContainer {
                     Err(Gap::bad(format!("the component answered with status {status}")))
                 }
                 Ok(Ok(Reply::Response(response))) => Ok(respond(response, answering, deadline)),
-                Ok(Ok(Reply::Error(code))) => Err(Gap::bad(format!("the component answered with an error: {code}"))),
+                Ok(Ok(Reply::Error(code))) => {
+                    answering.has_answered();
+                    Err(Gap::bad(format!("the component answered with an error: {code}")))
+                }
                 Ok(Ok(Reply::NotBegun(again))) => {
                     answering.let_it_finish();
                     call = *again;
@@ -288,10 +292,10 @@ impl HandlerContainer {
         let (result, cpu) = {
             let guest = std::pin::pin!(self.call_guest(&mut store, call, sender));
             tokio::select! {
-                // The guest first: most are through at the first poll, and have not even asked to be told.
+                // The guest first: most are through at the first poll.
                 biased;
                 done = measured(guest, &steering, &self.counts.cpu_ns) => done,
-                () = self.killed.notified() => (Err(Trap::Interrupt.into()), Duration::ZERO),
+                () = self.killed.cancelled() => (Err(Trap::Interrupt.into()), Duration::ZERO),
             }
         };
         match result {
@@ -497,7 +501,7 @@ impl Container for HandlerRef {
                 Err(_) => {
                     let message = format!("{} requests were still running", container.gate.used());
                     container.end(EXIT_KILLED, ExitReason::Killed, message);
-                    container.killed.notify_waiters();
+                    container.killed.cancel();
                 }
             }
             container.instances.iter().for_each(Instances::retire_all);

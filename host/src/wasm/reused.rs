@@ -16,7 +16,7 @@ use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::mpsc;
 use wasmtime::component::Accessor;
-use wasmtime::{AsContextMut as _, Store};
+use wasmtime::{AsContextMut as _, Store, Trap};
 use wasmtime_wasi_http::p2::bindings as http_02;
 use wasmtime_wasi_http::p3::{self, bindings as http_03};
 use wasmtime_wasi_http::{Error as HttpError, FieldMap, WasiHttpView as _};
@@ -51,33 +51,46 @@ impl Life {
         let Some(instances) = &container.instances else { return };
         let (engine, steering) = (&container.prepared.wasm.engine, self.instance.steering.clone());
         let mut store = new_store(engine, container.surroundings.clone(), steering.clone(), None);
-        let result = match &container.prepared.pre {
-            Pre::Handler(HandlerPre::V02(pre)) => {
-                let began = {
-                    let instantiated = std::pin::pin!(pre.instantiate_async(&mut store));
-                    measured(instantiated, &steering, &container.counts.cpu_ns).await.0
-                };
-                match began {
-                    Ok(proxy) => self.one_by_one(&container, instances, &mut store, &proxy).await,
-                    Err(error) => Err(error),
-                }
-            }
-            Pre::Handler(HandlerPre::V03(pre)) => {
-                let all = std::pin::pin!(async {
-                    let service = pre.instantiate_async(&mut store).await?;
-                    let answer_all = async |accessor: &Accessor<Guest>| {
-                        self.at_once(&container, instances, accessor, &service).await
-                    };
-                    store.run_concurrent(answer_all).await?
-                });
-                measured(all, &steering, &container.counts.cpu_ns).await.0
-            }
-            Pre::Command(_) => Err(wasmtime::Error::msg("the component is not a handler")),
+        let result = tokio::select! {
+            biased;
+            result = self.answer(&container, instances, &mut store) => result,
+            () = container.killed.cancelled() => Err(Trap::Interrupt.into()),
         };
         if let Err(error) = result {
             let failure = Failure::of(&error);
             container.note_failure(&failure, Origin::Client);
             steering.failed(failure);
+        }
+    }
+
+    async fn answer(
+        &mut self,
+        container: &HandlerContainer,
+        instances: &Instances,
+        store: &mut Store<Guest>,
+    ) -> wasmtime::Result<()> {
+        let steering = self.instance.steering.clone();
+        match &container.prepared.pre {
+            Pre::Handler(HandlerPre::V02(pre)) => {
+                let began = {
+                    let instantiated = std::pin::pin!(pre.instantiate_async(&mut *store));
+                    measured(instantiated, &steering, &container.counts.cpu_ns).await.0
+                };
+                match began {
+                    Ok(proxy) => self.one_by_one(container, instances, store, &proxy).await,
+                    Err(error) => Err(error),
+                }
+            }
+            Pre::Handler(HandlerPre::V03(pre)) => {
+                let all = std::pin::pin!(async {
+                    let service = pre.instantiate_async(&mut *store).await?;
+                    let answer_all =
+                        async |accessor: &Accessor<Guest>| self.at_once(container, instances, accessor, &service).await;
+                    store.run_concurrent(answer_all).await?
+                });
+                measured(all, &steering, &container.counts.cpu_ns).await.0
+            }
+            Pre::Command(_) => Err(wasmtime::Error::msg("the component is not a handler")),
         }
     }
 

@@ -156,4 +156,3 @@ fn env_from(container: &Value, path: &str, errors: &mut Errors) {
         }
     }
 }
-

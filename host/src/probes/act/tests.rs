@@ -1,3 +1,5 @@
+#![allow(clippy::too_many_lines, reason = "these are tables of tests")]
+
 use std::collections::HashMap;
 
 use bytes::Bytes;

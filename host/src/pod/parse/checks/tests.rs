@@ -1,3 +1,5 @@
+#![allow(clippy::too_many_lines, reason = "these are tables of tests")]
+
 use expect_test::{Expect, expect};
 use serde_json::json;
 

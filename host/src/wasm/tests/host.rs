@@ -1,0 +1,54 @@
+//! What the host itself asks of a handler, and the end of its grace.
+
+use super::*;
+
+#[tokio::test]
+async fn what_its_host_asks_is_neither_counted_nor_logged() {
+    let host = Host::new();
+    let container = host.start(&host.spec("hello")).await.unwrap();
+    let ask = |container: &dyn Container| {
+        let request = http::Request::get("/").body(RequestBody::empty()).unwrap();
+        let context = RequestContext {
+            request_id: RequestId::generate(1, 1, 1),
+            client_addr: ([127, 0, 0, 1], 1234).into(),
+            scheme: http::uri::Scheme::HTTP,
+        };
+        container.ask(request, context).unwrap()
+    };
+    let response = ask(&*container).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "Hello from Coracle!\n");
+    assert_eq!(container.stats().requests, 0);
+    // More failures in a row than a client's requests may have.
+    let trapping = host.start(&host.spec("handler-traps")).await.unwrap();
+    for _ in 0..6 {
+        assert!(ask(&*trapping).await.unwrap_err().to_string().starts_with("the component failed: "));
+    }
+    assert_eq!((trapping.stats().traps, trapping.exited().borrow().is_none()), (6, true));
+    container.stop(Duration::from_secs(60));
+    exit_of(&*container).await;
+    assert!(host.lines().iter().all(|line| line.starts_with("the component failed: ")), "{:?}", host.lines());
+}
+
+#[tokio::test]
+async fn what_outlives_the_grace_is_ended() {
+    outlives_the_grace(None).await;
+    outlives_the_grace(Some(100)).await;
+}
+
+async fn outlives_the_grace(instance_reuse: Option<u32>) {
+    let host = Host::new();
+    let mut spec = host.spec("handler-loops");
+    spec.instance_reuse = instance_reuse;
+    let container: Arc<dyn Container> = host.start(&spec).await.unwrap().into();
+    let asked = container.clone();
+    let answer = tokio::spawn(async move { get_text(&*asked, "/").await });
+    while container.stats().requests_active == 0 {
+        tokio::task::yield_now().await;
+    }
+    container.stop(Duration::ZERO);
+    assert_eq!(exit_text(&*container).await, "137 Error 1 requests were still running");
+    assert_eq!(answer.await.unwrap(), "503 (retry) this container ended before it answered");
+    while host.runtime.instances() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
