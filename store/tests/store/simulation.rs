@@ -275,11 +275,19 @@ async fn heal(group: &mut Group) {
     group.network.trace.note("all faults are over");
     group.network.mend();
     group.network.set_weather(Weather::CALM);
-    for (name, running) in group.network.running() {
-        let disk = group.disk(&name).expect("a member has a disk").clone();
+    for name in group.names() {
+        let disk = group.disk(&name).expect("a member has a disk");
         disk.set_capacity(None);
         disk.fail_never();
-        if disk.is_crashed() || running.store.status().failure.is_some() {
+    }
+    start_failed(group).await;
+}
+
+/// Starts again whose disk has failed, and whoever is down.
+async fn start_failed(group: &mut Group) {
+    for (name, running) in group.network.running() {
+        let is_crashed = group.disk(&name).expect("a member has a disk").is_crashed();
+        if is_crashed || running.store.status().failure.is_some() {
             group.stop(&name, group::End::PowerCut).await;
         }
     }
@@ -294,6 +302,8 @@ async fn settle(group: &mut Group, clients: &Clients) {
     };
     while !is_written(group).await {
         SimRuntime::sleep(Duration::from_millis(100)).await;
+        // The last failure may show only now.
+        start_failed(group).await;
     }
     clients.end();
     while !is_equal(group, clients).await {
