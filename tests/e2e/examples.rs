@@ -94,9 +94,9 @@ fn probes() {
     eventually("the ingress knows the pods", || (cluster.get("probes.localhost", "/").0 == 200).then_some(()));
     let described = cluster.kubectl(&["describe", "pods", "-l", "app=probes"]).ok();
     for probe in [
-        "Liveness:   http-get http://:web/live delay=0s timeout=1s period=1s #success=1 #failure=2",
-        "Readiness:  http-get http://:web/ready delay=0s timeout=1s period=1s #success=1 #failure=3",
-        "Startup:    tcp-socket :web delay=0s timeout=1s period=10s #success=1 #failure=3",
+        "http-get http://:web/live delay=0s timeout=1s period=1s successThreshold=1 failureThreshold=2",
+        "http-get http://:web/ready delay=0s timeout=1s period=1s successThreshold=1 failureThreshold=3",
+        "tcp-socket :web delay=0s timeout=1s period=10s successThreshold=1 failureThreshold=3",
     ] {
         assert_eq!(described.matches(probe).count(), 2, "{described}");
     }
