@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod console;
+pub mod egress;
 #[cfg(test)]
 mod harness;
 pub mod images;

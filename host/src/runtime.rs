@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::console::{Console, Stdin};
+use crate::egress::Egress;
 pub use crate::inspect::{InspectError, Inspection, Kind, inspect};
 pub use crate::volumes::folder::Folder;
 
@@ -98,6 +99,11 @@ pub trait LogSink: Send + Sync {
             self.write(stream, line.strip_suffix(b"\n").unwrap_or(line));
         });
     }
+
+    /// The container was not given what it asked for: one line that says what and why. Told once for each thing, not each time.
+    fn denied(&self, why: &str) {
+        self.write(Stream::Stderr, why.as_bytes());
+    }
 }
 
 /// The two streams of a container's output.
@@ -153,6 +159,8 @@ pub struct ContainerSpec {
     pub stdin: Stdin,
     /// What it sees of this host's files; nothing else.
     pub mounts: Vec<Mount>,
+    /// What it reaches outside of the cluster; nothing else.
+    pub egress: Egress,
 }
 
 /// A folder that a container sees.
@@ -184,6 +192,7 @@ impl ContainerSpec {
             request_timeout: Duration::from_secs(30),
             stdin: Stdin::Closed,
             mounts: Vec::new(),
+            egress: Egress::default(),
         }
     }
 }
@@ -264,6 +273,8 @@ pub struct Stats {
     pub memory_bytes: u64,
     /// CPU time spent in the guest, to the accuracy of one epoch tick for anything longer than a tick.
     pub cpu_ns: u64,
+    /// Requests that it sent to others.
+    pub calls: u64,
 }
 
 /// Why a container could not start. The text is what the user sees.

@@ -1,11 +1,12 @@
 //! Runs components of WASI 0.2 and 0.3: `wasi:http` handlers and `wasi:cli` commands.
 //!
-//! Deliberately absent: sockets and outgoing HTTP, which are linked and denied.
+//! Deliberately absent: sockets, which are linked and denied.
 
 mod access_log;
 mod background;
 mod body;
 mod cache;
+mod capabilities;
 mod command;
 mod compile;
 pub(crate) mod component;
@@ -15,7 +16,6 @@ mod guest;
 mod handler;
 mod instances;
 mod limits;
-mod preopens;
 mod reused;
 mod slots;
 mod standalone;
@@ -28,6 +28,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use coracle_net::Outgoing;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
@@ -38,6 +39,7 @@ use wasmtime::component::Component;
 use self::access_log::AccessLog;
 use self::background::Background;
 use self::cache::Cache;
+use self::capabilities::http::Calls;
 use self::command::{CommandContainer, CommandParts};
 pub use self::compile::{CompileLimits, Compiler, compile_child_main};
 use self::compile::{compile_here, compile_in_child, error_chain, host_error};
@@ -81,6 +83,8 @@ pub struct Options {
     pub start_max: Duration,
     /// The clock that stamps starts and exits.
     pub clock: Arc<dyn Clock>,
+    /// The way to the cluster's Services and pods, where there is a cluster.
+    pub cluster: Option<Arc<Outgoing>>,
 }
 
 impl Options {
@@ -101,6 +105,7 @@ impl Options {
             compile_limits: CompileLimits::default(),
             start_max: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
+            cluster: None,
         }
     }
 }
@@ -218,6 +223,8 @@ impl WasmRuntime {
         let mut surroundings = Surroundings::new(&spec.name, &spec.args, spec.env.clone(), memory, logs.clone());
         surroundings.inherit_stdio = inherit_stdio;
         surroundings.mounts.clone_from(&spec.mounts);
+        let cluster = self.shared.options.cluster.clone();
+        surroundings.calls = Calls::new(&spec.pod, spec.egress.clone(), cluster, logs.clone());
         let background = self.shared.background.handle().clone();
         let clock = self.shared.options.clock.clone();
         Ok(match &component.pre {

@@ -3,7 +3,7 @@
 //! Deliberately absent: errors from handlers. A handler that fails answers 502, 503 or 504 itself.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,6 +30,8 @@ pub trait Handler: Send + Sync {
 pub trait Handlers: Send + Sync {
     /// The handler of a pod's port, if the pod runs here and answers there.
     fn find(&self, pod_uid: &str, port: u16) -> Option<Arc<dyn Handler>>;
+    /// The same by the pod's address.
+    fn find_at(&self, address: Ipv4Addr, port: u16) -> Option<Arc<dyn Handler>>;
     /// Changes whenever [`Handlers::find`] may answer differently.
     fn changes(&self) -> watch::Receiver<u64>;
 }
@@ -107,13 +109,17 @@ pub enum BodyError {
     /// The connection failed or the client broke the protocol.
     #[error("request body could not be read")]
     Transport(#[source] hyper::Error),
+    /// The pod that sends it did not end it.
+    #[error("request body was not ended by its sender")]
+    Sender(#[source] BoxError),
 }
 
-/// The body of a request: from a connection, counted against a cap, or bytes made here (a probe's).
+/// The body of a request: from a connection, counted against a cap; from a pod; or bytes made here (a probe's).
 pub struct RequestBody(Source);
 
 enum Source {
     Connection { incoming: Incoming, left: u64, limit: u64 },
+    Pod(Body),
     Bytes(Full<Bytes>),
 }
 
@@ -121,6 +127,11 @@ impl RequestBody {
     /// A body read from a connection, of at most `limit` bytes.
     pub fn incoming(incoming: Incoming, limit: u64) -> RequestBody {
         RequestBody(Source::Connection { incoming, left: limit, limit })
+    }
+
+    /// A body that a pod writes.
+    pub fn from_pod(body: Body) -> RequestBody {
+        RequestBody(Source::Pod(body))
     }
 
     /// A body without bytes.
@@ -149,6 +160,9 @@ impl http_body::Body for RequestBody {
             Source::Bytes(full) => Pin::new(full)
                 .poll_frame(context)
                 .map(|frame| frame.map(|result| result.map_err(|never| match never {}))),
+            Source::Pod(body) => {
+                Pin::new(body).poll_frame(context).map(|frame| frame.map(|result| result.map_err(BodyError::Sender)))
+            }
             Source::Connection { incoming, left, limit } => {
                 let frame = match std::task::ready!(Pin::new(incoming).poll_frame(context)) {
                     None => return Poll::Ready(None),
@@ -173,6 +187,7 @@ impl http_body::Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Source::Connection { incoming, .. } => incoming.is_end_stream(),
+            Source::Pod(body) => body.is_end_stream(),
             Source::Bytes(full) => full.is_end_stream(),
         }
     }
@@ -180,6 +195,7 @@ impl http_body::Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Source::Connection { incoming, .. } => incoming.size_hint(),
+            Source::Pod(body) => body.size_hint(),
             Source::Bytes(full) => full.size_hint(),
         }
     }

@@ -4,7 +4,7 @@
 
 mod across;
 mod listen;
-mod remote;
+pub(crate) mod remote;
 mod request;
 mod stall;
 mod worker;

@@ -1,4 +1,4 @@
-//! Routing tables, pod addresses and the ingress: from a connection to the pod that answers. And the certificates that machines show each other.
+//! Routing tables, pod addresses, the ingress and calls between pods: from a request to the pod that answers. And the certificates that machines show each other.
 //!
 //! Deliberately absent: TLS towards clients (plain HTTP only), watching the API (the caller feeds [`RouteBook`]), and any knowledge of how
 //! a pod is run: a pod is a [`Handler`] in this process, one on another host, or an address.
@@ -8,6 +8,7 @@ mod handler;
 pub mod identity;
 mod ingress;
 mod metrics;
+mod outgoing;
 mod route_book;
 mod routes;
 mod stream;
@@ -19,7 +20,8 @@ pub use handler::{
 };
 pub use ingress::{Ingress, IngressOptions, Limits, Running};
 pub use metrics::Metrics;
+pub use outgoing::{CallError, Destination, Outgoing};
 pub use route_book::RouteBook;
-pub use routes::{Endpoint, Peers, RoutingTable, ServiceRoute, Target, build_routes};
+pub use routes::{Called, Endpoint, Peers, RoutingTable, ServiceRoute, Target, build_routes};
 pub use stream::{DirectStream, serve_stream};
 pub use transport::{ConnectError, Peer, PeerPod, SendError, Transport, answer_peer, is_for_a_pod};

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::addresses::Cidr;
 use crate::handler::Handlers;
 use crate::routes::{Peers, Resolver, RoutingTable, ServiceRoute, assemble};
 use crate::transport::Peer;
@@ -19,6 +20,7 @@ pub struct RouteBook {
     slices: BTreeMap<ObjectName, SliceView>,
     slices_of: HashMap<ObjectName, BTreeSet<ObjectName>>,
     peers: Peers,
+    pod_ranges: BTreeMap<Arc<str>, Cidr>,
     routes: HashMap<Backend, Arc<ServiceRoute>>,
     stale: HashSet<ObjectName>,
     is_changed: bool,
@@ -103,8 +105,11 @@ impl RouteBook {
         views.into_iter().for_each(|view| self.put_slice(view));
     }
 
-    /// Takes over a Node: where its host serves.
+    /// Takes over a Node: where its host serves, and its pods' addresses.
     pub fn put_node(&mut self, view: NodeView) {
+        if let Some(range) = view.pods {
+            self.is_changed |= self.pod_ranges.insert(view.name.clone(), range) != Some(range);
+        }
         if self.peers.get(&view.name).is_some_and(|peer| peer.addr == view.addr) {
             return;
         }
@@ -114,6 +119,7 @@ impl RouteBook {
 
     /// Forgets a Node.
     pub fn delete_node(&mut self, name: &str) {
+        self.is_changed |= self.pod_ranges.remove(name).is_some();
         if self.peers.remove(name).is_some() {
             self.touch_node(name);
         }
@@ -144,7 +150,7 @@ impl RouteBook {
         let resolver = Resolver { handlers, this_node, peers: &self.peers };
         let old = std::mem::take(&mut self.routes);
         let mut routes: HashMap<Backend, Arc<ServiceRoute>> = HashMap::with_capacity(old.len());
-        let table = assemble(self.ingresses.values(), |backend| {
+        let mut table = assemble(self.ingresses.values(), self.services.values(), |backend| {
             if let Some(route) = routes.get(backend) {
                 return route.clone();
             }
@@ -161,6 +167,8 @@ impl RouteBook {
             route
         });
         self.routes = routes;
+        let others = self.pod_ranges.iter().filter(|(node, _)| ***node != *this_node);
+        table.pod_ranges = others.filter_map(|(node, range)| Some((*range, self.peers.get(node)?.clone()))).collect();
         self.stale.clear();
         self.is_changed = false;
         table

@@ -5,15 +5,16 @@
 mod build;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use build::{Peers, build_routes};
 pub(crate) use build::{Resolver, assemble};
 
+use crate::addresses::Cidr;
 use crate::handler::Handler;
-use crate::transport::PeerPod;
+use crate::transport::{Peer, PeerPod};
 use crate::views::{Backend, PathKind};
 
 /// Where an endpoint's requests go.
@@ -135,6 +136,22 @@ impl ServiceRoute {
     }
 }
 
+impl RoutingTable {
+    /// The host of another node that a pod's address belongs to.
+    pub fn peer_of(&self, pod: Ipv4Addr) -> Option<Arc<Peer>> {
+        self.pod_ranges.iter().find(|(range, _)| range.contains(pod)).map(|(_, peer)| peer.clone())
+    }
+}
+
+/// A port of the Service `NAME.NAMESPACE`.
+fn find_port(service: &str, ports: Option<&ServicePorts>, port: u16) -> Called {
+    let Some(ports) = ports else { return Called::Nothing(format!("there is no Service {service}")) };
+    match ports.iter().find(|(number, _)| *number == port) {
+        Some((_, route)) => Called::Service(route.clone()),
+        None => Called::Nothing(format!("there is no port {port} in Service {service}")),
+    }
+}
+
 /// The paths of one host, in order of precedence.
 #[derive(Default)]
 struct Paths(Vec<PathRoute>);
@@ -172,9 +189,45 @@ pub struct RoutingTable {
     wildcard: HashMap<Box<str>, Paths>,
     any: Paths,
     default: Option<Arc<ServiceRoute>>,
+    /// What pods call by name, by `NAME.NAMESPACE`.
+    services: HashMap<Box<str>, ServicePorts>,
+    cluster_ips: HashMap<IpAddr, Box<str>>,
+    /// The ranges of other nodes' pods.
+    pub(crate) pod_ranges: Vec<(Cidr, Arc<Peer>)>,
+}
+
+/// The ports of a Service.
+type ServicePorts = Box<[(u16, Arc<ServiceRoute>)]>;
+
+/// What a pod calls by a host and a port.
+pub enum Called {
+    /// A port of a Service.
+    Service(Arc<ServiceRoute>),
+    /// Nothing there is, and why.
+    Nothing(String),
+    /// Nothing of the cluster's.
+    Elsewhere,
 }
 
 impl RoutingTable {
+    /// What a pod of `namespace` means by a host and a port: Kubernetes' names of Services, with or without namespace and cluster
+    /// domain (<https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>), or a Service's address.
+    pub fn find_service(&self, namespace: &str, host: &str, port: u16) -> Called {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            let service = self.cluster_ips.get(&address).map(|name| (&**name, self.services.get(name)));
+            return service.map_or(Called::Elsewhere, |(name, ports)| find_port(name, ports, port));
+        }
+        let qualified = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc"));
+        let name = match (qualified, host.split('.').count()) {
+            (Some(name), _) => return find_port(name, self.services.get(name), port),
+            (None, 1) => format!("{host}.{namespace}"),
+            (None, 2) => host,
+            (None, _) => return Called::Elsewhere,
+        };
+        self.services.get(&*name).map_or(Called::Elsewhere, |ports| find_port(&name, Some(ports), port))
+    }
+
     /// The route of a request. `host` is a name without port, in any case; `path` starts with a slash.
     pub fn find(&self, host: &str, path: &str) -> Option<&Arc<ServiceRoute>> {
         let host = host.strip_suffix('.').unwrap_or(host);

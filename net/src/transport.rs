@@ -35,12 +35,12 @@ const ATTEMPTS_MAX: usize = 2;
 pub struct PeerPod {
     /// The host.
     pub peer: Arc<Peer>,
-    /// `UID:PORT`.
+    /// `UID:PORT`, or `ADDRESS:PORT`.
     pub(crate) name: HeaderValue,
 }
 
 impl PeerPod {
-    /// The pod with this uid; `None` if that is no uid.
+    /// The pod with this uid, or with this address; `None` if that is neither.
     pub fn new(peer: Arc<Peer>, uid: &str, port: u16) -> Option<PeerPod> {
         let name = HeaderValue::try_from(format!("{uid}:{port}")).ok().filter(|_| !uid.is_empty())?;
         Some(PeerPod { peer, name })

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::addresses::Cidr;
+
 /// The Ingress class this ingress serves; an Ingress that names none is served too.
 pub const INGRESS_CLASS: &str = "coracle";
 
@@ -148,6 +150,8 @@ pub struct ServiceView {
     pub name: ObjectName,
     /// Number and name of each port; the name of a lone port may be empty.
     pub ports: Vec<(u16, Arc<str>)>,
+    /// The address that is its own, if it has one.
+    pub cluster_ip: Option<IpAddr>,
 }
 
 impl ServiceView {
@@ -155,7 +159,8 @@ impl ServiceView {
     pub fn from_json(object: &Value) -> Option<ServiceView> {
         let port = |port: &Value| Some((port_number(&port["port"])?, port["name"].as_str().unwrap_or("").into()));
         let ports = items(&object["spec"]["ports"]).iter().filter_map(port).collect();
-        Some(ServiceView { name: ObjectName::from_json(object)?, ports })
+        let cluster_ip = object["spec"]["clusterIP"].as_str().and_then(|address| address.parse().ok());
+        Some(ServiceView { name: ObjectName::from_json(object)?, ports, cluster_ip })
     }
 
     /// The name of the port a backend means, if the Service has it.
@@ -240,13 +245,15 @@ impl SliceView {
     }
 }
 
-/// A Node: where its host serves.
+/// A Node: where its host serves, and which pods are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeView {
     /// Its name.
     pub name: Arc<str>,
     /// The host's own server.
     pub addr: SocketAddr,
+    /// The addresses of its pods, if it has been given any.
+    pub pods: Option<Cidr>,
 }
 
 impl NodeView {
@@ -256,7 +263,8 @@ impl NodeView {
         let address = items(&status["addresses"]).iter().find(|address| address["type"] == "InternalIP")?;
         let ip: IpAddr = address["address"].as_str()?.parse().ok()?;
         let port = port_number(&status["daemonEndpoints"]["kubeletEndpoint"]["Port"])?;
-        Some(NodeView { name: name.into(), addr: SocketAddr::new(ip, port) })
+        let pods = object["spec"]["podCIDR"].as_str().and_then(|range| range.parse().ok());
+        Some(NodeView { name: name.into(), addr: SocketAddr::new(ip, port), pods })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Each example runs as its README says.
 
-use coracle_tests::{Cluster, eventually, example, root, wasmctl};
+use coracle_tests::{Cluster, Host, eventually, example, root, wasmctl};
 
 #[test]
 fn hello() {
@@ -181,4 +181,80 @@ fn settings() {
     eventually("the handler's file", || (get("/settings/greeting").1 == "Servus").then_some(()));
     // As with Kubernetes, a mounted part of a volume stays as it was when the container started.
     assert_eq!(get("/etc/app/greeting").1, "Hello");
+}
+
+#[test]
+fn front_and_back() {
+    let cluster = Cluster::start();
+    for name in ["front", "back"] {
+        let file = example(&format!("{name}.wasm"));
+        cluster.wasmctl(&["push", file.to_str().unwrap(), &format!("{name}:1")]).ok();
+    }
+    let manifest = root().join("examples/front-and-back/deployment.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    let rolled_out = |name: &str| {
+        cluster.kubectl(&["rollout", "status", &format!("deployment/{name}"), "--timeout=60s"]).ok();
+    };
+    rolled_out("front");
+    rolled_out("back");
+    let text = eventually("the back end was heard", || {
+        let (status, text) = cluster.get("front.localhost", "/");
+        (status == 200).then_some(text)
+    });
+    assert!(text.starts_with("The back end says: 3 coracles in stock (request "), "{text}");
+
+    // From another host it is the same, also by a pod's address.
+    let token = cluster.wasmctl(&["token", "create"]).ok();
+    let invitation = format!("{}@{}", token.trim(), cluster.address("api"));
+    let folder = tempfile::tempdir().unwrap();
+    let _worker = Host::start(folder.path(), &["--join", &invitation, "--name", "h1"]);
+    let there = r#"{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":"h1"}}}}}"#;
+    cluster.kubectl(&["patch", "deployment", "back", "--type=merge", "-p", there]).ok();
+    rolled_out("back");
+    let pods = ["get", "pods", "-l", "app=back", "--field-selector", "spec.nodeName=h1", "-o"];
+    let address = cluster.kubectl(&[&pods[..], &["jsonpath={.items[0].status.podIP}"]].concat()).ok();
+    for url in ["http://back.default.svc.cluster.local/".to_owned(), format!("http://{address}:8080/")] {
+        cluster.kubectl(&["set", "env", "deployment/front", &format!("BACKEND_URL={url}")]).ok();
+        rolled_out("front");
+        eventually("a back end on another host was heard", || {
+            let (status, text) = cluster.get("front.localhost", "/");
+            (status == 200 && text.starts_with("The back end says: 3 coracles")).then_some(())
+        });
+    }
+
+    // What is no Service has to be declared.
+    cluster.kubectl(&["set", "env", "deployment/front", "BACKEND_URL=http://other.example.org/"]).ok();
+    rolled_out("front");
+    let denied = "http://other.example.org/ does not answer: ErrorCode::HttpRequestDenied\n";
+    eventually("the new pod answers", || (cluster.get("front.localhost", "/").1 == denied).then_some(()));
+    let event = "a connection to other.example.org:80 was denied: it is no Service, and the pod does not declare it; \
+                 declare \"other.example.org\" in the pod's annotation coracle.dev/egress";
+    eventually("its event", || {
+        cluster.kubectl(&["get", "events", "--field-selector", "reason=Denied"]).ok().contains(event).then_some(())
+    });
+
+    // With it, nobody is at that name; the host is asked for, and refuses its own address.
+    let declared = |pattern: &str| {
+        format!(r#"{{"spec":{{"template":{{"metadata":{{"annotations":{{"coracle.dev/egress":"{pattern}"}}}}}}}}}}"#)
+    };
+    let (_, ingress_port) = cluster.address("ingress").rsplit_once(':').unwrap();
+    let url = format!("BACKEND_URL=http://localhost:{}/", ingress_port.trim_end_matches('/'));
+    cluster.kubectl(&["set", "env", "deployment/front", &url]).ok();
+    cluster.kubectl(&["patch", "deployment", "front", "--type=merge", "-p", &declared("localhost")]).ok();
+    rolled_out("front");
+    eventually("the machine is not reached by a name", || {
+        cluster.get("front.localhost", "/").1.ends_with("ErrorCode::DestinationIpProhibited\n").then_some(())
+    });
+    cluster
+        .kubectl(&["patch", "deployment", "front", "--type=merge", "-p", &declared("localhost, 127.0.0.1, ::1")])
+        .ok();
+    rolled_out("front");
+    eventually("the machine is reached where it is declared", || {
+        cluster.get("front.localhost", "/").1.contains("no Ingress routes localhost").then_some(())
+    });
+    cluster.kubectl(&["patch", "deployment", "front", "--type=merge", "-p", &declared("http://a")]).ok();
+    eventually("a wrong declaration is named", || {
+        let pods = cluster.kubectl(&["get", "pods", "-l", "app=front", "-o", "json"]).ok();
+        pods.contains("metadata.annotations[coracle.dev/egress]: \\\"http://a\\\" is none of HOST").then_some(())
+    });
 }

@@ -24,7 +24,7 @@ use coracle_host::agent::{self, HostError, HostOptions, PodHandlers};
 use coracle_host::node::is_deleted;
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
-use coracle_net::{Ingress, IngressOptions, Limits, Metrics, RoutingTable, Running, Transport};
+use coracle_net::{Ingress, IngressOptions, Limits, Metrics, Outgoing, RoutingTable, Running, Transport};
 use coracle_registry::{Endpoints, PullOptions, Puller};
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt as _, StreamExt as _};
@@ -81,11 +81,13 @@ impl Host {
         // Every API server answers for the registry, and it's as hosts' certificates say that they may pull.
         let cluster = Endpoints { servers: api_urls.clone(), tls: Some(tls.clone()), token: None };
         let client = Client::with_tls(client_config(api_urls, &identity), tls.clone())?;
-        let runtime = WasmRuntime::open(coracle_host::wasm::Options::new(&data_dir));
-        let runtime = runtime.map_err(|error| Failure::new(chain(&error)))?;
         let puller = Arc::new(Puller::new(PullOptions { cluster: Some(cluster), ..PullOptions::default() }));
         let transport = Transport::new(tls);
         let handlers = Arc::new(PodHandlers::default());
+        let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
+        let cluster = Some(Outgoing::new(routes.clone(), handlers.clone(), transport.clone(), rand::random()));
+        let runtime_options = coracle_host::wasm::Options { cluster, ..coracle_host::wasm::Options::new(&data_dir) };
+        let runtime = WasmRuntime::open(runtime_options).map_err(|error| Failure::new(chain(&error)))?;
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -114,7 +116,6 @@ impl Host {
         });
         let agent = tasks.spawn(async { host.await.err().map(Arc::new) });
         let ended = async { agent.await.ok().flatten() }.boxed().shared();
-        let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let ingress = start_ingress(ingress_addr, workers, transport, metrics, &routes)?;
         let keeping = routes::keep(client.clone(), node_name.clone(), handlers, routes, puller, shutdown.clone());
         tasks.spawn(keeping);

@@ -1,6 +1,7 @@
 //! The handlers of running pods, by pod and port: what the ingress builds its routes from.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use coracle_net::{Handler, Handlers};
@@ -9,10 +10,28 @@ use tokio::sync::watch;
 
 use crate::runtime::Container;
 
-/// The handlers of this host's pods. Looked at when routes are built, never on the way of a request.
+/// The handlers of this host's pods. Looked at when routes are built and when a pod calls another's address, never on a request's way in.
 pub struct PodHandlers {
-    pods: RwLock<HashMap<Arc<str>, Vec<Entry>>>,
+    pods: RwLock<Pods>,
     changes: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Pods {
+    by_uid: HashMap<Arc<str>, Pod>,
+    uids: HashMap<Ipv4Addr, Arc<str>>,
+}
+
+#[derive(Default)]
+struct Pod {
+    address: Option<Ipv4Addr>,
+    entries: Vec<Entry>,
+}
+
+impl Pods {
+    fn entry(&self, uid: &str, port: u16) -> Option<&Entry> {
+        self.by_uid.get(uid)?.entries.iter().find(|entry| entry.port == port)
+    }
 }
 
 struct Entry {
@@ -39,31 +58,37 @@ impl PodHandlers {
     pub(crate) fn insert(
         &self,
         uid: &Arc<str>,
+        address: Option<Ipv4Addr>,
         container: usize,
         ports: &[u16],
         answering: &Arc<dyn Container>,
     ) -> bool {
         let Some(handler) = answering.handler() else { return false };
-        self.put(uid, container, ports, &handler, Some(answering));
+        self.put(uid, address, container, ports, &handler, Some(answering));
         true
     }
 
     /// As [`PodHandlers::insert`], for what is no container.
     #[cfg(test)]
     pub(crate) fn insert_handler(&self, uid: &Arc<str>, container: usize, ports: &[u16], handler: &Arc<dyn Handler>) {
-        self.put(uid, container, ports, handler, None);
+        self.put(uid, None, container, ports, handler, None);
     }
 
     fn put(
         &self,
         uid: &Arc<str>,
+        address: Option<Ipv4Addr>,
         container: usize,
         ports: &[u16],
         handler: &Arc<dyn Handler>,
         answering: Option<&Arc<dyn Container>>,
     ) {
         let mut pods = self.pods.write();
-        let entries = pods.entry(uid.clone()).or_default();
+        if let Some(address) = address {
+            pods.uids.insert(address, uid.clone());
+        }
+        let Pod { address: known, entries } = pods.by_uid.entry(uid.clone()).or_default();
+        *known = address.or(*known);
         entries.retain(|entry| entry.container != container);
         entries.extend(ports.iter().map(|port| Entry {
             container,
@@ -76,12 +101,18 @@ impl PodHandlers {
     /// A container answers no longer; true if it did.
     pub(crate) fn remove(&self, uid: &str, container: usize) -> bool {
         let mut pods = self.pods.write();
-        let Some(entries) = pods.get_mut(uid) else { return false };
-        let before = entries.len();
-        entries.retain(|entry| entry.container != container);
-        let is_changed = entries.len() != before;
-        if entries.is_empty() {
-            pods.remove(uid);
+        let Some(pod) = pods.by_uid.get_mut(uid) else { return false };
+        let before = pod.entries.len();
+        pod.entries.retain(|entry| entry.container != container);
+        let is_changed = pod.entries.len() != before;
+        if pod.entries.is_empty() {
+            let address = pod.address;
+            pods.by_uid.remove(uid);
+            // Another pod may have the address by now.
+            if let Some(address) = address.filter(|address| pods.uids.get(address).is_some_and(|known| **known == *uid))
+            {
+                pods.uids.remove(&address);
+            }
         }
         is_changed
     }
@@ -89,13 +120,13 @@ impl PodHandlers {
     /// The ports on which a pod answers now.
     pub(crate) fn ports(&self, uid: &str) -> Vec<u16> {
         let pods = self.pods.read();
-        pods.get(uid).into_iter().flatten().map(|entry| entry.port).collect()
+        pods.by_uid.get(uid).into_iter().flat_map(|pod| &pod.entries).map(|entry| entry.port).collect()
     }
 
     /// The container that answers on a port of a pod.
     pub(crate) fn answering(&self, uid: &str, port: u16) -> Option<Arc<dyn Container>> {
         let pods = self.pods.read();
-        pods.get(uid)?.iter().find(|entry| entry.port == port)?.answering.clone()
+        pods.entry(uid, port)?.answering.clone()
     }
 
     /// Routes are to be built anew.
@@ -107,7 +138,12 @@ impl PodHandlers {
 impl Handlers for PodHandlers {
     fn find(&self, pod_uid: &str, port: u16) -> Option<Arc<dyn Handler>> {
         let pods = self.pods.read();
-        pods.get(pod_uid)?.iter().find(|entry| entry.port == port).map(|entry| entry.handler.clone())
+        pods.entry(pod_uid, port).map(|entry| entry.handler.clone())
+    }
+
+    fn find_at(&self, address: Ipv4Addr, port: u16) -> Option<Arc<dyn Handler>> {
+        let pods = self.pods.read();
+        pods.entry(pods.uids.get(&address)?, port).map(|entry| entry.handler.clone())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

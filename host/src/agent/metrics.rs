@@ -29,6 +29,7 @@ impl Totals {
         self.stats.traps += stats.traps;
         self.stats.memory_bytes += stats.memory_bytes;
         self.stats.cpu_ns += stats.cpu_ns;
+        self.stats.calls += stats.calls;
     }
 
     /// The Prometheus text format.
@@ -55,6 +56,7 @@ impl Totals {
                 stats.timeouts as f64,
             ),
             ("traps", "Traps in the containers running now.", stats.traps as f64),
+            ("calls", "Requests sent by the containers running now.", stats.calls as f64),
             ("memory_bytes", "Memory of live instances.", stats.memory_bytes as f64),
             ("cpu_seconds", "CPU time spent in the containers running now.", cpu_seconds),
         ] {

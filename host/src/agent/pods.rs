@@ -277,7 +277,7 @@ impl Pods {
             Ok(started) => {
                 let container: Arc<dyn Container> = started.container.into();
                 let ports = if template.ports.is_empty() { PORTS_DEFAULT } else { &template.ports };
-                let is_handler = self.handlers.insert(&uid, index, ports, &container);
+                let is_handler = self.handlers.insert(&uid, pod.observed.ip, index, ports, &container);
                 self.are_handlers_changed |= is_handler;
                 observed.started(template.checks.as_deref(), started.image_id, is_handler, now);
                 self.exits.push(watch_exit(uid.clone(), index, observed.restarts, container.as_ref()));

@@ -18,7 +18,7 @@ use crate::logs::{LogKey, LogStore, Sink};
 use crate::pod::environment::{self, Allocatable, Surroundings, Values};
 use crate::pod::template::SourceKind;
 use crate::pod::{ContainerTemplate, Failure, Template};
-use crate::runtime::{Clock, Container, ContainerSpec, Kind, Mount, PodIdentity, Runtime};
+use crate::runtime::{Clock, Container, ContainerSpec, Kind, LogSink, Mount, PodIdentity, Runtime, Stream};
 use crate::volumes::{MountError, SetUpError, Volumes};
 
 /// What all starts need.
@@ -98,7 +98,9 @@ impl Starter<'_> {
         let key = LogKey { uid: self.order.uid.clone(), container: spec.name.as_str().into() };
         let log = self.shared.logs.start(key, self.order.incarnation);
         let name = spec.name.clone();
-        let started = self.shared.runtime.start(spec, prepared, Arc::new(Sink(log))).await;
+        let (uid, messages) = (self.order.uid.clone(), self.messages.clone());
+        let sink = NotedSink { sink: Sink(log), uid, container: self.order.index, messages };
+        let started = self.shared.runtime.start(spec, prepared, Arc::new(sink)).await;
         let container = started.map_err(|error| self.refused(error))?;
         self.notes.push(self.note(false, "Started", format!("Started container {name}")));
         Ok(Started { container, image_id: image.id })
@@ -207,6 +209,7 @@ impl Starter<'_> {
         spec.instance_reuse = template.instance_reuse;
         spec.stdin = template.stdin;
         spec.mounts = mounts;
+        spec.egress = template.egress.clone();
         Ok(spec)
     }
 
@@ -238,6 +241,32 @@ impl Starter<'_> {
             objects.insert((kind, name), values);
         }
         Ok(objects)
+    }
+}
+
+/// A container's log; what it was denied becomes an Event, too.
+struct NotedSink {
+    sink: Sink,
+    uid: Arc<str>,
+    container: usize,
+    messages: mpsc::UnboundedSender<Message>,
+}
+
+impl LogSink for NotedSink {
+    fn write(&self, stream: Stream, line: &[u8]) {
+        self.sink.write(stream, line);
+    }
+
+    fn write_lines(&self, stream: Stream, lines: &[u8]) {
+        self.sink.write_lines(stream, lines);
+    }
+
+    fn denied(&self, why: &str) {
+        self.sink.denied(why);
+        let (uid, container) = (self.uid.clone(), Some(self.container));
+        let note = Note { uid, container, is_warning: true, reason: "Denied", message: why.to_owned() };
+        // The agent is gone only when the host shuts down.
+        let _ = self.messages.send(Message::Note(note));
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     ContainerObserved, ContainerTemplate, Observed, PullPolicy, Qos, RestartPolicy, Spec, Stage, Template, Termination,
 };
 use crate::console::Stdin;
+use crate::egress::{EGRESS_ANNOTATION, Egress};
 use crate::runtime::PodIdentity;
 use crate::volumes;
 use crate::volumes::template::Volume;
@@ -112,6 +113,10 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
     };
     let concurrency = annotated(CONCURRENCY_ANNOTATION, CONCURRENCY_MAX);
     let instance_reuse = annotated(INSTANCE_REUSE_ANNOTATION, INSTANCE_REUSE_MAX);
+    let egress = egress(pod).unwrap_or_else(|refused| {
+        refusals.push(Some(refused));
+        Egress::default()
+    });
     let env = environment(pod, item).unwrap_or_else(|refused| {
         refusals.push(Some(refused));
         Vec::new()
@@ -142,6 +147,7 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
             .and_then(|value| u64::try_from(value.milli()).ok()),
         concurrency,
         instance_reuse,
+        egress,
         stdin: match (item["stdin"].as_bool(), item["stdinOnce"].as_bool()) {
             (Some(true), Some(true)) => Stdin::Once,
             (Some(true), _) => Stdin::Kept,
@@ -171,6 +177,14 @@ fn whole_number(pod: &Value, annotation: &str, max: u32) -> Result<Option<u32>, 
             message: format!("metadata.annotations[{annotation}]: {given:?} is not a whole number from 1 to {max}"),
         }),
     }
+}
+
+fn egress(pod: &Value) -> Result<Egress, Refusal> {
+    let given = object::annotation(pod, EGRESS_ANNOTATION).unwrap_or_default();
+    given.parse().map_err(|error| Refusal {
+        reason: "InvalidAnnotation",
+        message: format!("metadata.annotations[{EGRESS_ANNOTATION}]: {error}"),
+    })
 }
 
 fn pull_policy(item: &Value, image: &str) -> PullPolicy {

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::probe::SharedChecks;
 use crate::console::Stdin;
+use crate::egress::Egress;
 use crate::volumes::template::{Volume, VolumeMount};
 
 /// A pod's containers and the rules for them.
@@ -44,6 +45,8 @@ pub struct ContainerTemplate {
     pub concurrency: Option<u32>,
     /// Requests that one instance answers in its life.
     pub instance_reuse: Option<u32>,
+    /// What it reaches outside of the cluster.
+    pub egress: Egress,
     /// Where a command's input comes from.
     pub stdin: Stdin,
     /// What it sees of the pod's volumes.

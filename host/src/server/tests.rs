@@ -169,7 +169,7 @@ fn ingress(ca: &Ca, hosts: &[(&str, SocketAddr)]) -> Running {
     book.put_service(ServiceView::from_json(&service).unwrap());
     book.put_slice(SliceView::from_json(&slice).unwrap());
     for (node, addr) in hosts {
-        book.put_node(NodeView { name: (*node).into(), addr: *addr });
+        book.put_node(NodeView { name: (*node).into(), addr: *addr, pods: None });
     }
     let routes: RoutingTable = book.build(PodHandlers::new().as_ref(), "here");
     let options = IngressOptions {

@@ -9,9 +9,9 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::capabilities::filesystem;
 use super::compile::engine_hash;
 use super::guest::Guest;
-use super::preopens;
 use super::slots::Slots;
 use crate::inspect::Wasi;
 
@@ -49,7 +49,7 @@ impl Wasm {
             wasmtime_wasi::p3::add_to_linker(&mut linker)?;
             wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
             linker.allow_shadowing(true);
-            preopens::link_03(&mut linker)?;
+            filesystem::link_03(&mut linker)?;
             linker.allow_shadowing(false);
         }
         let slots = Arc::new(Slots::new(slots.max(SLOTS_MIN)));
@@ -160,7 +160,7 @@ fn linker_02(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     bindings::io::error::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
     bindings::io::poll::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
     bindings::io::streams::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
-    preopens::link_02(&mut linker)?;
+    filesystem::link_02(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

@@ -1,19 +1,15 @@
-//! What a guest sees of its host: WASI, with the files of the volumes that its pod mounts; sockets and outgoing HTTP are denied.
+//! What a guest sees of its host: WASI, with what its pod was granted. Sockets are denied.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use http::HeaderName;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
-    WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::background::{Steering, Yield};
+use super::capabilities::http::{Calls, Hooks};
 use super::engine::TICK;
 use super::limits::{Limits, MemoryAccount};
 use super::stdio::{ConsoleInput, LogStream};
@@ -41,7 +37,8 @@ pub(crate) struct Surroundings {
     pub(crate) console: Option<Arc<Console>>,
     /// The folders that it sees.
     pub(crate) mounts: Vec<Mount>,
-    egress_reported: AtomicBool,
+    /// What it may call.
+    pub(crate) calls: Calls,
 }
 
 impl Surroundings {
@@ -55,12 +52,12 @@ impl Surroundings {
         Surroundings {
             args: std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect(),
             env,
+            calls: Calls::denied(logs.clone()),
             logs,
             memory: MemoryAccount::new(memory_bytes_max),
             inherit_stdio: false,
             console: None,
             mounts: Vec::new(),
-            egress_reported: AtomicBool::new(false),
         }
     }
 }
@@ -76,10 +73,6 @@ pub(crate) struct Guest {
     deadline: Option<Instant>,
 }
 
-struct Hooks {
-    surroundings: Arc<Surroundings>,
-}
-
 /// Makes a store with every limit set, so that no guest code ever runs without.
 pub(crate) fn new_store(
     engine: &Engine,
@@ -93,7 +86,7 @@ pub(crate) fn new_store(
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(HEADER_BYTES_MAX);
     let limits = Limits::new(surroundings.memory.clone());
-    let guest = Guest { table, http, hooks: Hooks { surroundings }, wasi: None, limits, steering, deadline };
+    let guest = Guest { table, http, hooks: Hooks(surroundings), wasi: None, limits, steering, deadline };
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limits);
     store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
@@ -127,7 +120,7 @@ impl Guest {
 
     /// What it shares with the other instances of its container.
     pub(crate) fn surroundings(&self) -> &Arc<Surroundings> {
-        &self.hooks.surroundings
+        &self.hooks.0
     }
 
     fn build_wasi(surroundings: &Surroundings) -> Box<WasiCtx> {
@@ -148,7 +141,7 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let surroundings = &self.hooks.surroundings;
+        let surroundings = &self.hooks.0;
         let ctx = self.wasi.get_or_insert_with(|| Guest::build_wasi(surroundings));
         WasiCtxView { ctx, table: &mut self.table }
     }
@@ -157,24 +150,5 @@ impl WasiView for Guest {
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
-    }
-}
-
-type Io = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
-type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), HttpError>> + Send>;
-
-impl WasiHttpHooks for Hooks {
-    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
-        FORBIDDEN.contains(name)
-    }
-
-    fn send_request(&mut self, request: http::Request<WasiBody>, _: Option<RequestOptions>, _: Io) -> Sent {
-        if !self.surroundings.egress_reported.swap(true, Relaxed) {
-            let host = request.uri().authority().map_or("", |authority| authority.as_str());
-            let line = format!("outgoing request to {host} denied: components here may not open connections");
-            self.surroundings.logs.write(Stream::Stderr, line.as_bytes());
-        }
-        Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)))
     }
 }

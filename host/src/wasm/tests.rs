@@ -179,7 +179,7 @@ async fn outgoing_requests_are_denied_and_reported_once() {
     }
     let lines = host.lines();
     let denied: Vec<&String> = lines.iter().filter(|line| line.contains("denied")).collect();
-    assert_eq!(denied, ["outgoing request to example.com denied: components here may not open connections"]);
+    expect![[r#"a connection to example.com:443 was denied: it is no Service, and the pod does not declare it; declare "example.com" in the pod's annotation coracle.dev/egress"#]].assert_eq(&denied.into_iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
 }
 
 #[tokio::test]

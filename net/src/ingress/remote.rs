@@ -22,13 +22,14 @@ use crate::transport::remove_hop_by_hop;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_MAX_PER_ENDPOINT: usize = 64;
 
-pub(super) struct Remote {
+/// Connections to endpoints by their address.
+pub(crate) struct Remote {
     client: Client<HttpConnector, RequestBody>,
     answer_timeout: Duration,
 }
 
 impl Remote {
-    pub(super) fn new(connect_timeout: Duration, answer_timeout: Duration) -> Remote {
+    pub(crate) fn new(connect_timeout: Duration, answer_timeout: Duration) -> Remote {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
@@ -40,7 +41,7 @@ impl Remote {
         Remote { client, answer_timeout }
     }
 
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         endpoint: &Endpoint,
         addr: SocketAddr,

@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use bytes::Bytes;
 use expect_test::{Expect, expect};
 use futures::future::BoxFuture;
@@ -69,6 +71,10 @@ impl Handler for Pods {
 impl Handlers for Pods {
     fn find(&self, pod_uid: &str, _: u16) -> Option<Arc<dyn Handler>> {
         (pod_uid == "here").then(|| Arc::new(Pods(self.0.clone())) as Arc<dyn Handler>)
+    }
+
+    fn find_at(&self, _: Ipv4Addr, _: u16) -> Option<Arc<dyn Handler>> {
+        None
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -24,6 +24,7 @@ use super::request;
 use super::stall::StallGuard;
 use crate::handler::RequestId;
 use crate::metrics::{Metrics, WorkerMetrics};
+use crate::outgoing::mixed;
 use crate::routes::RoutingTable;
 use crate::transport::Transport;
 
@@ -78,11 +79,7 @@ impl Worker {
     pub(super) fn next_request(&self) -> (u64, u64) {
         let count = self.requests.load(Ordering::Relaxed);
         self.requests.store(count + 1, Ordering::Relaxed);
-        // SplitMix64: neighbouring counts give unrelated numbers.
-        let mut mixed = (count ^ (u64::from(self.shared.seed) << 32)).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (count, mixed ^ (mixed >> 31))
+        (count, mixed(count ^ (u64::from(self.shared.seed) << 32)))
     }
 
     pub(super) fn request_id(&self, count: u64) -> RequestId {

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{Endpoint, Gap, PathRoute, Paths, RoutingTable, ServiceRoute, Target};
+use super::{Endpoint, Gap, PathRoute, Paths, RoutingTable, ServicePorts, ServiceRoute, Target};
 use crate::handler::Handlers;
 use crate::transport::{Peer, PeerPod};
-use crate::views::{Backend, EndpointView, IngressView, ObjectName, PathKind, Readiness, ServiceView, SliceView};
+use crate::views::{
+    Backend, BackendPort, EndpointView, IngressView, ObjectName, PathKind, Readiness, ServiceView, SliceView,
+};
 
 /// The hosts of other nodes, by the node's name.
 pub type Peers = HashMap<Arc<str>, Arc<Peer>>;
@@ -25,17 +27,17 @@ pub fn build_routes(
     this_node: &str,
     peers: &Peers,
 ) -> RoutingTable {
-    let services: HashMap<_, _> = services.iter().map(|service| (&service.name, service)).collect();
+    let by_name: HashMap<_, _> = services.iter().map(|service| (&service.name, service)).collect();
     let mut slices_of: BTreeMap<&ObjectName, Vec<&SliceView>> = BTreeMap::new();
     for slice in slices {
         slices_of.entry(&slice.service).or_default().push(slice);
     }
     let resolver = Resolver { handlers, this_node, peers };
     let mut made: HashMap<Backend, Arc<ServiceRoute>> = HashMap::new();
-    assemble(ingresses.iter(), |backend| {
+    assemble(ingresses.iter(), services.iter(), |backend| {
         let route = || {
             let slices = slices_of.get(&backend.service).map_or(&[][..], Vec::as_slice);
-            Arc::new(resolver.resolve(backend, services.get(&backend.service).copied(), slices, None))
+            Arc::new(resolver.resolve(backend, by_name.get(&backend.service).copied(), slices, None))
         };
         made.entry(backend.clone()).or_insert_with(route).clone()
     })
@@ -100,9 +102,10 @@ impl Resolver<'_> {
     }
 }
 
-/// Puts the rules of all Ingresses in order; `resolve` knows the route of a backend.
+/// Puts the rules of all Ingresses in order, and all Services under their names; `resolve` knows the route of a backend.
 pub(crate) fn assemble<'a>(
     ingresses: impl Iterator<Item = &'a IngressView>,
+    services: impl Iterator<Item = &'a ServiceView>,
     mut resolve: impl FnMut(&Backend) -> Arc<ServiceRoute>,
 ) -> RoutingTable {
     let mut ours: Vec<&IngressView> = ingresses.filter(|ingress| ingress.is_ours).collect();
@@ -135,6 +138,15 @@ pub(crate) fn assemble<'a>(
         }
     }
     table.exact.values_mut().chain(table.wildcard.values_mut()).chain([&mut table.any]).for_each(Paths::sort);
+    for service in services {
+        let mut route = |port| resolve(&Backend { service: service.name.clone(), port: BackendPort::Number(port) });
+        let ports: ServicePorts = service.ports.iter().map(|(port, _)| (*port, route(*port))).collect();
+        let name: Box<str> = format!("{}.{}", service.name.name, service.name.namespace).into();
+        if let Some(address) = service.cluster_ip {
+            table.cluster_ips.insert(address, name.clone());
+        }
+        table.services.insert(name, ports);
+    }
     table
 }
 

@@ -34,6 +34,10 @@ impl Handlers for Here {
         self.0.get(pod_uid).filter(|_| port == 8080).cloned()
     }
 
+    fn find_at(&self, _: Ipv4Addr, _: u16) -> Option<Arc<dyn Handler>> {
+        None
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
     }
@@ -368,4 +372,65 @@ fn what_cannot_be_reached_is_chosen_only_where_nothing_can() {
     check(&["b"], expect!["default/a default/c"]);
     check(&["a", "b"], expect!["default/c"]);
     check(&["a", "b", "c"], expect!["default/a default/b default/c"]);
+}
+
+/// What pods of the namespace `default` call by these names.
+fn check_called(table: &RoutingTable, names: &[(&str, u16)], expected: Expect) {
+    let lines: Vec<_> = names
+        .iter()
+        .map(|(host, port)| match table.find_service("default", host, *port) {
+            Called::Service(route) => format!("{host}:{port} -> {}, {}", route.backend.service, route.endpoints.len()),
+            Called::Nothing(why) => format!("{host}:{port} -> {why}"),
+            Called::Elsewhere => format!("{host}:{port} -> elsewhere"),
+        })
+        .collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn pods_call_services_by_their_names_and_addresses() {
+    let mut other = service("web");
+    other["metadata"]["namespace"] = json!("shop");
+    other["spec"]["clusterIP"] = json!("10.96.0.7");
+    let table = table(&[], &[service("web"), other], &[slice("web", &["a", "b"])], &["a"]);
+    check_called(
+        &table,
+        &[
+            ("web", 80),
+            ("WEB", 80),
+            ("web.", 80),
+            ("web", 81),
+            ("web.default", 80),
+            ("web.shop", 80),
+            ("web.shop.svc", 80),
+            ("web.shop.svc.cluster.local", 80),
+            ("10.96.0.7", 80),
+            ("10.96.0.8", 80),
+            ("[::1]", 80),
+            ("localhost", 80),
+            ("example.com", 443),
+            ("api.example.com", 443),
+            ("nothing.shop.svc", 80),
+            ("a.b.svc.cluster.local", 80),
+            ("", 80),
+        ],
+        expect![[r#"
+            web:80 -> default/web, 2
+            WEB:80 -> default/web, 2
+            web.:80 -> default/web, 2
+            web:81 -> there is no port 81 in Service web.default
+            web.default:80 -> default/web, 2
+            web.shop:80 -> shop/web, 0
+            web.shop.svc:80 -> shop/web, 0
+            web.shop.svc.cluster.local:80 -> shop/web, 0
+            10.96.0.7:80 -> shop/web, 0
+            10.96.0.8:80 -> elsewhere
+            [::1]:80 -> elsewhere
+            localhost:80 -> elsewhere
+            example.com:443 -> elsewhere
+            api.example.com:443 -> elsewhere
+            nothing.shop.svc:80 -> there is no Service nothing.shop
+            a.b.svc.cluster.local:80 -> there is no Service a.b
+            :80 -> elsewhere"#]],
+    );
 }

@@ -19,7 +19,12 @@ pub async fn answer_peer(handlers: &dyn Handlers, mut request: Request<Incoming>
     let Some((uid, port, context)) = head::read(&mut request) else {
         return text_response(StatusCode::BAD_REQUEST, "this is not how hosts ask each other for pods");
     };
-    let Some(handler) = handlers.find(&uid, port) else {
+    // Pods that no Service lists are known to other hosts by their address.
+    let handler = match uid.parse() {
+        Ok(address) => handlers.find_at(address, port),
+        Err(_) => handlers.find(&uid, port),
+    };
+    let Some(handler) = handler else {
         return unavailable(format_args!("pod {uid} does not answer on port {port} of its host any more"));
     };
     let is_head = request.method() == Method::HEAD;

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
 
 use crate::handler::{RequestContext, RequestId};
 
-/// `UID:PORT` of the pod asked for.
+/// `UID:PORT` or `ADDRESS:PORT` of the pod asked for.
 pub(super) const POD: HeaderName = HeaderName::from_static("coracle-pod");
 /// The address of the client, with its port.
 const CLIENT: HeaderName = HeaderName::from_static("coracle-client");
@@ -75,7 +75,7 @@ pub(super) fn strip<B>(request: &mut Request<B>) {
     request.headers_mut().remove(CLIENT);
 }
 
-/// The pod's uid and port, and what is known of the request; `None` if another host has not addressed it.
+/// The pod's uid or address, its port, and what is known of the request; `None` if another host has not addressed it.
 pub(super) fn read<B>(request: &mut Request<B>) -> Option<(String, u16, RequestContext)> {
     let headers = request.headers();
     let (uid, port) = headers.get(POD)?.to_str().ok()?.rsplit_once(':')?;

@@ -46,7 +46,7 @@ impl Neighbours {
     fn put(&mut self, node: &Value) {
         match NodeView::from_json(node) {
             Some(view) if view.name == self.own => {}
-            Some(NodeView { name, addr }) if is_ready(node) => {
+            Some(NodeView { name, addr, .. }) if is_ready(node) => {
                 self.is_changed |= self.ready.insert(name, addr) != Some(addr);
             }
             _ => self.remove(coracle_api::object::name(node)),

@@ -28,7 +28,7 @@ pub(crate) fn target(answers: Answers) -> Target {
     let container: Arc<dyn Container> = Arc::new(answers);
     let handlers = PodHandlers::new();
     let uid: Arc<str> = "u1".into();
-    handlers.insert(&uid, 0, &[8080], &container);
+    handlers.insert(&uid, None, 0, &[8080], &container);
     Target { uid, ip: "127.64.0.1".to_owned(), container, handlers }
 }
 

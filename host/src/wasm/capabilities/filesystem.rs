@@ -7,7 +7,7 @@ use wasmtime_wasi::FsPerms;
 use wasmtime_wasi::filesystem::{Descriptor, Dir, OpenMode};
 use wasmtime_wasi::{p2, p3};
 
-use super::guest::Guest;
+use super::super::guest::Guest;
 use crate::runtime::Mount;
 
 struct Preopens;
@@ -17,12 +17,12 @@ impl HasData for Preopens {
 }
 
 /// Replaces what is linked by default for WASI 0.2, which would build a whole WASI context even for a guest that has no folder.
-pub(super) fn link_02(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+pub(in crate::wasm) fn link_02(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     p2::bindings::filesystem::preopens::add_to_linker::<Guest, Preopens>(linker, |guest| guest)
 }
 
 /// The same for WASI 0.3.
-pub(super) fn link_03(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+pub(in crate::wasm) fn link_03(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     p3::bindings::filesystem::preopens::add_to_linker::<Guest, Preopens>(linker, |guest| guest)
 }
 

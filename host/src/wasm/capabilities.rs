@@ -1,0 +1,4 @@
+//! What components may do beyond computing: a file for each interface of WASI, with its policy. What a pod isn't granted is denied.
+
+pub(super) mod filesystem;
+pub(super) mod http;

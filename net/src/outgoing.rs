@@ -1,0 +1,212 @@
+//! Requests that pods send to Services and pods of the cluster: a call in this process where the pod is here, else over the hosts' transport.
+//!
+//! Deliberately absent: what lies outside of the cluster, and sending twice. A request goes elsewhere only if nothing of it was sent; whoever
+//! sent what was lost knows whether to send it again.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderName, HeaderValue, Request, Response, Uri, Version, header};
+use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
+
+use crate::handler::{Body, BoxError, Handlers, RequestBody, RequestContext, RequestId};
+use crate::ingress::Limits;
+use crate::ingress::remote::Remote;
+use crate::routes::{Called, Endpoint, RoutingTable, ServiceRoute, Target};
+use crate::transport::{PeerPod, REQUEST_ID, SendError, Transport, remove_hop_by_hop};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// How many endpoints are tried.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// The way from this host's pods to those of the cluster.
+pub struct Outgoing {
+    routes: Arc<ArcSwap<RoutingTable>>,
+    handlers: Arc<dyn Handlers>,
+    transport: Arc<Transport>,
+    remote: Remote,
+    seed: u32,
+    count: AtomicU64,
+}
+
+/// What a pod calls.
+pub enum Destination {
+    /// A port of a Service.
+    Service(Arc<ServiceRoute>),
+    /// A port of one pod.
+    Pod(Arc<Endpoint>),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No endpoint could be reached; nothing was sent.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The request went out and may have had its effect.
+    #[error("the pod was lost before it answered")]
+    Lost(#[source] BoxError),
+    /// The request cannot be sent.
+    #[error("the request cannot be passed on")]
+    Unfit(#[source] http::Error),
+}
+
+impl Outgoing {
+    /// Calls by `routes`, which its owner swaps. Generated request ids begin with `seed`.
+    pub fn new(
+        routes: Arc<ArcSwap<RoutingTable>>,
+        handlers: Arc<dyn Handlers>,
+        transport: Arc<Transport>,
+        seed: u32,
+    ) -> Arc<Outgoing> {
+        let limits = Limits::default();
+        let remote = Remote::new(limits.remote_connect_timeout, limits.remote_answer_timeout);
+        Arc::new(Outgoing { routes, handlers, transport, remote, seed, count: AtomicU64::new(0) })
+    }
+
+    /// What a pod of `namespace` means by a host and a port: `Ok(None)` for what is nothing of the cluster's, and an error that says
+    /// what is missing of what is.
+    pub fn find(&self, namespace: &str, host: &str, port: u16) -> Result<Option<Destination>, String> {
+        let routes = self.routes.load();
+        match routes.find_service(namespace, host, port) {
+            Called::Service(route) => return Ok(Some(Destination::Service(route))),
+            Called::Nothing(why) => return Err(why),
+            Called::Elsewhere => {}
+        }
+        let Ok(IpAddr::V4(address)) = host.parse() else { return Ok(None) };
+        let target = match self.handlers.find_at(address, port) {
+            Some(handler) => Some(Target::Local(handler)),
+            None => match routes.peer_of(address) {
+                Some(peer) => PeerPod::new(peer, host, port).map(Target::Peer),
+                None => None,
+            },
+        };
+        let pod = |target| Destination::Pod(Arc::new(Endpoint::new(format!("at {address}").into(), target)));
+        Ok(target.map(pod))
+    }
+
+    /// Sends a request and waits for the head of its answer; dropped, it takes the request back. `from` is the address of the pod
+    /// that sends it.
+    pub async fn send(
+        self: &Arc<Self>,
+        destination: &Destination,
+        mut request: Request<RequestBody>,
+        from: IpAddr,
+    ) -> Result<Response<Body>, CallError> {
+        let request_id = self.prepare(&mut request, from)?;
+        let context = RequestContext { request_id, client_addr: SocketAddr::new(from, 0), scheme: Scheme::HTTP };
+        let random = mixed(self.count.load(Ordering::Relaxed));
+        let mut unreachable = String::new();
+        for attempt in 0..ATTEMPTS_MAX {
+            let endpoint = match destination {
+                Destination::Pod(endpoint) => endpoint,
+                Destination::Service(route) => match route.choose(random.rotate_left(16 * attempt)) {
+                    Some(endpoint) => endpoint,
+                    None => return Err(CallError::Unreachable(route.reason())),
+                },
+            };
+            let flight = Flight::begin(endpoint.clone());
+            let answer = match &endpoint.target {
+                Target::Local(handler) => handler.handle(request, context).await,
+                Target::Peer(pod) => match self.transport.send(pod, random as usize, request, &context).await {
+                    Ok(answer) => answer,
+                    Err(SendError::Unsent { request: again, .. }) => {
+                        unreachable = format!(
+                            "pod {} cannot be reached: its host, {}, does not answer",
+                            endpoint.pod, pod.peer.node
+                        );
+                        request = *again;
+                        continue;
+                    }
+                    Err(SendError::Unfit(error)) => return Err(CallError::Unfit(error)),
+                    Err(SendError::Lost(error) | SendError::GivenUp(error)) => {
+                        return Err(CallError::Lost(error.into()));
+                    }
+                },
+                Target::Remote(address) => self.remote.send(endpoint, *address, request).await,
+            };
+            return Ok(answer.map(|body| Tracked { body, _flight: flight }.boxed_unsync()));
+        }
+        Err(CallError::Unreachable(unreachable))
+    }
+
+    /// Makes of what a component wrote a request as a connection would have brought it.
+    fn prepare<B>(&self, request: &mut Request<B>, from: IpAddr) -> Result<RequestId, CallError> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let authority = request.uri().authority().map(ToString::to_string);
+        *request.uri_mut() = Uri::from(path);
+        *request.version_mut() = Version::HTTP_11;
+        let headers = request.headers_mut();
+        remove_hop_by_hop(headers);
+        if let Some(authority) = authority {
+            let host = HeaderValue::try_from(authority).map_err(|error| CallError::Unfit(error.into()))?;
+            headers.insert(header::HOST, host);
+        }
+        let given = headers.get(REQUEST_ID).and_then(RequestId::accept);
+        let id = given.unwrap_or_else(|| RequestId::generate(self.seed, u8::MAX, count));
+        headers.insert(REQUEST_ID, id.as_header().clone());
+        let from = HeaderValue::try_from(from.to_string()).expect("invariant: an address is a header value");
+        headers.insert(FORWARDED_FOR, from);
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        Ok(id)
+    }
+}
+
+/// SplitMix64: neighbouring counts give unrelated numbers.
+pub(crate) fn mixed(count: u64) -> u64 {
+    let mut mixed = count.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// A request that an endpoint is answering.
+struct Flight(Arc<Endpoint>);
+
+impl Flight {
+    fn begin(endpoint: Arc<Endpoint>) -> Flight {
+        endpoint.begin();
+        Flight(endpoint)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// An answer's body, which keeps its request counted as in flight.
+struct Tracked {
+    body: Body,
+    _flight: Flight,
+}
+
+impl http_body::Body for Tracked {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;
