@@ -77,18 +77,30 @@ impl Egress {
         if let Ok(address) = host.trim_matches(['[', ']']).parse() {
             return self.allow_address(address, port, None);
         }
-        let matches = |pattern: &Pattern| match &pattern.host {
-            Host::Any => true,
-            Host::Name(name) => **name == *host,
-            Host::Below(domain) => host.len() > domain.len() && host.ends_with(&**domain),
-            Host::Range { .. } => false,
-        };
-        match self.patterns(port).any(matches) {
+        match self.patterns(port).any(|pattern| pattern.host.matches(&host)) {
             true => Ok(()),
             false => Err(Denial {
                 what: format!("a connection to {host}:{port}"),
                 wanted: format!("{host:?}"),
                 why: "it is no Service, and the pod does not declare it",
+            }),
+        }
+    }
+
+    /// Nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a name may be looked up: if it may be asked for at some port.
+    pub fn allow_name(&self, name: &str) -> Result<(), Denial> {
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        match self.0.iter().any(|pattern| pattern.host.matches(&name)) {
+            true => Ok(()),
+            false => Err(Denial {
+                what: format!("the name {name}"),
+                wanted: format!("{name:?}"),
+                why: "the pod does not declare it",
             }),
         }
     }
@@ -135,6 +147,15 @@ impl Pattern {
 }
 
 impl Host {
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Host::Any => true,
+            Host::Name(only) => **only == *name,
+            Host::Below(domain) => name.len() > domain.len() && name.ends_with(&**domain),
+            Host::Range { .. } => false,
+        }
+    }
+
     fn parse(text: &str) -> Option<Host> {
         let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         if let Ok(first) = bare.parse::<IpAddr>() {

@@ -20,7 +20,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use coracle_net::identity::{RotatingIdentity, until_expired};
-use coracle_net::{Limits, answer_peer, is_for_a_pod};
+use coracle_net::{Limits, Remote, answer_peer, is_for_a_pod};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -94,6 +94,8 @@ pub(crate) fn serve(
     listener.set_nonblocking(true).map_err(|error| error.to_string())?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
     let (handlers, clock) = (sources.handlers.clone(), sources.clock.clone());
+    let limits = Limits::default();
+    let remote = Remote::new(limits.remote_connect_timeout, limits.remote_answer_timeout);
     let router = Router::new()
         .route("/logs/{namespace}/{pod}/{container}", get(read_logs))
         .route("/attach/{namespace}/{pod}/{container}", get(streams::attach))
@@ -103,14 +105,26 @@ pub(crate) fn serve(
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(metrics))
         .with_state(sources);
-    Ok(tokio::spawn(accept(listener, acceptor, router, handlers, clock, shutdown)))
+    let answering = Arc::new(Answering { router, handlers, remote, limits });
+    Ok(tokio::spawn(accept(listener, acceptor, answering, clock, shutdown)))
+}
+
+/// What answers requests.
+struct Answering {
+    /// Those to the host itself.
+    router: Router,
+    /// Those to pods.
+    handlers: Arc<PodHandlers>,
+    /// Those to pods that listen themselves.
+    remote: Remote,
+    /// The ingress that sent a request holds clients to its own.
+    limits: Limits,
 }
 
 async fn accept(
     listener: tokio::net::TcpListener,
     acceptor: TlsAcceptor,
-    router: Router,
-    handlers: Arc<PodHandlers>,
+    answering: Arc<Answering>,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) {
@@ -127,8 +141,8 @@ async fn accept(
                 }
             },
         };
-        let (acceptor, router, handlers, clock) = (acceptor.clone(), router.clone(), handlers.clone(), clock.clone());
-        connections.spawn(connection(socket, acceptor, router, handlers, clock, shutdown.clone()));
+        let (acceptor, answering, clock) = (acceptor.clone(), answering.clone(), clock.clone());
+        connections.spawn(connection(socket, acceptor, answering, clock, shutdown.clone()));
     }
     drop(listener);
     connections.close();
@@ -138,8 +152,7 @@ async fn accept(
 async fn connection(
     socket: tokio::net::TcpStream,
     acceptor: TlsAcceptor,
-    router: Router,
-    handlers: Arc<PodHandlers>,
+    answering: Arc<Answering>,
     clock: Arc<dyn Clock>,
     shutdown: CancellationToken,
 ) {
@@ -159,7 +172,7 @@ async fn connection(
         return;
     };
     let certificate = certificate.filter(|_| client == Client::Host).map(|shown| shown.clone().into_owned());
-    let service = service_fn(move |request| answer(router.clone(), handlers.clone(), client, request));
+    let service = service_fn(move |request| answer(answering.clone(), client, request));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http2()
@@ -222,20 +235,19 @@ impl Client {
 
 /// Answers a request to a pod, or one to the host itself, if the client may ask that.
 async fn answer(
-    router: Router,
-    handlers: Arc<PodHandlers>,
+    answering: Arc<Answering>,
     client: Client,
     request: http::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     if is_for_a_pod(&request) {
-        // The ingress that sent it holds clients to its limits.
-        return Ok(answer_peer(handlers.as_ref(), request, &Limits::default()).await.map(Body::new));
+        let Answering { handlers, remote, limits, .. } = &*answering;
+        return Ok(answer_peer(handlers.as_ref(), remote, request, limits).await.map(Body::new));
     }
     if client == Client::Host && !request.uri().path().starts_with("/v2/") {
         let message = "only the API server and administrators may ask for more than pods' answers and images";
         return Ok(refuse(StatusCode::FORBIDDEN, message.to_owned()).into_response());
     }
-    router.oneshot(request.map(Body::new)).await
+    answering.router.clone().oneshot(request.map(Body::new)).await
 }
 
 impl ServerIdentity {

@@ -1,6 +1,6 @@
 //! Runs components of WASI 0.2 and 0.3: `wasi:http` handlers and `wasi:cli` commands.
 //!
-//! Deliberately absent: sockets, which are linked and denied.
+//! Deliberately absent: interfaces beyond WASI.
 
 mod access_log;
 mod background;
@@ -39,7 +39,7 @@ use wasmtime::component::Component;
 use self::access_log::AccessLog;
 use self::background::Background;
 use self::cache::Cache;
-use self::capabilities::http::Calls;
+use self::capabilities::reach::Reach;
 use self::command::{CommandContainer, CommandParts};
 pub use self::compile::{CompileLimits, Compiler, compile_child_main};
 use self::compile::{compile_here, compile_in_child, error_chain, host_error};
@@ -223,8 +223,8 @@ impl WasmRuntime {
         let mut surroundings = Surroundings::new(&spec.name, &spec.args, spec.env.clone(), memory, logs.clone());
         surroundings.inherit_stdio = inherit_stdio;
         surroundings.mounts.clone_from(&spec.mounts);
-        let cluster = self.shared.options.cluster.clone();
-        surroundings.calls = Calls::new(&spec.pod, spec.egress.clone(), cluster, logs.clone());
+        let (cluster, is_command) = (self.shared.options.cluster.clone(), component.kind().is_command());
+        surroundings.reach = Reach::new(spec, is_command, cluster, logs.clone());
         let background = self.shared.background.handle().clone();
         let clock = self.shared.options.clock.clone();
         Ok(match &component.pre {

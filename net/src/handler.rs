@@ -32,6 +32,10 @@ pub trait Handlers: Send + Sync {
     fn find(&self, pod_uid: &str, port: u16) -> Option<Arc<dyn Handler>>;
     /// The same by the pod's address.
     fn find_at(&self, address: Ipv4Addr, port: u16) -> Option<Arc<dyn Handler>>;
+    /// The address of a pod of this process that listens itself; by its uid, or by that address.
+    fn listener(&self, _pod_uid: &str) -> Option<Ipv4Addr> {
+        None
+    }
     /// Changes whenever [`Handlers::find`] may answer differently.
     fn changes(&self) -> watch::Receiver<u64>;
 }

@@ -4,7 +4,7 @@
 
 mod across;
 mod listen;
-pub(crate) mod remote;
+mod remote;
 mod request;
 mod stall;
 mod worker;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use remote::Remote;
 pub(crate) use request::unavailable;
 
 use arc_swap::ArcSwap;

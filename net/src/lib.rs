@@ -18,7 +18,7 @@ pub mod views;
 pub use handler::{
     Body, BodyError, BoxError, Handler, Handlers, RequestBody, RequestContext, RequestId, text_response,
 };
-pub use ingress::{Ingress, IngressOptions, Limits, Running};
+pub use ingress::{Ingress, IngressOptions, Limits, Remote, Running};
 pub use metrics::Metrics;
 pub use outgoing::{CallError, Destination, Outgoing};
 pub use route_book::RouteBook;

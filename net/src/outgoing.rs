@@ -17,8 +17,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 
 use crate::handler::{Body, BoxError, Handlers, RequestBody, RequestContext, RequestId};
-use crate::ingress::Limits;
-use crate::ingress::remote::Remote;
+use crate::ingress::{Limits, Remote};
 use crate::routes::{Called, Endpoint, RoutingTable, ServiceRoute, Target};
 use crate::transport::{PeerPod, REQUEST_ID, SendError, Transport, remove_hop_by_hop};
 
@@ -84,13 +83,29 @@ impl Outgoing {
         let Ok(IpAddr::V4(address)) = host.parse() else { return Ok(None) };
         let target = match self.handlers.find_at(address, port) {
             Some(handler) => Some(Target::Local(handler)),
-            None => match routes.peer_of(address) {
-                Some(peer) => PeerPod::new(peer, host, port).map(Target::Peer),
-                None => None,
-            },
+            None if routes.pods_here.is_some_and(|range| range.contains(address)) => {
+                Some(Target::Remote((address, port).into()))
+            }
+            None => routes.peer_of(address).and_then(|peer| PeerPod::new(peer, host, port)).map(Target::Peer),
         };
         let pod = |target| Destination::Pod(Arc::new(Endpoint::new(format!("at {address}").into(), target)));
         Ok(target.map(pod))
+    }
+
+    /// Whether an address is one of this host's pods.
+    pub fn is_pod_here(&self, address: IpAddr) -> bool {
+        matches!(address, IpAddr::V4(address) if self.routes.load().pods_here.is_some_and(|range| range.contains(address)))
+    }
+
+    /// The address of a pod of this host that listens itself, behind the Service that a pod of `namespace` means by a name.
+    pub fn listener(&self, namespace: &str, name: &str) -> Option<IpAddr> {
+        let listening = |route: &Arc<ServiceRoute>| {
+            route.endpoints().iter().find_map(|endpoint| match endpoint.target {
+                Target::Remote(address) => Some(address.ip()),
+                _ => None,
+            })
+        };
+        self.routes.load().ports_of(namespace, name).find_map(listening)
     }
 
     /// Sends a request and waits for the head of its answer; dropped, it takes the request back. `from` is the address of the pod
@@ -131,7 +146,7 @@ impl Outgoing {
                         return Err(CallError::Lost(error.into()));
                     }
                 },
-                Target::Remote(address) => self.remote.send(endpoint, *address, request).await,
+                Target::Remote(address) => self.remote.send(&endpoint.pod, *address, request).await,
             };
             return Ok(answer.map(|body| Tracked { body, _flight: flight }.boxed_unsync()));
         }

@@ -169,6 +169,7 @@ impl RouteBook {
         self.routes = routes;
         let others = self.pod_ranges.iter().filter(|(node, _)| ***node != *this_node);
         table.pod_ranges = others.filter_map(|(node, range)| Some((*range, self.peers.get(node)?.clone()))).collect();
+        table.pods_here = self.pod_ranges.get(this_node).copied();
         self.stale.clear();
         self.is_changed = false;
         table

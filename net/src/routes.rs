@@ -4,6 +4,7 @@
 
 mod build;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -143,6 +144,17 @@ impl RoutingTable {
     }
 }
 
+/// `NAME.NAMESPACE` of what may be a Service's name, and whether it can be nothing else.
+fn service_name<'a>(namespace: &str, host: &'a str) -> Option<(Cow<'a, str>, bool)> {
+    let qualified = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc"));
+    match (qualified, host.split('.').count()) {
+        (Some(name), _) => Some((name.into(), true)),
+        (None, 1) => Some((format!("{host}.{namespace}").into(), false)),
+        (None, 2) => Some((host.into(), false)),
+        (None, _) => None,
+    }
+}
+
 /// A port of the Service `NAME.NAMESPACE`.
 fn find_port(service: &str, ports: Option<&ServicePorts>, port: u16) -> Called {
     let Some(ports) = ports else { return Called::Nothing(format!("there is no Service {service}")) };
@@ -194,6 +206,8 @@ pub struct RoutingTable {
     cluster_ips: HashMap<IpAddr, Box<str>>,
     /// The ranges of other nodes' pods.
     pub(crate) pod_ranges: Vec<(Cidr, Arc<Peer>)>,
+    /// The range of this node's pods.
+    pub(crate) pods_here: Option<Cidr>,
 }
 
 /// The ports of a Service.
@@ -218,14 +232,18 @@ impl RoutingTable {
             let service = self.cluster_ips.get(&address).map(|name| (&**name, self.services.get(name)));
             return service.map_or(Called::Elsewhere, |(name, ports)| find_port(name, ports, port));
         }
-        let qualified = host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc"));
-        let name = match (qualified, host.split('.').count()) {
-            (Some(name), _) => return find_port(name, self.services.get(name), port),
-            (None, 1) => format!("{host}.{namespace}"),
-            (None, 2) => host,
-            (None, _) => return Called::Elsewhere,
-        };
-        self.services.get(&*name).map_or(Called::Elsewhere, |ports| find_port(&name, Some(ports), port))
+        let Some((name, must_exist)) = service_name(namespace, &host) else { return Called::Elsewhere };
+        match self.services.get(&*name) {
+            None if !must_exist => Called::Elsewhere,
+            ports => find_port(&name, ports, port),
+        }
+    }
+
+    /// All ports of the Service that a pod of `namespace` means by a name; none, if there is none.
+    pub(crate) fn ports_of(&self, namespace: &str, host: &str) -> impl Iterator<Item = &Arc<ServiceRoute>> {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let ports = service_name(namespace, &host).and_then(|(name, _)| self.services.get(&*name));
+        ports.into_iter().flatten().map(|(_, route)| route)
     }
 
     /// The route of a request. `host` is a name without port, in any case; `path` starts with a slash.

@@ -1,5 +1,8 @@
 //! Each example runs as its README says.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+
 use coracle_tests::{Cluster, Host, eventually, example, root, wasmctl};
 
 #[test]
@@ -256,5 +259,51 @@ fn front_and_back() {
     eventually("a wrong declaration is named", || {
         let pods = cluster.kubectl(&["get", "pods", "-l", "app=front", "-o", "json"]).ok();
         pods.contains("metadata.annotations[coracle.dev/egress]: \\\"http://a\\\" is none of HOST").then_some(())
+    });
+}
+
+#[test]
+fn tcp_echo() {
+    let cluster = Cluster::start();
+    cluster.wasmctl(&["push", example("tcp-echo.wasm").to_str().unwrap(), "tcp-echo:1"]).ok();
+    let manifest = root().join("examples/tcp-echo/deployment.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/tcp-echo", "--timeout=60s"]).ok();
+    let pods = cluster.kubectl(&["get", "pods", "-l", "app=tcp-echo", "-o", "json"]).ok();
+    let pods: serde_json::Value = serde_json::from_str(&pods).unwrap();
+    let address = pods["items"][0]["status"]["podIP"].as_str().unwrap();
+    assert_eq!(cluster.kubectl(&["logs", "deployment/tcp-echo"]).ok(), format!("listening on {address}:7000\n"));
+
+    // At the pod's address, several at once.
+    let mut connections: Vec<_> = (0..50).map(|_| TcpStream::connect((address, 7000)).unwrap()).collect();
+    for (number, connection) in connections.iter_mut().enumerate() {
+        writeln!(connection, "hello {number}").unwrap();
+    }
+    for (number, mut connection) in connections.into_iter().enumerate() {
+        connection.shutdown(Shutdown::Write).unwrap();
+        let mut heard = String::new();
+        connection.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, format!("hello {number}\n"));
+    }
+
+    // Through the API, as kubectl forwards it.
+    let mut forwarding = cluster.start_kubectl(&["port-forward", "deployment/tcp-echo", ":7000"]);
+    let line = forwarding.next_line();
+    let port = line.split_whitespace().nth(2).and_then(|local| local.rsplit_once(':')).expect("it says where").1;
+    let mut connection = TcpStream::connect(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
+    connection.write_all(b"through the API").unwrap();
+    connection.shutdown(Shutdown::Write).unwrap();
+    let mut heard = String::new();
+    connection.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "through the API");
+
+    // A second pod has the same port at an address of its own; what does not listen is not ready.
+    cluster.kubectl(&["scale", "deployment/tcp-echo", "--replicas=2"]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/tcp-echo", "--timeout=60s"]).ok();
+    cluster.kubectl(&["set", "env", "deployment/tcp-echo", "PORT=7001"]).ok();
+    eventually("the probe fails", || {
+        let events = cluster.kubectl(&["get", "events", "--field-selector", "reason=Unhealthy"]).ok();
+        (events.contains("Readiness probe failed: dial tcp") && events.contains(":7000: connect: connection refused"))
+            .then_some(())
     });
 }

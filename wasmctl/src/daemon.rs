@@ -141,3 +141,11 @@ pub(crate) fn from_here(addr: SocketAddr) -> SocketAddr {
         _ => addr,
     }
 }
+
+/// Lets this process have as many open files as the system allows it: pods' connections are among them.
+pub(crate) fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it stays as it was, fewer connections fit.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

@@ -76,6 +76,7 @@ pub(crate) struct Host {
 impl Host {
     /// Starts everything; see [`Host::ready`] for what it takes to get pods.
     pub(crate) fn start(options: Options) -> Result<Host> {
+        daemon::raise_open_files_limit();
         let Options { node_name, data_dir, flags, api_urls, identity, address, ingress_addr, file } = options;
         let tls = identity.client_tls().map_err(Failure::new)?;
         // Every API server answers for the registry, and it's as hosts' certificates say that they may pull.

@@ -26,6 +26,8 @@ struct Pods {
 struct Pod {
     address: Option<Ipv4Addr>,
     entries: Vec<Entry>,
+    /// Containers that are no handlers, and may listen at the address.
+    listening: Vec<usize>,
 }
 
 impl Pods {
@@ -54,7 +56,7 @@ impl PodHandlers {
         Arc::default()
     }
 
-    /// A container answers on these ports, if it is a handler; true if so. [`PodHandlers::announce`] makes it known.
+    /// A container answers on these ports, if it is a handler; true if so. Others may listen themselves. [`PodHandlers::announce`] makes it known.
     pub(crate) fn insert(
         &self,
         uid: &Arc<str>,
@@ -63,7 +65,14 @@ impl PodHandlers {
         ports: &[u16],
         answering: &Arc<dyn Container>,
     ) -> bool {
-        let Some(handler) = answering.handler() else { return false };
+        let Some(handler) = answering.handler() else {
+            let mut pods = self.pods.write();
+            address.map(|address| pods.uids.insert(address, uid.clone()));
+            let pod = pods.by_uid.entry(uid.clone()).or_default();
+            pod.address = address.or(pod.address);
+            pod.listening.push(container);
+            return false;
+        };
         self.put(uid, address, container, ports, &handler, Some(answering));
         true
     }
@@ -87,7 +96,7 @@ impl PodHandlers {
         if let Some(address) = address {
             pods.uids.insert(address, uid.clone());
         }
-        let Pod { address: known, entries } = pods.by_uid.entry(uid.clone()).or_default();
+        let Pod { address: known, entries, .. } = pods.by_uid.entry(uid.clone()).or_default();
         *known = address.or(*known);
         entries.retain(|entry| entry.container != container);
         entries.extend(ports.iter().map(|port| Entry {
@@ -105,7 +114,8 @@ impl PodHandlers {
         let before = pod.entries.len();
         pod.entries.retain(|entry| entry.container != container);
         let is_changed = pod.entries.len() != before;
-        if pod.entries.is_empty() {
+        pod.listening.retain(|known| *known != container);
+        if pod.entries.is_empty() && pod.listening.is_empty() {
             let address = pod.address;
             pods.by_uid.remove(uid);
             // Another pod may have the address by now.
@@ -144,6 +154,13 @@ impl Handlers for PodHandlers {
     fn find_at(&self, address: Ipv4Addr, port: u16) -> Option<Arc<dyn Handler>> {
         let pods = self.pods.read();
         pods.entry(pods.uids.get(&address)?, port).map(|entry| entry.handler.clone())
+    }
+
+    fn listener(&self, pod_uid: &str) -> Option<Ipv4Addr> {
+        let pods = self.pods.read();
+        let by_address = pod_uid.parse().ok().and_then(|address| pods.uids.get(&address));
+        let uid = by_address.map_or(pod_uid, |uid| &**uid);
+        pods.by_uid.get(uid).filter(|pod| !pod.listening.is_empty())?.address
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

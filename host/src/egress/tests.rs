@@ -133,19 +133,8 @@ fn names_do_not_lead_to_the_machine_or_its_link() {
 fn what_is_no_pattern_is_refused() {
     let refused = |text: &str| text.parse::<Egress>().unwrap_err().to_string();
     expect![[r#""https://example.com" is none of HOST, *.DOMAIN, *, ADDRESS and ADDRESS/BITS, each with or without :PORT (IPv6 in brackets)"#]].assert_eq(&refused("https://example.com"));
-    let others = [
-        "a b",
-        "*x.com",
-        "*.",
-        "**",
-        "a..b",
-        "example.com:0",
-        "example.com:99999",
-        "10.0.0.0/33",
-        "1.2.3",
-        "a/8",
-        "é.fr",
-    ];
+    let others =
+        ["a b", "*x.com", "**", "a..b", "example.com:0", "example.com:99999", "10.0.0.0/33", "1.2.3", "a/8", "é.fr"];
     for text in others {
         assert!(text.parse::<Egress>().is_err(), "{text}");
     }

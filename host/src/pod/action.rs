@@ -58,9 +58,6 @@ impl Action {
     /// Why containers of a kind can't do this: reason and way out.
     pub fn refuse_for(&self, kind: Kind) -> Option<&'static str> {
         match self {
-            Action::HttpGet(_) | Action::TcpSocket { .. } | Action::Grpc { .. } if kind.is_command() => Some(
-                "a command has no sockets on this host, so that nothing can be asked of it over the network; use exec, or leave it out",
-            ),
             Action::Exec { .. } if kind.is_handler() => {
                 Some("a component that answers requests has no program to run; use httpGet, which calls it in process")
             }

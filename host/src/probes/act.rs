@@ -1,7 +1,8 @@
 //! Does what a probe or a hook says to a container, and tells what came of it in Kubernetes' words.
 //!
-//! Requests reach handlers in process. Deliberately absent: sockets; and what a result means.
+//! Requests reach handlers in process, and commands at their pod's address. Deliberately absent: what a result means.
 
+mod dial;
 mod exec;
 mod grpc;
 mod http_get;
@@ -43,7 +44,10 @@ pub(crate) async fn act(action: &Action, target: &Target, time_max: Duration) ->
             Action::HttpGet(get) => http_get::get(get, target).await.map(http_get::Answer::into_outcome),
             Action::TcpSocket { port } => Ok(match target.handlers.answering(&target.uid, *port) {
                 Some(_) => Outcome::Success,
-                None => Outcome::Failure(Unasked::Refused(*port).text(target)),
+                None => match dial::connect(*port, target).await {
+                    Ok(_) => Outcome::Success,
+                    Err(unasked) => Outcome::Failure(unasked.text(target)),
+                },
             }),
             Action::Grpc { port, service } => grpc::check(*port, service, target).await,
             Action::Exec { words } => Ok(exec::run(words, target).await),
@@ -124,7 +128,9 @@ async fn ask(port: u16, request: Request<RequestBody>, target: &Target) -> Resul
         client_addr: ([127, 0, 0, 1], 0).into(),
         scheme: http::uri::Scheme::HTTP,
     };
-    let container = target.handlers.answering(&target.uid, port).ok_or(Unasked::Refused(port))?;
+    let Some(container) = target.handlers.answering(&target.uid, port) else {
+        return dial::ask(port, request, target).await;
+    };
     let answer = container.ask(request, context).ok_or(Unasked::Refused(port))?;
     answer.await.map_err(Unasked::Unanswered)
 }

@@ -2,3 +2,5 @@
 
 pub(super) mod filesystem;
 pub(super) mod http;
+pub(super) mod reach;
+pub(super) mod sockets;

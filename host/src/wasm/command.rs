@@ -162,7 +162,7 @@ impl Container for CommandContainer {
         let (program, args) = words.split_first().map_or(("", [].as_slice()), |(first, rest)| (first.as_str(), rest));
         let nowhere = Arc::new(Nowhere);
         let mut surroundings = Surroundings::new(program, args, own.env.clone(), own.memory.bytes_max, nowhere.clone());
-        surroundings.calls = own.calls.for_another(nowhere);
+        surroundings.reach = own.reach.for_another(nowhere);
         surroundings.console = Some(console.clone());
         surroundings.mounts.clone_from(&own.mounts);
         let parts = CommandParts { surroundings: Arc::new(surroundings), console, ..self.parts.clone() };
@@ -175,7 +175,7 @@ impl Container for CommandContainer {
             memory_bytes: self.parts.surroundings.memory.used(),
             cpu_ns: self.parts.cpu_ns.load(Relaxed),
             traps: u64::from(failed),
-            calls: self.parts.surroundings.calls.sent(),
+            calls: self.parts.surroundings.reach.calls_sent(),
             ..Stats::default()
         }
     }

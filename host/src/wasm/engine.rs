@@ -9,7 +9,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::capabilities::filesystem;
+use super::capabilities::{filesystem, sockets};
 use super::compile::engine_hash;
 use super::guest::Guest;
 use super::slots::Slots;
@@ -50,6 +50,7 @@ impl Wasm {
             wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
             linker.allow_shadowing(true);
             filesystem::link_03(&mut linker)?;
+            sockets::link_03(&mut linker)?;
             linker.allow_shadowing(false);
         }
         let slots = Arc::new(Slots::new(slots.max(SLOTS_MIN)));
@@ -146,7 +147,7 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// Links all of WASI 0.2. Policy, not linking, denies sockets, and files that no volume holds.
+/// Links all of WASI 0.2. Policy, not linking, denies what a pod was not granted.
 fn linker_02(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     use wasmtime_wasi::p2::bindings;
     let mut linker = Linker::new(engine);
@@ -161,6 +162,7 @@ fn linker_02(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     bindings::io::poll::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
     bindings::io::streams::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
     filesystem::link_02(&mut linker)?;
+    sockets::link_02(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

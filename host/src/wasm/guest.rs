@@ -1,4 +1,4 @@
-//! What a guest sees of its host: WASI, with what its pod was granted. Sockets are denied.
+//! What a guest sees of its host: WASI, with what its pod was granted.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,17 +9,21 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::background::{Steering, Yield};
-use super::capabilities::http::{Calls, Hooks};
+use super::capabilities::http::Hooks;
+use super::capabilities::reach::Reach;
+use super::capabilities::sockets;
 use super::engine::TICK;
 use super::limits::{Limits, MemoryAccount};
 use super::stdio::{ConsoleInput, LogStream};
 use crate::console::Console;
-use crate::runtime::{LogSink, Mount, Stream};
+use crate::runtime::{LogSink, Mount, PodIdentity, Stream};
 
 /// Epoch ticks before a guest yields for the first time: 10 to 20 ms.
 const FIRST_SLICE_TICKS: u64 = 2;
 const HANDLES_MAX: usize = 10_000;
 const RESOURCES_MAX: usize = 10_000;
+/// The same where some may be connections, of a program that serves many: about a thousand of them.
+const RESOURCES_WITH_SOCKETS_MAX: usize = 4_000;
 /// The same where each may be an open file of this process.
 const RESOURCES_WITH_FILES_MAX: usize = 1_000;
 /// Bytes that one call from guest to host may carry.
@@ -37,8 +41,8 @@ pub(crate) struct Surroundings {
     pub(crate) console: Option<Arc<Console>>,
     /// The folders that it sees.
     pub(crate) mounts: Vec<Mount>,
-    /// What it may call.
-    pub(crate) calls: Calls,
+    /// What it may reach.
+    pub(crate) reach: Reach,
 }
 
 impl Surroundings {
@@ -52,7 +56,7 @@ impl Surroundings {
         Surroundings {
             args: std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect(),
             env,
-            calls: Calls::denied(logs.clone()),
+            reach: Reach::none(&PodIdentity::default(), logs.clone()),
             logs,
             memory: MemoryAccount::new(memory_bytes_max),
             inherit_stdio: false,
@@ -81,8 +85,11 @@ pub(crate) fn new_store(
     deadline: Option<Instant>,
 ) -> Store<Guest> {
     let mut table = ResourceTable::new();
-    let has_files = !surroundings.mounts.is_empty();
-    table.set_max_capacity(if has_files { RESOURCES_WITH_FILES_MAX } else { RESOURCES_MAX });
+    table.set_max_capacity(match (surroundings.mounts.is_empty(), surroundings.reach.has_sockets()) {
+        (_, true) => RESOURCES_WITH_SOCKETS_MAX,
+        (false, false) => RESOURCES_WITH_FILES_MAX,
+        (true, false) => RESOURCES_MAX,
+    });
     let mut http = WasiHttpCtx::new();
     http.set_field_size_limit(HEADER_BYTES_MAX);
     let limits = Limits::new(surroundings.memory.clone());
@@ -123,9 +130,10 @@ impl Guest {
         &self.hooks.0
     }
 
-    fn build_wasi(surroundings: &Surroundings) -> Box<WasiCtx> {
+    fn build_wasi(surroundings: &Arc<Surroundings>) -> Box<WasiCtx> {
         let mut builder = WasiCtx::builder();
-        builder.args(&surroundings.args).envs(&surroundings.env).allow_tcp(false).allow_udp(false);
+        builder.args(&surroundings.args).envs(&surroundings.env);
+        sockets::grant(&mut builder, surroundings);
         if surroundings.inherit_stdio {
             builder.inherit_stdio();
         } else {

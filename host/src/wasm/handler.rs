@@ -538,7 +538,7 @@ impl Container for HandlerRef {
             traps: counts.traps.load(Relaxed),
             memory_bytes: self.0.surroundings.memory.used(),
             cpu_ns: counts.cpu_ns.load(Relaxed),
-            calls: self.0.surroundings.calls.sent(),
+            calls: self.0.surroundings.reach.calls_sent(),
         }
     }
 }

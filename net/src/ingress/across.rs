@@ -30,7 +30,7 @@ pub(super) async fn send(
         let endpoint = flight.endpoint.clone().expect("invariant: it was chosen before");
         let pod = match &endpoint.target {
             Target::Local(handler) => return handler.handle(request, context).await,
-            Target::Remote(addr) => return worker.remote.send(&endpoint, *addr, request).await,
+            Target::Remote(addr) => return worker.remote.send(&endpoint.pod, *addr, request).await,
             Target::Peer(pod) => pod,
         };
         let (name, node) = (&endpoint.pod, &pod.peer.node);

@@ -16,20 +16,20 @@ use tokio::time::timeout;
 
 use crate::handler::{Body, BodyError, RequestBody, text_response};
 use crate::ingress::request::unavailable;
-use crate::routes::Endpoint;
 use crate::transport::remove_hop_by_hop;
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_MAX_PER_ENDPOINT: usize = 64;
 
-/// Connections to endpoints by their address.
-pub(crate) struct Remote {
+/// Connections to pods that listen themselves.
+pub struct Remote {
     client: Client<HttpConnector, RequestBody>,
     answer_timeout: Duration,
 }
 
 impl Remote {
-    pub(crate) fn new(connect_timeout: Duration, answer_timeout: Duration) -> Remote {
+    /// A client with no connection yet.
+    pub fn new(connect_timeout: Duration, answer_timeout: Duration) -> Remote {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(connect_timeout));
         connector.set_nodelay(true);
@@ -41,16 +41,11 @@ impl Remote {
         Remote { client, answer_timeout }
     }
 
-    pub(crate) async fn send(
-        &self,
-        endpoint: &Endpoint,
-        addr: SocketAddr,
-        mut request: Request<RequestBody>,
-    ) -> Response<Body> {
+    /// Sends a request to a pod, and answers in its place if it does not.
+    pub async fn send(&self, pod: &str, addr: SocketAddr, mut request: Request<RequestBody>) -> Response<Body> {
         if let Err(error) = address(&mut request, addr) {
             return text_response(StatusCode::BAD_REQUEST, format_args!("the request cannot be passed on: {error}"));
         }
-        let pod = &endpoint.pod;
         match timeout(self.answer_timeout, self.client.request(request)).await {
             Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());

@@ -50,7 +50,7 @@ pub(super) async fn serve(peer: Arc<Peer>, mut request: Request<Incoming>) -> Re
             let endpoint = flight.at(endpoint);
             match &endpoint.target {
                 Target::Local(handler) => Handler::handle(&**handler, request, context).await,
-                Target::Remote(addr) => worker.remote.send(endpoint, *addr, request).await,
+                Target::Remote(addr) => worker.remote.send(&endpoint.pod, *addr, request).await,
                 // Boxed, so that requests which stay here don't carry its state.
                 Target::Peer(_) => Box::pin(across::send(worker, &mut flight, request, context, random)).await,
             }

@@ -7,15 +7,20 @@ use hyper::body::Incoming;
 
 use super::head;
 use crate::handler::{Body, Handlers, RequestBody, text_response, without_body};
-use crate::ingress::{Limits, unavailable};
+use crate::ingress::{Limits, Remote, unavailable};
 
 /// Whether a request is meant for a pod rather than for the host itself.
 pub fn is_for_a_pod<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(head::POD)
 }
 
-/// Hands the request to the handler that this host's own ingress would.
-pub async fn answer_peer(handlers: &dyn Handlers, mut request: Request<Incoming>, limits: &Limits) -> Response<Body> {
+/// Hands the request to the handler that this host's own ingress would, or passes it on to a pod that listens itself.
+pub async fn answer_peer(
+    handlers: &dyn Handlers,
+    remote: &Remote,
+    mut request: Request<Incoming>,
+    limits: &Limits,
+) -> Response<Body> {
     let Some((uid, port, context)) = head::read(&mut request) else {
         return text_response(StatusCode::BAD_REQUEST, "this is not how hosts ask each other for pods");
     };
@@ -24,11 +29,14 @@ pub async fn answer_peer(handlers: &dyn Handlers, mut request: Request<Incoming>
         Ok(address) => handlers.find_at(address, port),
         Err(_) => handlers.find(&uid, port),
     };
-    let Some(handler) = handler else {
-        return unavailable(format_args!("pod {uid} does not answer on port {port} of its host any more"));
-    };
     let is_head = request.method() == Method::HEAD;
     let request = request.map(|incoming| RequestBody::incoming(incoming, limits.body_bytes_max));
+    let Some(handler) = handler else {
+        if let Some(address) = handlers.listener(&uid) {
+            return remote.send(&uid, (address, port).into(), request).await;
+        }
+        return unavailable(format_args!("pod {uid} does not answer on port {port} of its host any more"));
+    };
     let response = handler.handle(request, context).await;
     if is_head { without_body(response) } else { response }
 }

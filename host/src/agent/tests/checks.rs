@@ -153,12 +153,18 @@ async fn what_a_component_cannot_have_is_refused_by_name() {
     host.send(InformerEvent::Restarted(vec![checked("web-1", json!({"livenessProbe": exec}))]));
     expect![[r#"event Failed Error: CreateContainerConfigError: container "c": livenessProbe.exec: a component that answers requests has no program to run; use httpGet, which calls it in process"#]].assert_eq(&host.until("event Failed").await);
     host.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_does_not_listen_is_not_ready() {
     let mut host = Harness::new("tests/guests/command-loops.wat").await;
-    host.send(InformerEvent::Restarted(vec![checked(
-        "loop-1",
-        json!({"lifecycle": {"preStop": {"httpGet": {"path": "/", "port": 80}}}}),
-    )]));
-    expect![[r#"event Failed Error: CreateContainerConfigError: container "c": lifecycle.preStop.httpGet: a command has no sockets on this host, so that nothing can be asked of it over the network; use exec, or leave it out"#]].assert_eq(&host.until("event Failed").await);
+    let probe = json!({"readinessProbe": {"httpGet": {"path": "/", "port": 80}}});
+    host.send(InformerEvent::Restarted(vec![checked("loop-1", probe)]));
+    let told = host.until("Unhealthy").await;
+    assert!(
+        told.contains("Readiness probe failed: Get \"http://127.") && told.ends_with("connection refused"),
+        "{told}"
+    );
     host.end().await;
 }
 

@@ -5,109 +5,60 @@
 mod answer;
 mod outside;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::Display;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coracle_net::{CallError, Destination, Outgoing, RequestBody};
 use http::uri::Scheme;
 use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt as _;
-use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error as HttpError, RequestOptions, WasiBody, WasiHttpHooks};
 
 use self::answer::AnswerBody;
 use self::outside::{Outside, OutsideError};
 use super::super::guest::Surroundings;
-use crate::egress::Egress;
-use crate::runtime::{LogSink, PodIdentity};
+use super::reach::Reach;
 
 /// Requests that one container may have under way.
 const CALLS_MAX: usize = 256;
 /// Longest times, unless a component asks for shorter ones.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT_MAX: Duration = Duration::from_secs(60);
-/// Different denials told of one container.
-const DENIALS_TOLD_MAX: usize = 16;
-/// Characters of a denial, whose names a component chooses.
-const DENIAL_LENGTH_MAX: usize = 400;
 
-/// What a container may call, and its calls.
+/// The requests of one container.
 pub(crate) struct Calls {
-    namespace: String,
-    address: IpAddr,
-    egress: Egress,
-    cluster: Option<Arc<Outgoing>>,
-    logs: Arc<dyn LogSink>,
-    /// Made with the first call.
-    active: OnceLock<Box<Active>>,
-}
-
-struct Active {
     permits: Arc<Semaphore>,
     outside: Outside,
     sent: AtomicU64,
-    denials: Mutex<Vec<String>>,
 }
 
-impl Calls {
-    /// Those of a pod's container, by way of `cluster` if there is one.
-    pub(crate) fn new(
-        pod: &PodIdentity,
-        egress: Egress,
-        cluster: Option<Arc<Outgoing>>,
-        logs: Arc<dyn LogSink>,
-    ) -> Calls {
-        let address = pod.ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        Calls { namespace: pod.namespace.clone(), address, egress, cluster, logs, active: OnceLock::new() }
-    }
-
-    /// None but denied ones.
-    pub(crate) fn denied(logs: Arc<dyn LogSink>) -> Calls {
-        Calls::new(&PodIdentity::default(), Egress::default(), None, logs)
-    }
-
-    /// The same for another program of the container.
-    pub(crate) fn for_another(&self, logs: Arc<dyn LogSink>) -> Calls {
-        let (namespace, egress, cluster) = (self.namespace.clone(), self.egress.clone(), self.cluster.clone());
-        Calls { namespace, address: self.address, egress, cluster, logs, active: OnceLock::new() }
-    }
-
+impl Reach {
     /// Requests sent so far.
-    pub(crate) fn sent(&self) -> u64 {
-        self.active.get().map_or(0, |active| active.sent.load(Relaxed))
+    pub(in crate::wasm) fn calls_sent(&self) -> u64 {
+        self.calls.get().map_or(0, |calls| calls.sent.load(Relaxed))
     }
 
-    fn active(&self) -> &Active {
-        self.active.get_or_init(|| {
-            Box::new(Active {
-                permits: Arc::new(Semaphore::new(CALLS_MAX)),
-                outside: Outside::new(self.egress.clone()),
-                sent: AtomicU64::new(0),
-                denials: Mutex::default(),
-            })
+    fn calls(&self) -> &Calls {
+        self.calls.get_or_init(|| {
+            let permits = Arc::new(Semaphore::new(CALLS_MAX));
+            Box::new(Calls { permits, outside: Outside::new(self.egress.clone()), sent: AtomicU64::new(0) })
         })
     }
 
-    /// Says once for all why something was not done.
-    fn deny(&self, why: String, error: HttpError) -> HttpError {
-        let why: String = why.chars().filter(|char| !char.is_control()).take(DENIAL_LENGTH_MAX).collect();
-        let mut told = self.active().denials.lock();
-        if told.len() < DENIALS_TOLD_MAX && !told.contains(&why) {
-            self.logs.denied(&why);
-            told.push(why);
-        }
+    fn denied(&self, why: impl Display, error: HttpError) -> HttpError {
+        self.deny(why);
         error
     }
 
     /// Decides where a request goes, before anything is waited for.
     fn begin(&self, request: Request<WasiBody>, options: RequestOptions) -> Result<Call, HttpError> {
-        let active = self.active();
-        let Ok(permit) = active.permits.clone().try_acquire_owned() else {
+        let calls = self.calls();
+        let Ok(permit) = calls.permits.clone().try_acquire_owned() else {
             let why = format!("a request was denied: the container has {CALLS_MAX} under way");
-            return Err(self.deny(why, HttpError::ConnectionLimitReached));
+            return Err(self.denied(why, HttpError::ConnectionLimitReached));
         };
         let is_https = request.uri().scheme() == Some(&Scheme::HTTPS);
         let host = request.uri().host().ok_or(HttpError::HttpRequestUriInvalid)?;
@@ -115,22 +66,22 @@ impl Calls {
         let found = self.cluster.as_ref().map_or(Ok(None), |cluster| cluster.find(&self.namespace, host, port));
         let within = found.map_err(|why| {
             let error = HttpError::DnsError { rcode: Some("NXDOMAIN".to_owned()), info_code: None };
-            self.deny(format!("a request to {host}:{port} was denied: {why}"), error)
+            self.denied(format_args!("a request to {host}:{port} was denied: {why}"), error)
         })?;
         match within {
             Some(_) if is_https => {
                 let why = format!(
                     "a request to https://{host} was denied: pods answer plain HTTP, which hosts encrypt between them; ask for http://{host}"
                 );
-                return Err(self.deny(why, HttpError::TlsProtocolError));
+                return Err(self.denied(why, HttpError::TlsProtocolError));
             }
             Some(_) => {}
             None => {
                 let allowed = self.egress.allow_host(host, port);
-                allowed.map_err(|denial| self.deny(denial.to_string(), HttpError::HttpRequestDenied))?;
+                allowed.map_err(|denial| self.denied(denial, HttpError::HttpRequestDenied))?;
             }
         }
-        active.sent.fetch_add(1, Relaxed);
+        calls.sent.fetch_add(1, Relaxed);
         let within = within.zip(self.cluster.clone());
         Ok(Call { request, within, options, permit })
     }
@@ -176,11 +127,11 @@ impl Calls {
         request: Request<WasiBody>,
         connect_timeout: Duration,
     ) -> Result<Response<WasiBody>, HttpError> {
-        match self.active().outside.send(request, connect_timeout).await {
+        match self.calls().outside.send(request, connect_timeout).await {
             Ok(answer) => Ok(answer),
-            Err(OutsideError::Denied(denial)) => Err(self.deny(denial.to_string(), HttpError::DestinationIpProhibited)),
+            Err(OutsideError::Denied(denial)) => Err(self.denied(denial, HttpError::DestinationIpProhibited)),
             Err(OutsideError::NoRoots(why)) => {
-                Err(self.deny(format!("a request over TLS failed: {why}"), HttpError::TlsCertificateError))
+                Err(self.denied(format_args!("a request over TLS failed: {why}"), HttpError::TlsCertificateError))
             }
             Err(OutsideError::Failed(error)) => Err(error),
         }
@@ -210,9 +161,9 @@ impl WasiHttpHooks for Hooks {
 
     fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Io) -> Sent {
         let surroundings = self.0.clone();
-        let call = surroundings.calls.begin(request, options.unwrap_or_default());
+        let call = surroundings.reach.begin(request, options.unwrap_or_default());
         Box::new(async move {
-            let answer = surroundings.calls.send(call?).await?;
+            let answer = surroundings.reach.send(call?).await?;
             // Whoever reads the body drives the connection; nothing else is left to do.
             Ok((answer, Box::new(std::future::ready(Ok(()))) as Io))
         })

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -8,13 +8,15 @@ use expect_test::{Expect, expect};
 use futures::future::BoxFuture;
 use http::StatusCode;
 use http_body_util::{Empty, Full};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::super::reach::{DENIAL_LENGTH_MAX, DENIALS_TOLD_MAX};
 use super::*;
-use crate::runtime::Stream;
+use crate::runtime::{ContainerSpec, LogSink, PodIdentity, Stream};
 
 #[derive(Default)]
 struct Told(Mutex<Vec<String>>);
@@ -71,23 +73,25 @@ fn cluster() -> Arc<Outgoing> {
     Outgoing::new(Arc::new(ArcSwap::from_pointee(routes)), Arc::new(Pod), transport, 7)
 }
 
-fn calls_of(egress: &str) -> (Calls, Arc<Told>) {
+fn reach(egress: &str) -> (Reach, Arc<Told>) {
     let told = Arc::<Told>::default();
     let pod = PodIdentity { namespace: "default".into(), ip: "10.0.0.9".into(), ..PodIdentity::default() };
-    (Calls::new(&pod, egress.parse().unwrap(), Some(cluster()), told.clone()), told)
+    let mut spec = ContainerSpec::new(pod, "main", "none".into(), "none");
+    spec.egress = egress.parse().unwrap();
+    (Reach::new(&spec, false, Some(cluster()), told.clone()), told)
 }
 
 fn empty() -> WasiBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-async fn ask(calls: &Calls, url: &str, options: RequestOptions) -> Result<Response<WasiBody>, HttpError> {
+async fn ask(own: &Reach, url: &str, options: RequestOptions) -> Result<Response<WasiBody>, HttpError> {
     let request = Request::get(url).body(empty()).unwrap();
-    calls.send(calls.begin(request, options)?).await
+    own.send(own.begin(request, options)?).await
 }
 
-async fn check(calls: &Calls, url: &str, expected: Expect) {
-    expected.assert_eq(&match ask(calls, url, RequestOptions::default()).await {
+async fn check(own: &Reach, url: &str, expected: Expect) {
+    expected.assert_eq(&match ask(own, url, RequestOptions::default()).await {
         Err(error) => format!("{error:?}"),
         Ok(answer) => {
             let status = answer.status();
@@ -118,13 +122,13 @@ async fn outside(answer: &'static str) -> SocketAddr {
 
 #[tokio::test]
 async fn services_are_called_without_a_declaration() {
-    let (calls, told) = calls_of("");
-    check(&calls, "http://web/a?b", expect![[r#"200 OK GET /a?b for "10.0.0.9""#]]).await;
-    check(&calls, "http://web.default.svc.cluster.local/", expect![[r#"200 OK GET / for "10.0.0.9""#]]).await;
-    assert_eq!(calls.sent(), 2);
-    check(&calls, "https://web:80/", expect!["TlsProtocolError"]).await;
-    check(&calls, "http://web:81/", expect![[r#"DnsError { rcode: Some("NXDOMAIN"), info_code: None }"#]]).await;
-    check(&calls, "http://gone.default.svc/", expect![[r#"DnsError { rcode: Some("NXDOMAIN"), info_code: None }"#]])
+    let (own, told) = reach("");
+    check(&own, "http://web/a?b", expect![[r#"200 OK GET /a?b for "10.0.0.9""#]]).await;
+    check(&own, "http://web.default.svc.cluster.local/", expect![[r#"200 OK GET / for "10.0.0.9""#]]).await;
+    assert_eq!(own.calls_sent(), 2);
+    check(&own, "https://web:80/", expect!["TlsProtocolError"]).await;
+    check(&own, "http://web:81/", expect![[r#"DnsError { rcode: Some("NXDOMAIN"), info_code: None }"#]]).await;
+    check(&own, "http://gone.default.svc/", expect![[r#"DnsError { rcode: Some("NXDOMAIN"), info_code: None }"#]])
         .await;
     expect![[r#"
         a request to https://web was denied: pods answer plain HTTP, which hosts encrypt between them; ask for http://web
@@ -135,12 +139,12 @@ async fn services_are_called_without_a_declaration() {
 #[tokio::test]
 async fn what_is_outside_is_reached_as_declared() {
     let address = outside("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await;
-    let (calls, told) = calls_of("127.0.0.1, localhost");
-    check(&calls, &format!("http://{address}/"), expect!["200 OK hello"]).await;
-    check(&calls, &format!("http://localhost:{}/", address.port()), expect!["200 OK hello"]).await;
-    check(&calls, "http://example.com/", expect!["HttpRequestDenied"]).await;
-    check(&calls, "http://169.254.169.254/latest", expect!["HttpRequestDenied"]).await;
-    check(&calls, "http://example.com/again", expect!["HttpRequestDenied"]).await;
+    let (own, told) = reach("127.0.0.1, localhost");
+    check(&own, &format!("http://{address}/"), expect!["200 OK hello"]).await;
+    check(&own, &format!("http://localhost:{}/", address.port()), expect!["200 OK hello"]).await;
+    check(&own, "http://example.com/", expect!["HttpRequestDenied"]).await;
+    check(&own, "http://169.254.169.254/latest", expect!["HttpRequestDenied"]).await;
+    check(&own, "http://example.com/again", expect!["HttpRequestDenied"]).await;
     expect![[r#"
         a connection to example.com:80 was denied: it is no Service, and the pod does not declare it; declare "example.com" in the pod's annotation coracle.dev/egress
         a connection to 169.254.169.254:80 was denied: addresses of the machine and its link are reached only where they are declared as addresses; declare "169.254.169.254" in the pod's annotation coracle.dev/egress"#]].assert_eq(&told.0.lock().join("\n"));
@@ -149,34 +153,33 @@ async fn what_is_outside_is_reached_as_declared() {
 #[tokio::test]
 async fn a_name_does_not_lead_to_the_machine() {
     let address = outside("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    let (calls, told) = calls_of("localhost");
-    check(&calls, &format!("http://localhost:{}/", address.port()), expect!["DestinationIpProhibited"]).await;
+    let (own, told) = reach("localhost");
+    check(&own, &format!("http://localhost:{}/", address.port()), expect!["DestinationIpProhibited"]).await;
     assert!(told.0.lock()[0].contains("declare"), "{:?}", told.0.lock());
 }
 
 #[tokio::test]
 async fn failures_are_named() {
-    let (calls, _) = calls_of("127.0.0.1, *.invalid");
+    let (own, _) = reach("127.0.0.1, *.invalid");
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    check(&calls, &format!("http://{closed}/"), expect!["ConnectionRefused"]).await;
-    check(&calls, "http://nobody.invalid/", expect![[r#"DnsError { rcode: Some("NXDOMAIN"), info_code: None }"#]])
-        .await;
+    check(&own, &format!("http://{closed}/"), expect!["ConnectionRefused"]).await;
+    check(&own, "http://nobody.invalid/", expect![[r#"DnsError { rcode: Some("NXDOMAIN"), info_code: None }"#]]).await;
     let half = outside("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe").await;
     let options =
         RequestOptions { between_bytes_timeout: Some(Duration::from_millis(50)), ..RequestOptions::default() };
-    let answer = ask(&calls, &format!("http://{half}/"), options).await.unwrap();
+    let answer = ask(&own, &format!("http://{half}/"), options).await.unwrap();
     assert!(matches!(answer.into_body().collect().await, Err(HttpError::ConnectionReadTimeout)));
     let silent = outside("").await;
     let options = RequestOptions { first_byte_timeout: Some(Duration::from_millis(50)), ..RequestOptions::default() };
-    assert!(matches!(ask(&calls, &format!("http://{silent}/"), options).await, Err(HttpError::ConnectionReadTimeout)));
+    assert!(matches!(ask(&own, &format!("http://{silent}/"), options).await, Err(HttpError::ConnectionReadTimeout)));
     let plain = outside("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    check(&calls, &format!("https://{plain}/"), expect!["TlsProtocolError"]).await;
+    check(&own, &format!("https://{plain}/"), expect!["TlsProtocolError"]).await;
 }
 
 #[tokio::test]
 async fn only_so_many_are_under_way_at_once() {
-    let (calls, told) = calls_of("");
-    let begin = || calls.begin(Request::get("http://web/hold").body(empty()).unwrap(), RequestOptions::default());
+    let (own, told) = reach("");
+    let begin = || own.begin(Request::get("http://web/hold").body(empty()).unwrap(), RequestOptions::default());
     let held: Vec<Call> = (0..CALLS_MAX).map(|_| begin().unwrap()).collect();
     assert!(matches!(begin(), Err(HttpError::ConnectionLimitReached)));
     drop(held);
@@ -186,34 +189,34 @@ async fn only_so_many_are_under_way_at_once() {
 
 #[tokio::test]
 async fn an_answer_counts_until_it_was_read() {
-    let (calls, _) = calls_of("");
-    let answer = ask(&calls, "http://web/", RequestOptions::default()).await.unwrap();
-    assert_eq!(calls.active().permits.available_permits(), CALLS_MAX - 1);
+    let (own, _) = reach("");
+    let answer = ask(&own, "http://web/", RequestOptions::default()).await.unwrap();
+    assert_eq!(own.calls().permits.available_permits(), CALLS_MAX - 1);
     drop(answer);
-    assert_eq!(calls.active().permits.available_permits(), CALLS_MAX);
+    assert_eq!(own.calls().permits.available_permits(), CALLS_MAX);
 }
 
 #[tokio::test]
 async fn what_is_told_is_bounded() {
-    let (calls, told) = calls_of("");
+    let (own, told) = reach("");
     for number in 0..100 {
-        let _ = ask(&calls, &format!("http://{}{number}.example/", "x".repeat(2_000)), RequestOptions::default()).await;
+        let _ = ask(&own, &format!("http://{}{number}.example/", "x".repeat(2_000)), RequestOptions::default()).await;
     }
     let lines = told.0.lock().clone();
     assert_eq!(lines.len(), 1, "the rest is the same, cut off");
     assert!(lines[0].len() <= DENIAL_LENGTH_MAX);
-    let (calls, told) = calls_of("");
+    let (own, told) = reach("");
     for number in 0..100 {
-        let _ = ask(&calls, &format!("http://h{number}.example/"), RequestOptions::default()).await;
+        let _ = ask(&own, &format!("http://h{number}.example/"), RequestOptions::default()).await;
     }
     assert_eq!(told.0.lock().len(), DENIALS_TOLD_MAX);
 }
 
 #[tokio::test]
 async fn a_body_reaches_a_pod() {
-    let (calls, _) = calls_of("");
+    let (own, _) = reach("");
     let body = Full::new(Bytes::from("hi")).map_err(|never| match never {}).boxed_unsync();
     let request = Request::post("http://web/").body(body).unwrap();
-    let answer = calls.send(calls.begin(request, RequestOptions::default()).unwrap()).await.unwrap();
+    let answer = own.send(own.begin(request, RequestOptions::default()).unwrap()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
 }
