@@ -147,8 +147,10 @@ pub struct ContainerSpec {
     pub ports: Vec<u16>,
     /// All memory an instance may have.
     pub memory_bytes_max: u64,
-    /// Share of CPU in thousandths of a core.
+    /// Its weight where containers compete for the processor, in thousandths of a core: `requests.cpu`.
     pub cpu_millis: u64,
+    /// The most that it may use, in thousandths of a core: `limits.cpu`.
+    pub cpu_millis_max: Option<u64>,
     /// Requests in flight; more wait in a bounded queue.
     pub concurrency: u32,
     /// Requests that one instance of a handler answers in its life; `None` is one for WASI 0.2 and 128 for 0.3.
@@ -174,8 +176,11 @@ pub struct Mount {
     pub is_read_only: bool,
 }
 
+/// The weight of a container that asks for nothing: the least there is, as kubelet has it (`MinShares`).
+const CPU_MILLIS_DEFAULT: u64 = 2;
+
 impl ContainerSpec {
-    /// A spec with the stated defaults: port 8080, 128 MiB, 100 requests at a time, 30 s a request.
+    /// A spec with the stated defaults: port 8080, 128 MiB, the least weight, 100 requests at a time, 30 s a request.
     pub fn new(pod: PodIdentity, name: &str, artifact: PathBuf, digest: &str) -> ContainerSpec {
         ContainerSpec {
             pod,
@@ -186,7 +191,8 @@ impl ContainerSpec {
             env: Vec::new(),
             ports: vec![8080],
             memory_bytes_max: 128 << 20,
-            cpu_millis: 100,
+            cpu_millis: CPU_MILLIS_DEFAULT,
+            cpu_millis_max: None,
             concurrency: 100,
             instance_reuse: None,
             request_timeout: Duration::from_secs(30),

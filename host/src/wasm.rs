@@ -10,6 +10,7 @@ mod capabilities;
 mod command;
 mod compile;
 pub(crate) mod component;
+mod cpu;
 mod engine;
 mod failure;
 mod guest;
@@ -44,6 +45,7 @@ use self::command::{CommandContainer, CommandParts};
 pub use self::compile::{CompileLimits, Compiler, compile_child_main};
 use self::compile::{compile_here, compile_in_child, error_chain, host_error};
 use self::component::{Pre, PreparedComponent};
+use self::cpu::{Account, Turns};
 use self::engine::Wasm;
 use self::guest::Surroundings;
 use self::handler::{HandlerContainer, HandlerParts, HandlerRef};
@@ -142,6 +144,8 @@ struct RuntimeShared {
     /// Made when the first component needs it.
     engine_03: Mutex<Option<CachedEngine>>,
     background: Background,
+    /// Who runs next there.
+    turns: Arc<Turns>,
     flusher: Sender<Arc<AccessLog>>,
     options: Options,
     /// Bounds what runs beside containers.
@@ -191,6 +195,7 @@ impl WasmRuntime {
             engine_02: CachedEngine::open(Wasi::V02, &options.compile)?,
             engine_03: Mutex::default(),
             background: Background::new().map_err(OpenError::Thread)?,
+            turns: Turns::new(background::threads()),
             flusher: access_log::start_flusher().map_err(OpenError::Thread)?,
             options,
             execs: Arc::new(Semaphore::new(command::EXECS_ON_HOST_MAX)),
@@ -227,11 +232,12 @@ impl WasmRuntime {
         surroundings.reach = Reach::new(spec, is_command, cluster, logs.clone());
         let background = self.shared.background.handle().clone();
         let clock = self.shared.options.clock.clone();
+        let account = Account::new(self.shared.turns.clone(), spec.cpu_millis, spec.cpu_millis_max);
         Ok(match &component.pre {
             Pre::Handler(_) => {
                 let access_log = AccessLog::new(logs, self.shared.flusher.clone());
                 let (prepared, surroundings) = (component.clone(), Arc::new(surroundings));
-                let parts = HandlerParts { background, prepared, surroundings, access_log, clock };
+                let parts = HandlerParts { background, prepared, surroundings, access_log, clock, account };
                 Box::new(HandlerRef(HandlerContainer::new(parts, spec)))
             }
             Pre::Command(pre) => {
@@ -239,8 +245,8 @@ impl WasmRuntime {
                 let console = Arc::new(Console::new(spec.stdin));
                 surroundings.console = Some(console.clone());
                 let surroundings = Arc::new(surroundings);
-                let (cpu_ns, execs) = (Arc::default(), self.shared.execs.clone());
-                let parts = CommandParts { wasm, background, slots, pre, surroundings, console, clock, cpu_ns, execs };
+                let execs = self.shared.execs.clone();
+                let parts = CommandParts { wasm, background, slots, pre, surroundings, console, clock, account, execs };
                 Box::new(CommandContainer::start(parts, None))
             }
         })

@@ -204,7 +204,8 @@ impl Starter<'_> {
             spec.ports.clone_from(&template.ports);
         }
         spec.memory_bytes_max = template.memory_bytes_max.unwrap_or(spec.memory_bytes_max);
-        spec.cpu_millis = template.cpu_millis.unwrap_or(spec.cpu_millis);
+        spec.cpu_millis = template.cpu_millis.unwrap_or(spec.cpu_millis).max(spec.cpu_millis);
+        spec.cpu_millis_max = template.cpu_millis_max;
         spec.concurrency = template.concurrency.unwrap_or(spec.concurrency);
         spec.instance_reuse = template.instance_reuse;
         spec.stdin = template.stdin;

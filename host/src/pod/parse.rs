@@ -142,9 +142,8 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
         env,
         ports: ports(item),
         memory_bytes_max: quantity(&resources["limits"]["memory"]).and_then(|value| u64::try_from(value.units()).ok()),
-        cpu_millis: quantity(&resources["requests"]["cpu"])
-            .or_else(|| quantity(&resources["limits"]["cpu"]))
-            .and_then(|value| u64::try_from(value.milli()).ok()),
+        cpu_millis: millis(&resources["requests"]["cpu"]).or_else(|| millis(&resources["limits"]["cpu"])),
+        cpu_millis_max: millis(&resources["limits"]["cpu"]).filter(|millis| *millis > 0),
         concurrency,
         instance_reuse,
         egress,
@@ -324,6 +323,11 @@ pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 
 fn quantity(value: &Value) -> Option<Quantity> {
     if value.is_null() { None } else { Quantity::from_value(value).ok() }
+}
+
+/// Thousandths.
+fn millis(value: &Value) -> Option<u64> {
+    quantity(value).and_then(|value| u64::try_from(value.milli()).ok())
 }
 
 /// Kubernetes' rule for `status.qosClass`.

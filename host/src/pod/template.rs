@@ -41,6 +41,8 @@ pub struct ContainerTemplate {
     pub memory_bytes_max: Option<u64>,
     /// `resources.requests.cpu`, else the limit.
     pub cpu_millis: Option<u64>,
+    /// `resources.limits.cpu`.
+    pub cpu_millis_max: Option<u64>,
     /// Requests in flight at a time.
     pub concurrency: Option<u32>,
     /// Requests that one instance answers in its life.

@@ -1,6 +1,6 @@
 //! Low-priority threads for guests that take long: commands, and requests that used up their first slice.
 //!
-//! Deliberately absent: weights between pods. Each gets one epoch tick in turn.
+//! Who has the next turn on them, `cpu.rs` says.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 
+use super::cpu::{Account, Turn};
 use super::failure::Failure;
 
 /// A guest's whole execution, owning its store.
@@ -23,11 +24,16 @@ pub(crate) struct Background {
     runtime: Option<Runtime>,
 }
 
+/// How many there are: one for each core.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 impl Background {
-    /// Starts as many threads as there are cores, which run when no one else wants the processor.
+    /// Starts the threads, which run when no one else wants the processor.
     pub(crate) fn new() -> std::io::Result<Background> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(std::thread::available_parallelism().map_or(1, usize::from))
+            .worker_threads(threads())
             .thread_name("guest")
             .on_thread_start(lower_priority)
             // A guest holds its thread for a whole epoch tick, so look for input and newcomers after each.
@@ -72,6 +78,8 @@ pub(crate) struct Steering {
     cancelled: AtomicBool,
     abort: Mutex<Option<AbortHandle>>,
     failure: OnceLock<Failure>,
+    /// The guest stopped at an epoch check, and wants to go on.
+    yielded: AtomicBool,
     /// When the poll under way began, as `measured` has it.
     poll_began_ns: AtomicU64,
     longest_poll_ns: AtomicU64,
@@ -177,9 +185,15 @@ impl Future for Movable {
 }
 
 /// What a guest does at an epoch yield: the first poll hands control back, the second goes on.
-#[derive(Default)]
 pub(crate) struct Yield {
+    steering: Arc<Steering>,
     yielded: bool,
+}
+
+impl Yield {
+    pub(crate) fn of(steering: Arc<Steering>) -> Yield {
+        Yield { steering, yielded: false }
+    }
 }
 
 impl Future for Yield {
@@ -189,22 +203,27 @@ impl Future for Yield {
         if std::mem::replace(&mut self.yielded, true) {
             return Poll::Ready(());
         }
+        self.steering.yielded.store(true, Relaxed);
         context.waker().wake_by_ref();
         Poll::Pending
     }
 }
 
-/// Runs a guest to its end, and says how much processor time it took; the same is added to `total_ns` after each poll.
+/// Runs a guest to its end, and says how much processor time it took; its container is charged after each poll. On the background
+/// threads each poll waits for its turn.
 ///
 /// On the serving threads that is the time of the polls; on the background threads, which others interrupt, the thread's own.
 pub(crate) async fn measured<F: Future>(
     mut guest: Pin<&mut F>,
     steering: &Steering,
-    total_ns: &AtomicU64,
+    account: &Account,
 ) -> (F::Output, Duration) {
-    let mut ns = 0;
+    let (mut ns, mut turn) = (0, Turn::of(account));
     let output = std::future::poll_fn(|context| {
         let is_in_background = steering.is_in_background();
+        if is_in_background {
+            std::task::ready!(turn.poll(context));
+        }
         let cpu = if is_in_background { thread_cpu_ns() } else { 0 };
         let began = now_ns();
         steering.poll_began_ns.store(began, Relaxed);
@@ -214,9 +233,14 @@ pub(crate) async fn measured<F: Future>(
             false => now_ns().saturating_sub(began),
         };
         ns += took;
-        total_ns.fetch_add(took, Relaxed);
         if took > steering.longest_poll_ns.load(Relaxed) {
             steering.longest_poll_ns.store(took, Relaxed);
+        }
+        let (took, yielded) = (Duration::from_nanos(took), steering.yielded.swap(false, Relaxed));
+        match (is_in_background, yielded) {
+            (true, true) => turn.go_on(took, context),
+            (true, false) => turn.end(took),
+            (false, _) => account.charge(took),
         }
         polled
     })

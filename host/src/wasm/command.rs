@@ -3,7 +3,6 @@
 //! Deliberately absent: signals. WASI has none, so a stop does what SIGTERM does to a program that ignores nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +12,7 @@ use wasmtime::Store;
 
 use super::background::{Steering, measured};
 use super::component::{CommandPre, Nowhere};
+use super::cpu::Account;
 use super::engine::Wasm;
 use super::failure::Failure;
 use super::guest::{Guest, Surroundings, new_store};
@@ -50,7 +50,7 @@ pub(crate) struct CommandParts {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) console: Arc<Console>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) cpu_ns: Arc<AtomicU64>,
+    pub(crate) account: Arc<Account>,
     /// Bounds what runs beside all containers.
     pub(crate) execs: Arc<Semaphore>,
 }
@@ -84,12 +84,12 @@ impl CommandContainer {
 }
 
 async fn run(parts: CommandParts, steering: Arc<Steering>) -> Result<bool, Failure> {
-    let CommandParts { wasm, slots, pre, surroundings, cpu_ns, .. } = parts;
+    let CommandParts { wasm, slots, pre, surroundings, account, .. } = parts;
     let _ = wasm.slots.acquire(slots, || u32::MAX, u32::MAX).await;
     let _permit = Permit { wasm: &wasm, slots };
     let mut store = new_store(&wasm.engine, surroundings, steering.clone(), None);
     let guest = std::pin::pin!(call(&pre, &mut store));
-    match measured(guest, &steering, &cpu_ns).await.0 {
+    match measured(guest, &steering, &account).await.0 {
         Ok(returned) => Ok(returned.is_ok()),
         Err(error) => Err(Failure::of(&error)),
     }
@@ -173,7 +173,7 @@ impl Container for CommandContainer {
         let failed = self.exit.borrow().as_ref().is_some_and(|exit| exit.code != 0 && !exit.message.is_empty());
         Stats {
             memory_bytes: self.parts.surroundings.memory.used(),
-            cpu_ns: self.parts.cpu_ns.load(Relaxed),
+            cpu_ns: self.parts.account.used_ns(),
             traps: u64::from(failed),
             calls: self.parts.surroundings.reach.calls_sent(),
             ..Stats::default()

@@ -109,7 +109,7 @@ pub(crate) fn new_store(
             return Ok(UpdateDeadline::Continue(1));
         }
         guest.steering.ask_for_background();
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(Yield::default())))
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(Yield::of(guest.steering.clone()))))
     });
     store
 }

@@ -20,6 +20,7 @@ use super::access_log::AccessLog;
 use super::background::{Execution, Movable, Steering, measured};
 use super::body::{self, Answering, respond};
 use super::component::{HandlerPre, Pre, PreparedComponent};
+use super::cpu::Account;
 use super::engine::{TICK, Wasm};
 use super::failure::Failure;
 use super::guest::{Guest, Surroundings, new_store};
@@ -62,6 +63,7 @@ pub(crate) struct HandlerContainer {
     request_timeout: Duration,
     name: String,
     slowness: AtomicU32,
+    pub(super) account: Arc<Account>,
     pub(super) counts: Counts,
 }
 
@@ -72,7 +74,6 @@ pub(super) struct Counts {
     timeouts: AtomicU64,
     traps: AtomicU64,
     traps_in_a_row: AtomicU32,
-    pub(super) cpu_ns: AtomicU64,
 }
 
 /// What a handler is made of.
@@ -82,11 +83,12 @@ pub(crate) struct HandlerParts {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) access_log: Arc<AccessLog>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) account: Arc<Account>,
 }
 
 impl HandlerContainer {
     pub(crate) fn new(parts: HandlerParts, spec: &ContainerSpec) -> Arc<HandlerContainer> {
-        let HandlerParts { background, prepared, surroundings, access_log, clock } = parts;
+        let HandlerParts { background, prepared, surroundings, access_log, clock, account } = parts;
         let (reuse, at_once) = match (&prepared.pre, spec.instance_reuse) {
             (Pre::Handler(HandlerPre::V03(_)), reuse) => (reuse.unwrap_or(REUSE_DEFAULT_03), AT_ONCE_MAX_03),
             (_, reuse) => (reuse.unwrap_or(1), 1),
@@ -109,6 +111,7 @@ impl HandlerContainer {
             surroundings,
             access_log,
             clock,
+            account,
         })
     }
 
@@ -237,8 +240,9 @@ impl HandlerContainer {
         }
     }
 
+    /// Whether its guests start on the background threads: they are slow, or have to wait for their turn.
     fn is_slow(&self) -> bool {
-        self.slowness.load(Relaxed) >= SLOWNESS_MAX
+        self.slowness.load(Relaxed) >= SLOWNESS_MAX || self.account.paused_until().is_some()
     }
 
     /// Boxes an execution, within a span where somebody looks at them.
@@ -294,7 +298,7 @@ impl HandlerContainer {
             tokio::select! {
                 // The guest first: most are through at the first poll.
                 biased;
-                done = measured(guest, &steering, &self.counts.cpu_ns) => done,
+                done = measured(guest, &steering, &self.account) => done,
                 () = self.killed.cancelled() => (Err(Trap::Interrupt.into()), Duration::ZERO),
             }
         };
@@ -537,7 +541,7 @@ impl Container for HandlerRef {
             timeouts: counts.timeouts.load(Relaxed),
             traps: counts.traps.load(Relaxed),
             memory_bytes: self.0.surroundings.memory.used(),
-            cpu_ns: counts.cpu_ns.load(Relaxed),
+            cpu_ns: self.0.account.used_ns(),
             calls: self.0.surroundings.reach.calls_sent(),
         }
     }

@@ -74,7 +74,7 @@ impl Life {
             Pre::Handler(HandlerPre::V02(pre)) => {
                 let began = {
                     let instantiated = std::pin::pin!(pre.instantiate_async(&mut *store));
-                    measured(instantiated, &steering, &container.counts.cpu_ns).await.0
+                    measured(instantiated, &steering, &container.account).await.0
                 };
                 match began {
                     Ok(proxy) => self.one_by_one(container, instances, store, &proxy).await,
@@ -88,7 +88,7 @@ impl Life {
                         async |accessor: &Accessor<Guest>| self.at_once(container, instances, accessor, &service).await;
                     store.run_concurrent(answer_all).await?
                 });
-                measured(all, &steering, &container.counts.cpu_ns).await.0
+                measured(all, &steering, &container.account).await.0
             }
             Pre::Command(_) => Err(wasmtime::Error::msg("the component is not a handler")),
         }
@@ -106,7 +106,7 @@ impl Life {
             begin_slice(store.as_context_mut());
             let (instance, asked) = (self.instance.clone(), place.clone());
             let called = std::pin::pin!(call_02(store, proxy, *call, move |reply| instance.reply(&asked, reply)));
-            let (result, cpu) = measured(called, &self.instance.steering, &container.counts.cpu_ns).await;
+            let (result, cpu) = measured(called, &self.instance.steering, &container.account).await;
             result?;
             container.succeeded(cpu);
             self.instance.forget(&place);

@@ -52,3 +52,36 @@ async fn outlives_the_grace(instance_reuse: Option<u32>) {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test]
+async fn a_limit_of_the_processor_is_kept() {
+    let host = Host::new();
+    let mut spec = host.spec("command-loops");
+    spec.cpu_millis_max = Some(100);
+    let began = Instant::now();
+    let container = host.start(&spec).await.unwrap();
+    while container.stats().cpu_ns < 100_000_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // 10 ms of it were there at the start; the rest takes ten times as long to earn, but for the last turn, which may have been a long one.
+    assert!(began.elapsed() > Duration::from_millis(450), "{:?}", began.elapsed());
+    container.stop(Duration::ZERO);
+    exit_of(&*container).await;
+}
+
+#[tokio::test]
+async fn requests_of_a_container_over_its_limit_wait() {
+    let host = Host::new();
+    let mut spec = host.spec("handler-loops");
+    (spec.cpu_millis_max, spec.request_timeout) = (Some(10), Duration::from_millis(300));
+    let container = host.start(&spec).await.unwrap();
+    let late = "504 no response within 0.3 s";
+    assert_eq!(get_text(&*container, "/").await, late);
+    // It had its first slice, and with it more than there was.
+    let first = container.stats().cpu_ns;
+    for _ in 0..4 {
+        assert_eq!(get_text(&*container, "/").await, late);
+    }
+    let others = container.stats().cpu_ns - first;
+    assert!(others < 100_000_000, "{others}");
+}
