@@ -63,6 +63,7 @@ mod selection;
 mod token;
 pub(crate) mod token_review;
 mod update;
+pub(crate) mod usage;
 mod watch;
 
 /// The longest body.
@@ -261,6 +262,7 @@ impl Call {
             }
             Target::NodeProxy { .. } if self.method != Method::GET => Err(status::method_not_allowed()),
             Target::NodeProxy { node, path } => Box::pin(host::proxy(self, node, path)).await,
+            Target::Usage(asked) => Box::pin(usage::usage(self, asked)).await,
             Target::Join => Box::pin(join::join(self, body)).await,
             Target::Certificate => certificate::renew(self, body).await,
             other => Box::pin(self.path(other)).await,
@@ -299,6 +301,7 @@ impl Call {
             | Target::Unknown
             | Target::Virtual { .. }
             | Target::NodeProxy { .. }
+            | Target::Usage(_)
             | Target::Objects(_) => Err(status::unknown_resource()),
         }
     }

@@ -10,6 +10,7 @@ use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use crate::custom_kinds::Index;
+use crate::handlers::usage;
 
 mod query;
 
@@ -54,10 +55,21 @@ pub(crate) enum Target {
     Virtual { found: Virtual, namespace: Option<String> },
     /// `/api/v1/nodes/NAME/proxy/…`: what a host serves itself.
     NodeProxy { node: String, path: String },
+    /// What pods or nodes use of processor and memory.
+    Usage(Usage),
     /// Stored objects.
     Objects(Address),
     /// None of these.
     Unknown,
+}
+
+/// One pod or node of `metrics.k8s.io`, or a collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Pods or nodes.
+    pub(crate) kind: &'static Kind,
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 /// Resources that only take a POST.
@@ -199,8 +211,23 @@ pub(crate) fn parse_path(path: &str, custom_kinds: &Index) -> Target {
         ["api", "v1", "nodes", node, "proxy", path @ ..] => {
             Target::NodeProxy { node: (*node).to_owned(), path: path.join("/") }
         }
+        ["apis", usage::GROUP, usage::VERSION, rest @ ..] => parse_usage(rest),
         ["api", version, rest @ ..] => parse_resource("", version, rest, custom_kinds),
         ["apis", group, version, rest @ ..] => parse_resource(group, version, rest, custom_kinds),
+        _ => Target::Unknown,
+    }
+}
+
+fn parse_usage(rest: &[&str]) -> Target {
+    let usage = |kind, namespace: Option<&str>, name: Option<&str>| {
+        Target::Usage(Usage { kind, namespace: namespace.map(str::to_owned), name: name.map(str::to_owned) })
+    };
+    match rest {
+        ["nodes"] => usage(&kinds::NODE, None, None),
+        ["nodes", name] => usage(&kinds::NODE, None, Some(name)),
+        ["pods"] => usage(&kinds::POD, None, None),
+        ["namespaces", namespace, "pods"] => usage(&kinds::POD, Some(namespace), None),
+        ["namespaces", namespace, "pods", name] => usage(&kinds::POD, Some(namespace), Some(name)),
         _ => Target::Unknown,
     }
 }

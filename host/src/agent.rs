@@ -20,6 +20,7 @@ use coracle_client::{Client, InformerEvent, ListOptions};
 use coracle_net::addresses::{Addresses, Cidr};
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::images::{Images, Source};
@@ -28,6 +29,7 @@ use crate::node::{self, Machine, NodeFacts};
 use crate::pod::environment::Allocatable;
 use crate::runtime::{Clock, Runtime};
 use crate::server::{self, ServerIdentity, Sources};
+use crate::usage::{self, Usage};
 use crate::volumes::{self, SetUpError, Volumes};
 pub use handlers::PodHandlers;
 pub use metrics::Totals;
@@ -103,6 +105,7 @@ pub(crate) enum Message {
     Hooked(pods::HookEnded),
     Find { namespace: String, name: String, reply: tokio::sync::oneshot::Sender<Option<FoundPod>> },
     Totals { reply: tokio::sync::oneshot::Sender<Totals> },
+    Usage { reply: tokio::sync::oneshot::Sender<Usage> },
 }
 
 /// Runs the host until `shutdown`, which it ends itself when its Node was deleted.
@@ -210,6 +213,7 @@ async fn wait_for_range(
                 // Whoever asked may have gone away.
                 Message::Find { reply, .. } => drop(reply.send(None)),
                 Message::Totals { reply } => drop(reply.send(Totals::default())),
+                Message::Usage { reply } => drop(reply.send(Usage::default())),
                 Message::Started(_)
                 | Message::Note(_)
                 | Message::VolumesChanged { .. }
@@ -228,6 +232,8 @@ struct Agent {
 
 impl Agent {
     async fn run(mut self, mut events: impl Stream<Item = InformerEvent> + Unpin) {
+        let mut looks = tokio::time::interval(usage::INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let pause = self.pods.until_next_wake();
             tokio::select! {
@@ -238,6 +244,7 @@ impl Agent {
                 },
                 Some(message) = self.inbox.recv() => self.pods.receive(message),
                 news = self.pods.news() => self.pods.learn(news),
+                _ = looks.tick() => self.pods.look_at_usage(),
                 () = sleep(pause) => {}
             }
             self.drain(&mut events);

@@ -18,5 +18,6 @@ pub mod runtime;
 pub mod server;
 mod session;
 pub mod status;
+mod usage;
 pub mod volumes;
 pub mod wasm;

@@ -13,12 +13,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use coracle_net::identity::{RotatingIdentity, until_expired};
 use coracle_net::{Limits, Remote, answer_peer, is_for_a_pod};
 use hyper::body::Incoming;
@@ -104,6 +104,7 @@ pub(crate) fn serve(
         .route("/v2/{*path}", get(content::read))
         .route("/healthz", get(|| async { "ok" }))
         .route("/metrics", get(metrics))
+        .route("/usage", get(usage))
         .with_state(sources);
     let answering = Arc::new(Answering { router, handlers, remote, limits });
     Ok(tokio::spawn(accept(listener, acceptor, answering, clock, shutdown)))
@@ -373,6 +374,18 @@ async fn metrics(State(sources): State<Sources>) -> Response {
             sources.certificate.render("host", &mut text);
             ([("content-type", "text/plain; version=0.0.4")], text).into_response()
         }
+        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()).into_response(),
+    }
+}
+
+async fn usage(State(sources): State<Sources>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    let usage = match sources.messages.send(Message::Usage { reply }) {
+        Ok(()) => answer.await.ok(),
+        Err(_) => None,
+    };
+    match usage {
+        Some(usage) => Json(usage).into_response(),
         None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()).into_response(),
     }
 }

@@ -1,6 +1,6 @@
 //! The real kubectl, unmodified.
 
-use coracle_tests::{Cluster, eventually, root};
+use coracle_tests::{Cluster, eventually, guest, root};
 
 #[test]
 fn an_ordinary_session() {
@@ -58,4 +58,37 @@ spec:
 ";
     let refused = cluster.kubectl_with(mismatch, &["apply", "-f", "-"]).fails_with(1);
     assert!(refused.contains("`selector` does not match template `labels`"), "{refused}");
+}
+
+#[test]
+fn pods_and_nodes_tell_what_they_use() {
+    let cluster = Cluster::start();
+    let spinner = guest("command-loops.wat");
+    cluster.wasmctl(&["push", spinner.to_str().unwrap(), "spinner:1"]).ok();
+    let pod = r#"{apiVersion: v1, kind: Pod, metadata: {name: spinner, labels: {app: spinner}}, spec: {containers: [
+        {name: main, image: "registry.coracle.internal/spinner:1", resources: {limits: {cpu: 200m}}}]}}"#;
+    cluster.kubectl_with(pod, &["apply", "-f", "-"]).ok();
+    let hello = root().join("examples/hello/hello.wat");
+    cluster.wasmctl(&["deploy", hello.to_str().unwrap()]).ok();
+    let used = |text: &str, name: &str, column: usize| -> Option<u64> {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(column)?.trim_end_matches(|unit: char| !unit.is_ascii_digit()).parse().ok()
+    };
+    // It spins, but for no more than its limit allows.
+    let text = eventually("the spinner is seen to spin", || {
+        let top = cluster.kubectl(&["top", "pods"]);
+        let text = if top.code == 0 { top.stdout } else { String::new() };
+        used(&text, "spinner", 1).filter(|millis| *millis > 20).map(|_| text)
+    });
+    assert!(used(&text, "spinner", 1).is_some_and(|millis| millis <= 230), "{text}");
+    assert_eq!(used(&text, "hello", 1), Some(0), "{text}");
+    let containers = cluster.kubectl(&["top", "pod", "spinner", "--containers"]).ok();
+    assert!(containers.lines().any(|line| line.split_whitespace().take(2).eq(["spinner", "main"])), "{containers}");
+    let selected = cluster.kubectl(&["top", "pods", "-l", "app=spinner", "--no-headers"]).ok();
+    assert_eq!(selected.lines().count(), 1, "{selected}");
+    let nodes = cluster.kubectl(&["top", "nodes", "--no-headers"]).ok();
+    assert!(nodes.split_whitespace().nth(1).is_some_and(|cpu| cpu.ends_with('m') && cpu != "0m"), "{nodes}");
+    assert!(cluster.kubectl(&["top", "pod", "nobody"]).fails_with(1).contains("not found"));
+    assert!(cluster.wasmctl(&["top", "pods", "-A"]).ok().contains("spinner"));
+    assert!(cluster.wasmctl(&["top", "nodes"]).ok().starts_with("NAME"));
 }

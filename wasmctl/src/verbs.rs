@@ -26,6 +26,7 @@ mod server;
 mod snapshot;
 mod status;
 mod token;
+mod top;
 mod up;
 mod version;
 
@@ -61,6 +62,7 @@ enum Verb {
     Attach(attach::Args),
     PortForward(port_forward::Args),
     Events(events::Args),
+    Top(top::Args),
     Delete(delete::Args),
     Apply(apply::Args),
     Push(push::Args),
@@ -98,6 +100,7 @@ impl Cli {
             Verb::Logs(args) => block_on(logs::run(args, global)),
             Verb::PortForward(args) => block_on(port_forward::run(args, global)),
             Verb::Events(args) => block_on(events::run(args, global)),
+            Verb::Top(args) => block_on(top::run(args, global)),
             Verb::Delete(args) => block_on(delete::run(args, global)),
             Verb::Apply(args) => block_on(apply::run(args, global)),
             Verb::Push(args) => block_on(push::run(args, global)),

@@ -4,11 +4,12 @@ use axum::response::Response;
 use coracle_api::custom::precedence;
 use coracle_api::discovery::AGGREGATED;
 use coracle_api::kind::{Kind, Subresource};
-use coracle_api::kinds::{self, NAMESPACE};
+use coracle_api::kinds::{self, NAMESPACE, NODE, POD};
 use coracle_api::status::{self, Status};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::usage;
 use crate::custom_kinds::Index;
 use crate::request::Virtual;
 use crate::respond;
@@ -44,9 +45,10 @@ type Group = (&'static str, Vec<&'static str>);
 fn groups_of(custom_kinds: &Index) -> Vec<Group> {
     let stored = kinds::ALL.iter().map(|kind| (kind.group, kind.version));
     let virtuals = Virtual::ALL.iter().map(|found| (found.names().0, found.names().1));
+    let usage = [(usage::GROUP, usage::VERSION)];
     let custom = custom_kinds.served().iter().map(|custom| (custom.kind.group, custom.kind.version));
     let mut groups: Vec<Group> = Vec::new();
-    for (group, version) in stored.chain(virtuals).chain(custom) {
+    for (group, version) in stored.chain(virtuals).chain(usage).chain(custom) {
         match groups.iter_mut().find(|(known, _)| *known == group) {
             Some((_, versions)) if versions.contains(&version) => {}
             Some((_, versions)) => versions.push(version),
@@ -74,7 +76,22 @@ fn resources_of(group: &str, version: &str, custom_kinds: &Index) -> Vec<Resourc
             subresources: Vec::new(),
         })
     });
-    stored.chain(virtuals).collect()
+    let usage = [&NODE, &POD].into_iter().filter(|_| (group, version) == (usage::GROUP, usage::VERSION));
+    stored.chain(virtuals).chain(usage.map(of_usage)).collect()
+}
+
+/// What pods or nodes use.
+fn of_usage(kind: &'static Kind) -> Resource {
+    Resource {
+        plural: kind.plural,
+        singular: "",
+        kind: if kind.namespaced { "PodMetrics" } else { "NodeMetrics" },
+        namespaced: kind.namespaced,
+        verbs: &["get", "list"],
+        short_names: &[],
+        categories: &[],
+        subresources: Vec::new(),
+    }
 }
 
 fn of_kind(kind: &'static Kind) -> Resource {

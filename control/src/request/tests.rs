@@ -1,6 +1,6 @@
 use expect_test::{Expect, expect};
 
-use super::{Target, parse_path};
+use super::{Target, Usage, parse_path};
 use crate::custom_kinds::Index;
 
 fn check(path: &str, expected: Expect) {
@@ -61,4 +61,24 @@ fn paths_name_things() {
     );
     check("/api/v1/namespaces//pods", expect!["Unknown"]);
     check("/%ff", expect!["Unknown"]);
+}
+
+#[test]
+fn usage_is_of_pods_and_nodes() {
+    let parse = |path: &str| match parse_path(&format!("/apis/metrics.k8s.io/v1beta1/{path}"), &Index::default()) {
+        Target::Usage(Usage { kind, namespace, name }) => format!("{} {namespace:?} {name:?}", kind.plural),
+        other => format!("{other:?}"),
+    };
+    for (path, expected) in [
+        ("nodes", "nodes None None"),
+        ("nodes/n", "nodes None Some(\"n\")"),
+        ("pods", "pods None None"),
+        ("namespaces/a/pods", "pods Some(\"a\") None"),
+        ("namespaces/a/pods/p", "pods Some(\"a\") Some(\"p\")"),
+        ("pods/p", "Unknown"),
+        ("namespaces/a/nodes", "Unknown"),
+        ("namespaces/a/pods/p/log", "Unknown"),
+    ] {
+        assert_eq!(parse(path), expected, "{path}");
+    }
 }

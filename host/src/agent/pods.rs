@@ -1,6 +1,7 @@
 //! The pods of this host: takes what the API wants and what containers did, and carries out what `pod::step` decides.
 
 mod checks;
+mod usage;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -26,6 +27,7 @@ use crate::pod::{self, Command, HookKind, Observed, Spec, Stage, Template, Termi
 use crate::probes::Probes;
 use crate::runtime::{Container, Exit};
 use crate::status;
+use crate::usage::Rate;
 
 /// A pod that is still starting after so long is reported as such; faster ones are reported once they run.
 const ANNOUNCE_AFTER: SignedDuration = SignedDuration::from_millis(100);
@@ -48,6 +50,8 @@ struct Pod {
     is_over: bool,
     /// Its deletion was confirmed.
     is_finishing: bool,
+    /// How fast its containers use the processor; empty until one has.
+    rates: Vec<Rate>,
     /// Ends what others hold open to the pod when it is forgotten; made for the first of them.
     gone: Option<DropGuard>,
 }
@@ -91,6 +95,7 @@ pub(crate) struct FoundContainer {
 }
 
 pub(crate) use checks::HookEnded;
+use usage::MachineUse;
 
 pub(super) struct Pods {
     shared: Arc<Shared>,
@@ -108,6 +113,7 @@ pub(super) struct Pods {
     report: Report,
     /// The first list was taken: logs of pods not in it are gone.
     is_listed: bool,
+    machine: MachineUse,
 }
 
 impl Pods {
@@ -137,6 +143,7 @@ impl Pods {
             messages,
             report,
             is_listed: false,
+            machine: MachineUse::default(),
         }
     }
 
@@ -212,7 +219,17 @@ impl Pods {
         if !is_over {
             self.shared.volumes.take(uid, &spec.identity, &spec.template);
         }
-        let pod = Pod { spec, observed, running, wake_at: None, announce_at, is_over, is_finishing: false, gone: None };
+        let pod = Pod {
+            spec,
+            observed,
+            running,
+            wake_at: None,
+            announce_at,
+            is_over,
+            is_finishing: false,
+            rates: Vec::new(),
+            gone: None,
+        };
         self.pods.insert(uid.clone(), pod);
         if !is_over && (is_refused || is_settled) {
             self.report.status(uid);
@@ -262,6 +279,9 @@ impl Pods {
             }
             Message::Totals { reply } => {
                 let _ = reply.send(self.totals());
+            }
+            Message::Usage { reply } => {
+                let _ = reply.send(self.usage());
             }
         }
     }

@@ -31,6 +31,7 @@ fn a_new_cluster_is_furnished_once() {
         system:aggregate-to-admin
         system:aggregate-to-edit
         system:aggregate-to-view
+        system:aggregated-metrics-reader
         system:auth-delegator
         system:basic-user
         system:certificates.k8s.io:kube-apiserver-client-approver

@@ -43,7 +43,7 @@ async fn a_token_is_its_account() {
     let (code, answer) = server.json(&format!("POST {ACCOUNTS}/robot/token"), json!({})).await;
     assert_eq!(code, 201);
     let token = answer["status"]["token"].as_str().unwrap();
-    expect![[r#"{"extra":{"authentication.kubernetes.io/credential-id":["JTI=uid-32"]},"groups":["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"],"uid":"uid-31","username":"system:serviceaccount:default:robot"}"#]].assert_eq(&who(&server, token).await);
+    expect![[r#"{"extra":{"authentication.kubernetes.io/credential-id":["JTI=uid-33"]},"groups":["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"],"uid":"uid-32","username":"system:serviceaccount:default:robot"}"#]].assert_eq(&who(&server, token).await);
     expect![[r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","name":"robot","namespace":"default"},"spec":{"audiences":["https://kubernetes.default.svc.cluster.local"],"boundObjectRef":null,"expirationSeconds":3600},"status":{"expirationTimestamp":"2026-11-21T11:00:00Z","token":"TOKEN"}}"#]].assert_eq(&answer.to_string().replace(token, "TOKEN"));
 }
 
@@ -74,7 +74,7 @@ async fn a_token_ends_with_what_it_is_bound_to() {
     let by_pod = token(&server, reference("Pod", "p")).await;
     let by_secret = token(&server, reference("Secret", "s")).await;
     let by_account = token(&server, json!({})).await;
-    expect![[r#"{"extra":{"authentication.kubernetes.io/credential-id":["JTI=uid-34"],"authentication.kubernetes.io/pod-name":["p"],"authentication.kubernetes.io/pod-uid":["uid-32"]},"groups":["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"],"uid":"uid-31","username":"system:serviceaccount:default:robot"}"#]].assert_eq(&who(&server, &by_pod).await);
+    expect![[r#"{"extra":{"authentication.kubernetes.io/credential-id":["JTI=uid-35"],"authentication.kubernetes.io/pod-name":["p"],"authentication.kubernetes.io/pod-uid":["uid-33"]},"groups":["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"],"uid":"uid-32","username":"system:serviceaccount:default:robot"}"#]].assert_eq(&who(&server, &by_pod).await);
     server.json(&format!("DELETE {pods}/p"), Value::Null).await;
     expect!["401 Unauthorized Unauthorized"].assert_eq(&who(&server, &by_pod).await);
     server.json(&format!("POST {pods}"), robot).await;
@@ -154,7 +154,7 @@ async fn others_may_have_tokens_reviewed() {
         format!("{code} {}", if code == 201 { &answer["status"] } else { &answer["message"] })
     };
     let own = token(&server, json!({ "audiences": ["a", "b"] })).await;
-    expect![[r#"201 {"audiences":["b"],"authenticated":true,"user":{"extra":{"authentication.kubernetes.io/credential-id":["JTI=uid-32"]},"groups":["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"],"uid":"uid-31","username":"system:serviceaccount:default:robot"}}"#]].assert_eq(&ask(&own, json!(["b", "c"])).await);
+    expect![[r#"201 {"audiences":["b"],"authenticated":true,"user":{"extra":{"authentication.kubernetes.io/credential-id":["JTI=uid-33"]},"groups":["system:serviceaccounts","system:serviceaccounts:default","system:authenticated"],"uid":"uid-32","username":"system:serviceaccount:default:robot"}}"#]].assert_eq(&ask(&own, json!(["b", "c"])).await);
     expect![[r#"201 {"authenticated":false,"error":"the token is for the audiences [\"a\", \"b\"], none of [\"https://kubernetes.default.svc.cluster.local\"]","user":{}}"#]].assert_eq(&ask(&own, Value::Null).await);
     expect![[r#"201 {"authenticated":false,"error":"invalid bearer token","user":{}}"#]]
         .assert_eq(&ask("nonsense", Value::Null).await);
