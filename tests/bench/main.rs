@@ -5,6 +5,7 @@
 
 mod api;
 mod cluster;
+mod fairness;
 mod http2;
 mod load;
 mod native;
@@ -31,6 +32,7 @@ fn main() -> Result<()> {
             "api" => api::measure()?,
             "cluster" => cluster::measure()?,
             "store" => store::measure()?,
+            "fairness" => fairness::measure()?,
             "up" => up::measure()?,
             name => bail!("no benchmark is called `{name}`"),
         };

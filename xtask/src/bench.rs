@@ -24,6 +24,8 @@ enum Name {
     Api,
     /// Three members beside etcd's: durable writes, and what a lost leader and a lost host cost (needs root)
     Cluster,
+    /// Pods that compute beside each other and beside a handler
+    Fairness,
     /// Requests/s and latency of a hello component, beside `wasmtime serve` and native code
     Serve,
     /// From a pod's creation to Ready, alone and in a burst of 1,000
@@ -39,6 +41,7 @@ impl Name {
         match self {
             Name::Api => "api",
             Name::Cluster => "cluster",
+            Name::Fairness => "fairness",
             Name::Serve => "serve",
             Name::PodStart => "pod-start",
             Name::Store => "store",
@@ -52,9 +55,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let guests = guests::build()?;
     stage("wasmctl for release", cargo().args(["build", "--quiet", "--release"]))?;
     let mut bench = cargo();
-    if args.names.contains(&Name::Serve) {
+    if args.names.contains(&Name::Serve) || args.names.contains(&Name::Fairness) {
         peers::debian(&[("wrk", "wrk")])?;
-        bench.env("CORACLE_BENCH_WASMTIME", peers::wasmtime()?).env("CORACLE_TEST_KUBECTL", peers::kubectl(37)?);
+        bench.env("CORACLE_TEST_KUBECTL", peers::kubectl(37)?);
+    }
+    if args.names.contains(&Name::Serve) {
+        bench.env("CORACLE_BENCH_WASMTIME", peers::wasmtime()?);
     }
     if args.names.contains(&Name::Store) || args.names.contains(&Name::Cluster) {
         peers::debian(&[("etcd", "etcd-server")])?;
