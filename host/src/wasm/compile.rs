@@ -164,11 +164,11 @@ fn compile_child(args: &[String]) -> Result<(), (u8, String)> {
     let failed = |code: u8, what: &str, reason: &dyn std::fmt::Display| (code, format!("{what}: {reason}"));
     limit_self(memory, cpu).map_err(|error| failed(EXIT_INPUT_OUTPUT, "limits could not be set", &error))?;
     die_with_parent().map_err(|error| failed(EXIT_INPUT_OUTPUT, "no thread could be started", &error))?;
-    let engines = [Wasi::V02, Wasi::V03].map(|wasi| Engine::new(&compile_config(wasi)));
-    let engines = engines.into_iter().collect::<Result<Vec<_>, _>>();
-    let engines = engines.map_err(|error| (EXIT_INPUT_OUTPUT, error_chain(&error)))?;
-    let engine = engines.into_iter().find(|engine| engine_hash(engine) == *wanted);
-    let engine = engine.ok_or_else(|| (EXIT_OTHER_ENGINE, "another engine".to_owned()))?;
+    // One after the other: the first is nearly always the one.
+    let mut engines = [Wasi::V02, Wasi::V03].into_iter().map(|wasi| Engine::new(&compile_config(wasi)));
+    let is_wanted = |engine: &Result<Engine, _>| engine.as_ref().map_or(true, |engine| engine_hash(engine) == *wanted);
+    let engine = engines.find(is_wanted).ok_or_else(|| (EXIT_OTHER_ENGINE, "another engine".to_owned()))?;
+    let engine = engine.map_err(|error| (EXIT_INPUT_OUTPUT, error_chain(&error)))?;
     let bytes = std::fs::read(input).map_err(|error| failed(EXIT_INPUT_OUTPUT, input, &error))?;
     let compiled = engine.precompile_component(&bytes).map_err(|error| (EXIT_COMPILE_FAILED, error_chain(&error)))?;
     let written = std::fs::File::create(output).and_then(|mut file| {

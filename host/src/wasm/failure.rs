@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: backtraces.
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, Trap};
 use wasmtime_wasi::I32Exit;
 
@@ -28,6 +29,11 @@ impl Failure {
         }
         if let Some(limit @ LimitError::Memory { .. }) = error.downcast_ref::<LimitError>() {
             return Failure::Memory(limit.to_string());
+        }
+        if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ResourceTableError::Full))) {
+            return Failure::Trap(
+                "it holds as many handles as an instance may have: files, connections, streams".to_owned(),
+            );
         }
         match error.downcast_ref::<Trap>() {
             Some(Trap::Interrupt) => Failure::Interrupted,
