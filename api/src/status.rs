@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::kind::Kind;
 use crate::validation::{self, FieldError};
 
+/// The header of a 503 that says that nothing was done, as the server neither leads nor reaches who does: another one may do it.
+pub const NOT_LEADER: &str = "coracle-not-leader";
+/// The same as the reason of a cause.
+const NO_LEADER: &str = "NoLeader";
+
 /// A `Status` object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -309,6 +314,18 @@ pub fn service_unavailable(message: impl Into<String>) -> Status {
     failure(503, "ServiceUnavailable", message, None)
 }
 
+/// 503: this server neither leads nor reaches who does, and did nothing. Without `retryAfterSeconds`, for which `kubectl` would ask ten times
+/// before it says why.
+pub fn no_leader(message: impl Into<String>) -> Status {
+    let cause = Cause {
+        reason: NO_LEADER.to_owned(),
+        message: "nothing was done, and another server may do it".to_owned(),
+        ..Cause::default()
+    };
+    let details = Details { causes: vec![cause], ..Details::default() };
+    Status { details: Some(details), ..service_unavailable(message) }
+}
+
 /// 507.
 pub fn insufficient_storage(message: impl Into<String>) -> Status {
     failure(507, "InsufficientStorage", message, None)
@@ -343,6 +360,12 @@ pub fn deleted(kind: &Kind, name: &str, uid: &str) -> Status {
 }
 
 impl Status {
+    /// Whether it is certain that nothing was done, and that another server may do it.
+    pub fn lacks_leader(&self) -> bool {
+        let causes = self.details.as_ref().map_or(&[][..], |details| &details.causes);
+        causes.iter().any(|cause| cause.reason == NO_LEADER)
+    }
+
     /// Whether this is the failure with the given reason, `NotFound` say.
     pub fn is(&self, reason: &str) -> bool {
         self.reason == reason

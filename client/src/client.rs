@@ -8,8 +8,8 @@ use coracle_api::discovery;
 use coracle_api::kind::Kind;
 use coracle_api::status::{self, Status};
 use futures::{Stream, TryStreamExt as _};
-use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -326,22 +326,31 @@ impl Client {
         Ok(response)
     }
 
-    /// Sends to the server whose turn it is, and on to the others for as long as none is reached: then nothing was sent.
+    /// Sends to the server whose turn it is, and on to the others, once each, for as long as one can't be reached or has no leader to turn
+    /// to: then nothing was done.
     pub(crate) async fn deliver(
         &self,
         request: impl Fn(&str) -> reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, Error> {
-        let mut others = self.inner.servers.count() - 1;
-        loop {
-            match request(&self.server()).send().await {
-                Ok(response) => return Ok(response),
-                Err(error) if error.is_connect() && others > 0 => {
-                    others -= 1;
-                    self.transport(error);
+        let mut servers = self.inner.servers.in_turn().into_iter().peekable();
+        let mut tried = Vec::new();
+        while let Some(server) = servers.next() {
+            let error = match request(&server).send().await {
+                Ok(response) if lacks_leader(&response) && (servers.peek().is_some() || !tried.is_empty()) => {
+                    let code = response.status().as_u16();
+                    status_error(code, &response.bytes().await.unwrap_or_default())
                 }
-                Err(error) => return Err(self.transport(error)),
-            }
+                Ok(response) => return Ok(response),
+                Err(error) if error.is_connect() => Error::transport(&server, error),
+                Err(error) => {
+                    self.inner.servers.pass(&server);
+                    return Err(Error::transport(&server, error));
+                }
+            };
+            self.inner.servers.pass(&server);
+            tried.push((server.to_string(), error));
         }
+        Err(Error::none_of(tried))
     }
 
     fn request(
@@ -406,6 +415,11 @@ impl Client {
     fn object_path(&self, kind: &Kind, namespace: Option<&str>, name: &str) -> String {
         format!("{}/{name}", collection_path(kind, self.namespace_of(kind, namespace)))
     }
+}
+
+/// Does a server say that it did nothing, and that another one may?
+fn lacks_leader(response: &reqwest::Response) -> bool {
+    response.status() == StatusCode::SERVICE_UNAVAILABLE && response.headers().contains_key(status::NOT_LEADER)
 }
 
 pub(crate) fn collection_path(kind: &Kind, namespace: Option<&str>) -> String {

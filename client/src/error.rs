@@ -36,6 +36,12 @@ pub enum Error {
         /// The innermost reason.
         reason: String,
     },
+    /// All servers of the cluster were asked. None was reached and had a leader to turn to, so nothing was done.
+    #[error("none of the cluster's {} API servers can do it: {}", .tried.len(), each(.tried))]
+    NoServer {
+        /// Each server's address, and what came of asking it.
+        tried: Vec<(String, Error)>,
+    },
     /// The answer is not what the API promises.
     #[error("the API server's answer to {request} cannot be read: {reason}")]
     Answer {
@@ -85,7 +91,7 @@ impl Error {
 
     /// The server was not reached, or the connection broke: nothing is known about what it did.
     pub fn is_connection(&self) -> bool {
-        matches!(self, Error::Connect { .. } | Error::TimedOut { .. } | Error::Broken { .. })
+        matches!(self, Error::Connect { .. } | Error::TimedOut { .. } | Error::Broken { .. } | Error::NoServer { .. })
     }
 
     /// What to try, in one line, where there is something to say.
@@ -99,6 +105,16 @@ impl Error {
                     "the server's certificate is from another cluster; use the kubeconfig in its data directory"
                         .to_owned(),
                 )
+            }
+            Error::NoServer { tried } => {
+                let is_down = |(_, error): &(String, Error)| matches!(error, Error::Connect { .. });
+                match tried.iter().all(is_down) {
+                    true => tried.last().and_then(|(_, error)| error.hint()),
+                    false => Some(
+                        "most of the control plane's members must run and reach each other: look at `wasmctl member list`, and start those that are down"
+                            .to_owned(),
+                    ),
+                }
             }
             Error::Connect { .. } | Error::Broken { .. } => {
                 Some("check the address in the kubeconfig, and that the cluster is running".to_owned())
@@ -114,6 +130,17 @@ impl Error {
         }
     }
 
+    /// What came of asking all servers there are; of a single one just that.
+    pub(crate) fn none_of(mut tried: Vec<(String, Error)>) -> Error {
+        match tried.pop() {
+            Some((_, error)) if tried.is_empty() => error,
+            last => {
+                tried.extend(last);
+                Error::NoServer { tried }
+            }
+        }
+    }
+
     pub(crate) fn transport(server: &str, error: reqwest::Error) -> Error {
         let server = server.to_owned();
         let (reason, is_refused) = innermost(&error);
@@ -125,6 +152,15 @@ impl Error {
             Error::Broken { server, reason }
         }
     }
+}
+
+/// What each server said, or why it can't be reached.
+fn each(tried: &[(String, Error)]) -> String {
+    let each = tried.iter().map(|(server, error)| match error {
+        Error::Connect { reason, .. } => format!("{server}: {reason}"),
+        error => format!("{server}: {error}"),
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// The innermost error's text, and whether it is a refused connection.

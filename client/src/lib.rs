@@ -1,6 +1,6 @@
 //! The one typed client of the Kubernetes-compatible API: lists, watches, informers, writes, batches, logs and streams, over HTTP/2 and mutual TLS.
 //!
-//! Objects travel as `serde_json::Value`, so unknown fields survive. Deliberately absent: retries of single requests that were sent (the caller
+//! Objects travel as `serde_json::Value`, so unknown fields survive. Deliberately absent: retries of single requests that may have been done (the caller
 //! knows whether repeating is safe; the informer, which does know, retries), credential plug-ins, and any caching.
 
 mod backoff;

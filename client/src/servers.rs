@@ -1,4 +1,4 @@
-//! The servers of one cluster: one is asked until it can't be reached, then it is the next one's turn.
+//! The servers of one cluster: one is asked until it can't be reached or has no leader, then it is the next one's turn.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -23,8 +23,11 @@ impl Servers {
         turn.servers[turn.current].clone()
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).servers.len()
+    /// All of them, from the one whose turn it is.
+    pub(crate) fn in_turn(&self) -> Vec<Arc<str>> {
+        let turn = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let (later, first) = turn.servers.split_at(turn.current);
+        first.iter().chain(later).cloned().collect()
     }
 
     /// It's the next one's turn, if it still is that of the one that failed: of many requests that failed together, one moves on.

@@ -5,22 +5,28 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
 use coracle_api::join::hash;
 use coracle_api::status::Status;
-use coracle_registry::{BlobStore, Caller, Cluster, ClusterError, Credentials, Digest, Peer, Registry, ServerOptions};
+use coracle_registry::{
+    BlobStore, Caller, Change, Cluster, ClusterError, Credentials, Digest, Peer, Registry, ServerOptions, is_change,
+};
 use futures::future::BoxFuture;
+use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Entry;
 use crate::authentication::{self, User};
 use crate::authorizer::{Attributes, MASTERS, Subject};
 use crate::handlers::App;
@@ -55,7 +61,8 @@ impl Artifacts {
         shutdown: CancellationToken,
     ) -> Arc<Registry> {
         let own_name = app.objects.store().member().name.clone();
-        let group = Arc::new(Group { own_name, app, client });
+        let pusher = User::authenticated(format!("{USER}:{}", self.credentials.user), []);
+        let group = Arc::new(Group { own_name, pusher, app, client });
         let registry = Arc::new(Registry::new(self.store, &self.credentials, group, shutdown.clone()));
         let options = ServerOptions { listener: self.listener, registry: Arc::clone(&registry), shutdown };
         tasks.spawn(async {
@@ -82,30 +89,79 @@ pub(crate) async fn answer(
     let caller = match &connected {
         member if member.is_in(MEMBERS) => Ok(Caller::Member),
         host if host.node().is_some() => authentication::host::check(&app.objects, host).await.map(|()| Caller::Host),
-        _ => user(app, connected, &request),
+        _ => return answer_user(app, registry, connected, request).await,
     };
     match caller {
-        Ok(caller) => {
-            let request = request.map(|body| body.map_err(io::Error::other).boxed_unsync());
-            registry.answer(request, caller).await.map(Body::new)
-        }
-        Err(refused) => {
-            let errors = json!({ "errors": [{ "code": "DENIED", "message": refused.message }] });
-            respond::value(StatusCode::from_u16(refused.code).unwrap_or(StatusCode::FORBIDDEN), &errors)
-        }
+        Ok(caller) => registry.answer(whole(request), caller).await.map(Body::new),
+        Err(refused) => denied(&refused),
     }
 }
 
-fn user(app: &App, connected: User, request: &Request<Incoming>) -> Result<Caller, Status> {
-    let (user, _) = server::identify(app, connected, request.headers())?;
-    let verb = path_verb(request.method());
-    let subject = Subject::Path(request.uri().path());
-    app.authorize(&Attributes { user: &user, verb: &verb, subject }, None)?;
-    Ok(Caller::User)
+/// Answers somebody who is neither; what this changes is in the audit log.
+async fn answer_user(app: &App, registry: Arc<Registry>, connected: User, request: Request<Incoming>) -> Response {
+    let (user, impersonator) = match server::identify(app, connected, request.headers()) {
+        Ok(identified) => identified,
+        Err(refused) => return denied(&refused),
+    };
+    let received = app.objects.clock().now();
+    let (head, body) = request.into_parts();
+    let attributes =
+        Attributes { user: &user, verb: &path_verb(&head.method), subject: Subject::Path(head.uri.path()) };
+    let response = match app.authorize(&attributes, None) {
+        Ok(()) => {
+            let request = whole(Request::from_parts(head.clone(), body));
+            registry.answer(request, Caller::User).await.map(Body::new)
+        }
+        Err(refused) => denied(&refused),
+    };
+    if is_change(&head, response.status()) {
+        let peer = head.extensions.get::<SocketAddr>().map(SocketAddr::ip);
+        let impersonated = impersonator.is_some().then_some(&user);
+        let user = impersonator.as_ref().unwrap_or(&user);
+        note(app, &head, (user, impersonated), peer, response.status(), received);
+    }
+    response
+}
+
+fn whole(request: Request<Incoming>) -> Request<coracle_registry::Body> {
+    request.map(|body| body.map_err(io::Error::other).boxed_unsync())
+}
+
+fn denied(refused: &Status) -> Response {
+    let errors = json!({ "errors": [{ "code": "DENIED", "message": refused.message }] });
+    respond::value(StatusCode::from_u16(refused.code).unwrap_or(StatusCode::FORBIDDEN), &errors)
+}
+
+/// Notes a change of what the registry holds in the audit log, where there is one: by whom, and whom they acted for.
+fn note(
+    app: &App,
+    head: &Parts,
+    (user, impersonated): (&User, Option<&User>),
+    peer: Option<IpAddr>,
+    code: StatusCode,
+    received: Timestamp,
+) {
+    let Some(audit) = &app.audit else { return };
+    audit.note(&Entry {
+        id: &server::request_id(&head.headers),
+        uri: head.uri.path_and_query().map_or_else(|| head.uri.path(), PathAndQuery::as_str),
+        verb: &path_verb(&head.method),
+        user,
+        impersonated,
+        source: peer.map(|peer| peer.to_canonical().to_string()),
+        agent: head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
+        object: None,
+        violations: Vec::new(),
+        code: code.as_u16(),
+        received,
+        answered: app.objects.clock().now(),
+    });
 }
 
 struct Group {
     own_name: String,
+    /// Who shows the registry's own credentials, as audit logs name them.
+    pusher: User,
     app: Arc<App>,
     /// Shows this member's certificate.
     client: reqwest::Client,
@@ -169,6 +225,12 @@ impl Cluster for Group {
             }
             if code.is_success() { Ok(()) } else { Err(failed("the tag cannot be set", &answer)) }
         })
+    }
+
+    fn note(&self, change: &Change<'_>) {
+        let now = self.app.objects.clock().now();
+        let received = now.checked_sub(change.took).unwrap_or(now);
+        note(&self.app, change.head, (&self.pusher, None), Some(change.peer), change.code, received);
     }
 }
 

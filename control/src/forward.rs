@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use coracle_api::kinds::LEASE;
-use coracle_api::status::{self, Status};
+use coracle_api::status::{self, NOT_LEADER, Status};
 use coracle_store::Member;
 use futures::StreamExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -24,8 +24,6 @@ use crate::request::{Address, Target};
 const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
 const REMOTE_UID: HeaderName = HeaderName::from_static("x-remote-uid");
 const REMOTE_GROUP: HeaderName = HeaderName::from_static("x-remote-group");
-/// In an answer: nothing was done, as the leader is another.
-const NOT_LEADER: HeaderName = HeaderName::from_static("coracle-not-leader");
 /// Headers that concern a connection, not what is asked.
 const OF_CONNECTIONS: [HeaderName; 5] =
     [header::CONNECTION, header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE];
@@ -91,7 +89,7 @@ pub(crate) async fn forward(call: &Call, uri: &Uri, body: Body) -> Result<Answer
             }
         }
         if Instant::now() + RETRY_INTERVAL > deadline {
-            return Err(status::service_unavailable(format!("{leader} leads and does not answer: try again")));
+            return Err(status::no_leader(format!("{leader} leads and does not answer: try again")));
         }
         sleep(RETRY_INTERVAL).await;
     }

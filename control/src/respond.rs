@@ -97,6 +97,9 @@ pub(crate) fn respond(code: StatusCode, content_type: &'static str, body: Body) 
 pub(crate) fn failure(status: &Status) -> Response {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(code, status.to_json());
+    if status.lacks_leader() {
+        response.headers_mut().insert(status::NOT_LEADER, HeaderValue::from_static("true"));
+    }
     let retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry_after > 0 {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));

@@ -339,7 +339,7 @@ fn note(call: &Call, context: &Context<'_>, target: &Target, verb: &str, code: u
 }
 
 /// The client's request id if it's fit to be logged, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
     let stated = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let is_fit = |id: &&str| {
         !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic())

@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: errors from handlers. A handler that fails answers 502, 503 or 504 itself.
 
+mod kept;
+
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -14,6 +16,8 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
+
+pub(crate) use kept::KeptBody;
 
 /// Any error a response body may end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -118,13 +122,14 @@ pub enum BodyError {
     Sender(#[source] BoxError),
 }
 
-/// The body of a request: from a connection, counted against a cap; from a pod; or bytes made here (a probe's).
+/// The body of a request: from a connection, counted against a cap; from a pod; bytes made here (a probe's); or one of these, kept.
 pub struct RequestBody(Source);
 
 enum Source {
     Connection { incoming: Incoming, left: u64, limit: u64 },
     Pod(Body),
     Bytes(Full<Bytes>),
+    Kept(kept::Reading),
 }
 
 impl RequestBody {
@@ -167,6 +172,7 @@ impl http_body::Body for RequestBody {
             Source::Pod(body) => {
                 Pin::new(body).poll_frame(context).map(|frame| frame.map(|result| result.map_err(BodyError::Sender)))
             }
+            Source::Kept(reading) => reading.poll_frame(context),
             Source::Connection { incoming, left, limit } => {
                 let frame = match std::task::ready!(Pin::new(incoming).poll_frame(context)) {
                     None => return Poll::Ready(None),
@@ -193,6 +199,7 @@ impl http_body::Body for RequestBody {
             Source::Connection { incoming, .. } => incoming.is_end_stream(),
             Source::Pod(body) => body.is_end_stream(),
             Source::Bytes(full) => full.is_end_stream(),
+            Source::Kept(reading) => reading.is_end_stream(),
         }
     }
 
@@ -201,6 +208,7 @@ impl http_body::Body for RequestBody {
             Source::Connection { incoming, .. } => incoming.size_hint(),
             Source::Pod(body) => body.size_hint(),
             Source::Bytes(full) => full.size_hint(),
+            Source::Kept(reading) => reading.size_hint(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! a pod is run: a pod is a [`Handler`] in this process, one on another host, or an address.
 
 pub mod addresses;
+mod attempt;
 mod handler;
 pub mod identity;
 mod ingress;

@@ -1,7 +1,6 @@
 //! Requests that pods send to Services and pods of the cluster: a call in this process where the pod is here, else over the hosts' transport.
 //!
-//! Deliberately absent: what lies outside of the cluster, and sending twice. A request goes elsewhere only if nothing of it was sent; whoever
-//! sent what was lost knows whether to send it again.
+//! Deliberately absent: what lies outside of the cluster. What no pod has seen goes to another one, as in the ingress.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -16,10 +15,11 @@ use http::{HeaderName, HeaderValue, Request, Response, Uri, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 
+use crate::attempt::{Effect, Spare, Unanswered, Ways, attempt};
 use crate::handler::{Body, BoxError, Handlers, RequestBody, RequestContext, RequestId};
 use crate::ingress::{Limits, Remote};
 use crate::routes::{Called, Endpoint, RoutingTable, ServiceRoute, Target};
-use crate::transport::{PeerPod, REQUEST_ID, SendError, Transport, remove_hop_by_hop};
+use crate::transport::{PeerPod, REQUEST_ID, Transport, remove_hop_by_hop};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -52,7 +52,7 @@ pub enum CallError {
     Unreachable(String),
     /// The request went out and may have had its effect.
     #[error("the pod was lost before it answered")]
-    Lost(#[source] BoxError),
+    Lost,
     /// The request cannot be sent.
     #[error("the request cannot be passed on")]
     Unfit(#[source] http::Error),
@@ -119,38 +119,31 @@ impl Outgoing {
         let request_id = self.prepare(&mut request, from)?;
         let context = RequestContext { request_id, client_addr: SocketAddr::new(from, 0), scheme: Scheme::HTTP };
         let random = mixed(self.count.load(Ordering::Relaxed));
-        let mut unreachable = String::new();
-        for attempt in 0..ATTEMPTS_MAX {
+        let ways = Ways { transport: &self.transport, lane: random as usize, remote: &self.remote };
+        let (mut request, spare) = Spare::of(request);
+        let mut number = 0;
+        loop {
+            number += 1;
             let endpoint = match destination {
                 Destination::Pod(endpoint) => endpoint,
-                Destination::Service(route) => match route.choose(random.rotate_left(16 * attempt)) {
+                Destination::Service(route) => match route.choose(random.rotate_left(16 * number)) {
                     Some(endpoint) => endpoint,
                     None => return Err(CallError::Unreachable(route.reason())),
                 },
             };
             let flight = Flight::begin(endpoint.clone());
-            let answer = match &endpoint.target {
-                Target::Local(handler) => handler.handle(request, context).await,
-                Target::Peer(pod) => match self.transport.send(pod, random as usize, request, &context).await {
-                    Ok(answer) => answer,
-                    Err(SendError::Unsent { request: again, .. }) => {
-                        unreachable = format!(
-                            "pod {} cannot be reached: its host, {}, does not answer",
-                            endpoint.pod, pod.peer.node
-                        );
-                        request = *again;
-                        continue;
-                    }
-                    Err(SendError::Unfit(error)) => return Err(CallError::Unfit(error)),
-                    Err(SendError::Lost(error) | SendError::GivenUp(error)) => {
-                        return Err(CallError::Lost(error.into()));
-                    }
-                },
-                Target::Remote(address) => self.remote.send(&endpoint.pod, *address, request).await,
+            let effect = match attempt(&ways, endpoint, request, &context).await {
+                Ok(answer) => return Ok(answer.map(|body| Tracked { body, _flight: flight }.boxed_unsync())),
+                Err(Unanswered(effect, _)) => effect,
             };
-            return Ok(answer.map(|body| Tracked { body, _flight: flight }.boxed_unsync()));
+            request = match spare.again(effect).filter(|_| number < ATTEMPTS_MAX) {
+                Some(again) => again,
+                None if matches!(effect, Effect::None | Effect::Refused) => {
+                    return Err(CallError::Unreachable(format!("pod {} cannot be reached", endpoint.pod)));
+                }
+                None => return Err(CallError::Lost),
+            };
         }
-        Err(CallError::Unreachable(unreachable))
     }
 
     /// Makes of what a component wrote a request as a connection would have brought it.

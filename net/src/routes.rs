@@ -126,6 +126,14 @@ impl ServiceRoute {
         }
     }
 
+    /// An endpoint that can be reached and is none of `tried`, the first from a place that `random` picks.
+    pub(crate) fn choose_other(&self, random: u64, tried: &[Arc<Endpoint>]) -> Option<&Arc<Endpoint>> {
+        let start = (random % self.endpoints.len().max(1) as u64) as usize;
+        let is_new = |endpoint: &&Arc<Endpoint>| !tried.iter().any(|tried| tried.is_same(endpoint));
+        let mut from_start = self.endpoints.iter().cycle().skip(start).take(self.endpoints.len());
+        from_start.find(|endpoint| endpoint.is_reachable() && is_new(endpoint))
+    }
+
     /// Why [`ServiceRoute::choose`] found nothing, for the client.
     pub fn reason(&self) -> String {
         let Backend { service, port } = &self.backend;

@@ -17,6 +17,7 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
+pub(crate) use answer::is_without_pod;
 pub use answer::{answer_peer, is_for_a_pod};
 pub use connection::ConnectError;
 use connection::Connection;
@@ -50,15 +51,12 @@ impl PeerPod {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// Nothing of the request was sent: here it is, to be sent elsewhere.
+    /// Nothing of the request was sent. Why is known from before if it isn't said.
     #[error("the host cannot be reached")]
-    Unsent {
-        /// The request, as it was.
-        request: Box<Request<RequestBody>>,
-        /// Why; `None` if that is known from before.
-        #[source]
-        cause: Option<ConnectError>,
-    },
+    Unsent(#[source] Option<ConnectError>),
+    /// The request went out, and the host did not begin with it (HTTP/2's REFUSED_STREAM, or GOAWAY). The next goes out on another connection.
+    #[error("the host did not take the request")]
+    Refused(#[source] hyper::Error),
     /// The request cannot be sent to any other host.
     #[error("the request cannot be passed on")]
     Unfit(#[source] http::Error),
@@ -95,7 +93,7 @@ impl Transport {
         for _ in 0..ATTEMPTS_MAX {
             let (mut sender, opened) = match self.connection(&pod.peer, lane).await {
                 Ok(open) => open,
-                Err(cause) => return Err(SendError::Unsent { request: Box::new(request), cause }),
+                Err(cause) => return Err(SendError::Unsent(cause)),
             };
             head::address(&mut request, &pod.name, context).map_err(SendError::Unfit)?;
             match sender.try_send_request(request).await {
@@ -105,6 +103,10 @@ impl Transport {
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
+                    None if is_refused(error.error()) => {
+                        pod.peer.lane(lane).lock().await.take_if(|connection| connection.opened == opened);
+                        return Err(SendError::Refused(error.into_error()));
+                    }
                     None if is_reset(error.error()) => return Err(SendError::GivenUp(error.into_error())),
                     None => {
                         // Whoever drives the connection will say so too; who sends this elsewhere must know now.
@@ -114,8 +116,7 @@ impl Transport {
                 },
             }
         }
-        head::strip(&mut request);
-        Err(SendError::Unsent { request: Box::new(request), cause: None })
+        Err(SendError::Unsent(None))
     }
 
     /// A connection that is open, made if there is none, and since when it is. One attempt serves all who wait for it.
@@ -176,7 +177,20 @@ impl Transport {
     }
 }
 
+/// Did the host say that it has done nothing with this request? Of its requests, GOAWAY ends those that it never will (RFC 9113, section
+/// 8.7).
+fn is_refused(error: &hyper::Error) -> bool {
+    let refused = |error: &h2::Error| {
+        error.is_go_away() || error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    };
+    protocol_error(error).is_some_and(|error| error.is_remote() && refused(error))
+}
+
 /// Did the host end this one request, on a connection that goes on?
 fn is_reset(error: &hyper::Error) -> bool {
-    error.source().and_then(|source| source.downcast_ref()).is_some_and(h2::Error::is_reset)
+    protocol_error(error).is_some_and(h2::Error::is_reset)
+}
+
+fn protocol_error(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source()?.downcast_ref()
 }

@@ -3,8 +3,12 @@
 //! Deliberately absent: content. Members fetch it from each other (see `copies`), and nobody has to agree on what a digest means.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use http::StatusCode;
+use http::request::Parts;
 
 use crate::digest::Digest;
 
@@ -24,6 +28,19 @@ pub struct Peer {
 #[error("{0}")]
 pub struct ClusterError(pub String);
 
+/// A change of what a registry holds that somebody asked for by its own credentials, and how that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    /// What was asked.
+    pub head: &'a Parts,
+    /// The address it came from.
+    pub peer: IpAddr,
+    /// The answer's.
+    pub code: StatusCode,
+    /// From the head to the answer.
+    pub took: Duration,
+}
+
 /// What a member's registry knows of its cluster.
 pub trait Cluster: Send + Sync + 'static {
     /// The member whose registry this is.
@@ -40,4 +57,6 @@ pub trait Cluster: Send + Sync + 'static {
         repository: &str,
         changes: Vec<(String, Option<Digest>)>,
     ) -> BoxFuture<'_, Result<(), ClusterError>>;
+    /// Notes who changed what. What is asked by way of the API server is noted there.
+    fn note(&self, change: &Change<'_>);
 }

@@ -8,11 +8,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
@@ -34,7 +34,7 @@ use error::Refusal;
 use route::Route;
 
 use crate::blob_store::BlobStore;
-use crate::cluster::Cluster;
+use crate::cluster::{Change, Cluster};
 use crate::copies::Copies;
 use crate::transport::Credentials;
 
@@ -159,12 +159,18 @@ impl Registry {
 
     /// Answers a request.
     pub async fn answer(self: Arc<Self>, request: Request<Body>, caller: Caller) -> Response<Body> {
+        let began = Instant::now();
         let (head, body) = request.into_parts();
         let mut response = self.dispatch(&head, body, caller).await.unwrap_or_else(Refusal::into_response);
         let version = HeaderValue::from_static("registry/2.0");
         response.headers_mut().insert("docker-distribution-api-version", version);
         let (method, path, status) = (&head.method, head.uri.path(), response.status().as_u16());
         tracing::debug!(%method, path, status, ?caller, "registry request");
+        if let Caller::Anyone(peer) = caller
+            && is_change(&head, response.status())
+        {
+            self.cluster.note(&Change { head: &head, peer, code: response.status(), took: began.elapsed() });
+        }
         response
     }
 
@@ -190,6 +196,22 @@ impl Registry {
             Route::Upload { repository, id } => blobs::upload(&self.store, head, body, repository, id).await,
         }
     }
+}
+
+/// Was this to change what a registry holds, by somebody who is known? To begin an upload and to send its pieces is not; to end it is.
+pub fn is_change(head: &Parts, code: StatusCode) -> bool {
+    let Ok(route) = Route::parse(head.uri.path()) else { return false };
+    let is_asked = match (route, &head.method) {
+        (Route::Manifest { .. }, &Method::PUT | &Method::DELETE)
+        | (Route::Blob { .. }, &Method::DELETE)
+        | (Route::Upload { .. }, &Method::PUT) => true,
+        // At once, or from another repository; where that can't be, an upload is begun.
+        (Route::Uploads { .. }, &Method::POST) => {
+            code != StatusCode::ACCEPTED && ["digest", "mount"].into_iter().any(|name| parameter(head, name).is_some())
+        }
+        _ => false,
+    };
+    is_asked && code != StatusCode::UNAUTHORIZED
 }
 
 /// Runs what blocks on the disk where it may.

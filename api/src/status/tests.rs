@@ -11,6 +11,18 @@ fn check(status: &Status, expected: &Expect) {
 }
 
 #[test]
+fn says_that_nothing_was_done() {
+    let status = no_leader("nobody has led for 5 s");
+    check(
+        &status,
+        &expect![[
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"nobody has led for 5 s","reason":"ServiceUnavailable","details":{"causes":[{"reason":"NoLeader","message":"nothing was done, and another server may do it"}]},"code":503}"#
+        ]],
+    );
+    assert!(status.lacks_leader() && !service_unavailable("the host does not answer").lacks_leader());
+}
+
+#[test]
 fn speaks_of_names_and_revisions() {
     check(
         &not_found(&kinds::DEPLOYMENT, "zz"),

@@ -1,12 +1,16 @@
 use std::time::Duration;
 
+use coracle_api::status;
 use expect_test::{Expect, expect};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::Config;
+use crate::{Config, WriteOptions};
+
+/// Stands for a 503 that says that nothing was done.
+const NO_LEADER: u16 = 1503;
 
 /// Answers one request each, in order, then refuses to be asked again; returns the request lines that came.
 async fn script(listener: TcpListener, answers: Vec<(u16, String)>) -> Vec<String> {
@@ -21,7 +25,12 @@ async fn script(listener: TcpListener, answers: Vec<(u16, String)>) -> Vec<Strin
         }
         let line = String::from_utf8(head).unwrap().lines().next().unwrap().to_owned();
         requests.push(line.replace(" HTTP/1.1", ""));
-        let reply = format!("HTTP/1.1 {code} X\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let (code, mark) = match code {
+            NO_LEADER => (503, format!("{}: true\r\n", status::NOT_LEADER)),
+            code => (code, String::new()),
+        };
+        let reply =
+            format!("HTTP/1.1 {code} X\r\n{mark}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         socket.write_all(reply.as_bytes()).await.unwrap();
         socket.shutdown().await.unwrap();
     }
@@ -162,6 +171,36 @@ async fn a_refused_connection_says_what_to_do() {
     client.version().await.expect("what could not be sent is sent to another server");
     assert_eq!(*client.server(), *other);
     client.version().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_server_without_a_leader_did_not_do_is_asked_of_the_next() {
+    let listeners = [(); 3].map(async |()| TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let [lonely, other, gone] = futures::future::join_all(listeners).await.try_into().unwrap();
+    let client = Client::new(config(&[&lonely, &other])).unwrap();
+    let names = [&lonely, &other, &gone].map(|listener| format!("http://{}", listener.local_addr().unwrap()));
+    let no_leader = || (NO_LEADER, String::from_utf8(status::no_leader("nobody has led for 5 s").to_json()).unwrap());
+    let unavailable = status::service_unavailable("the host does not answer").to_json();
+    let unavailable = (503, String::from_utf8(unavailable).unwrap());
+    let lonely = tokio::spawn(script(lonely, vec![no_leader(), no_leader()]));
+    let other = tokio::spawn(script(other, vec![(201, "{}".to_owned()), unavailable, no_leader()]));
+    let write = async |client: &Client| {
+        let object = pod("a", 1);
+        client.create(&coracle_api::kinds::POD, None, &object, &WriteOptions::default()).await
+    };
+    write(&client).await.expect("the other server has a leader");
+    assert_eq!(*client.server(), *names[1]);
+    let error = write(&client).await.unwrap_err();
+    assert_eq!(error.to_string(), "the host does not answer", "of which no other server knows better");
+    drop(gone);
+    client.set_servers(&names);
+    let error = write(&client).await.unwrap_err();
+    let text = error.to_string().replace(&names[0], "A").replace(&names[1], "B").replace(&names[2], "C");
+    expect![[r#"
+        none of the cluster's 3 API servers can do it: B: nobody has led for 5 s; C: Connection refused; A: nobody has led for 5 s
+        most of the control plane's members must run and reach each other: look at `wasmctl member list`, and start those that are down"#]].assert_eq(&format!("{text}\n{}", error.hint().unwrap()));
+    assert_eq!(lonely.await.unwrap(), ["POST /api/v1/namespaces/default/pods"; 2]);
+    assert_eq!(other.await.unwrap(), ["POST /api/v1/namespaces/default/pods"; 3]);
 }
 
 #[tokio::test]

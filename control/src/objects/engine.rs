@@ -156,7 +156,7 @@ fn at(record: &Arc<Record>, revision: u64) -> Arc<Record> {
 }
 
 pub(crate) fn read_failed(error: ReadError) -> Status {
-    status::service_unavailable(format!("the store cannot be read: {error}"))
+    status::no_leader(format!("the store cannot be read: {error}"))
 }
 
 fn write_failed(error: WriteError) -> Status {

@@ -117,6 +117,7 @@ struct Host {
     node: &'static str,
     addr: SocketAddr,
     pod: Arc<Pod>,
+    handlers: Arc<PodHandlers>,
     shutdown: CancellationToken,
     server: JoinHandle<()>,
     _logs: tempfile::TempDir,
@@ -136,7 +137,7 @@ impl Host {
             logs: LogStore::open(logs.path().to_owned(), clock.clone()).unwrap(),
             images_dir: images.path().to_owned(),
             clock,
-            handlers,
+            handlers: handlers.clone(),
             ingress: Arc::new(Metrics::new(1)),
             certificate: identity.certificate.clone(),
             shutdown: shutdown.clone(),
@@ -144,7 +145,7 @@ impl Host {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let server = serve(listener, identity, sources, shutdown.clone()).unwrap();
-        Host { node, addr, pod, shutdown, server, _logs: logs, images }
+        Host { node, addr, pod, handlers, shutdown, server, _logs: logs, images }
     }
 }
 
@@ -399,6 +400,122 @@ async fn what_is_safe_and_has_no_body_is_sent_again_when_a_host_is_lost() {
     .assert_eq(&lines.join("\n"));
 }
 
+/// What a host does instead of taking a request, as HTTP/2 frames of the request's stream.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// RST_STREAM with REFUSED_STREAM.
+    Stream,
+    /// GOAWAY, which says that no stream was begun with.
+    Connection,
+    /// RST_STREAM with CANCEL, which may come after some work.
+    Cancelled,
+}
+
+/// A host that refuses all requests: asks nobody, reads frames, answers each head with a frame. Told of each.
+async fn refusing(identity: &ServerIdentity, refusal: Refusal) -> (SocketAddr, Arc<Notify>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const EMPTY_SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    let acceptor = TlsAcceptor::from(Arc::new(tls(identity).unwrap()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (addr, asked) = (listener.local_addr().unwrap(), Arc::new(Notify::new()));
+    let told = asked.clone();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor.accept(socket).await.unwrap();
+            let told = told.clone();
+            tokio::spawn(async move {
+                stream.read_exact(&mut [0; PREFACE.len()]).await?;
+                stream.write_all(&EMPTY_SETTINGS).await?;
+                loop {
+                    let mut head = [0; 9];
+                    stream.read_exact(&mut head).await?;
+                    let [_, high, low, kind, _, id @ ..] = head;
+                    stream.read_exact(&mut vec![0; usize::from(high) << 8 | usize::from(low)]).await?;
+                    if kind != HEADERS {
+                        continue;
+                    }
+                    let mut frame = match refusal {
+                        Refusal::Stream | Refusal::Cancelled => vec![0, 0, 4, 3, 0],
+                        Refusal::Connection => vec![0, 0, 8, 7, 0, 0, 0, 0, 0],
+                    };
+                    match refusal {
+                        Refusal::Stream => frame.extend(id.into_iter().chain([0, 0, 0, 7])),
+                        Refusal::Cancelled => frame.extend(id.into_iter().chain([0, 0, 0, 8])),
+                        Refusal::Connection => frame.extend([0; 8]),
+                    }
+                    stream.write_all(&frame).await?;
+                    told.notify_one();
+                }
+                #[expect(unreachable_code, reason = "it names the error")]
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    (addr, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_did_not_begin_with_goes_to_another_host_whatever_it_is() {
+    let ca = Ca::new();
+    let near = Host::start("near", &ca.node("near"));
+    let mut lines = Vec::new();
+    for refusal in [Refusal::Stream, Refusal::Connection, Refusal::Cancelled] {
+        let (addr, asked) = refusing(&ca.node("far"), refusal).await;
+        let alone = ingress(&ca, &[("far", addr)]);
+        lines.push(format!("{refusal:?}, alone: {}", ask(&alone, "/").await));
+        asked.notified().await;
+        for (method, body) in [(Method::GET, ""), (Method::POST, ""), (Method::POST, "body"), (Method::DELETE, "")] {
+            let both = ingress(&ca, &[("far", addr), ("near", near.addr)]);
+            let mut client = client(&both).await;
+            let answer = loop {
+                let request =
+                    Request::builder().method(&method).uri("http://shop.example/").header("x-request-id", "r1");
+                let body = Full::new(Bytes::from_static(body.as_bytes()));
+                let answer = said(client.send_request(request.body(body).unwrap()).await.unwrap()).await;
+                // The other host may have been chosen first.
+                if tokio::time::timeout(Duration::ZERO, asked.notified()).await.is_ok() {
+                    break answer;
+                }
+            };
+            lines.push(format!("{refusal:?}, {method} {body:?}: {answer}"));
+        }
+    }
+    expect![[r#"
+        Stream, alone: 503 host far takes no requests for pod default/far
+        Stream, GET "": 200 near got 0 bytes for http - http://shop.example/ r1 127.0.0.1
+        Stream, POST "": 200 near got 0 bytes for http - http://shop.example/ r1 127.0.0.1
+        Stream, POST "body": 200 near got 4 bytes for http - http://shop.example/ r1 127.0.0.1
+        Stream, DELETE "": 200 near got 0 bytes for http - http://shop.example/ r1 127.0.0.1
+        Connection, alone: 503 host far takes no requests for pod default/far
+        Connection, GET "": 200 near got 0 bytes for http - http://shop.example/ r1 127.0.0.1
+        Connection, POST "": 200 near got 0 bytes for http - http://shop.example/ r1 127.0.0.1
+        Connection, POST "body": 200 near got 4 bytes for http - http://shop.example/ r1 127.0.0.1
+        Connection, DELETE "": 200 near got 0 bytes for http - http://shop.example/ r1 127.0.0.1
+        Cancelled, alone: 502 host far gave the request up before pod default/far answered
+        Cancelled, GET "": 502 host far gave the request up before pod default/far answered
+        Cancelled, POST "": 502 host far gave the request up before pod default/far answered
+        Cancelled, POST "body": 502 host far gave the request up before pod default/far answered
+        Cancelled, DELETE "": 502 host far gave the request up before pod default/far answered"#]]
+    .assert_eq(&lines.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_a_pod_that_is_gone_goes_to_another() {
+    let ca = Ca::new();
+    let (far, near) = (Host::start("far", &ca.node("far")), Host::start("near", &ca.node("near")));
+    assert!(far.handlers.remove(UID, 0));
+    let alone = ingress(&ca, &[(far.node, far.addr)]);
+    expect!["503 pod uid-web does not answer on port 8080 of its host any more"].assert_eq(&ask(&alone, "/").await);
+    let both = ingress(&ca, &[(far.node, far.addr), (near.node, near.addr)]);
+    for _ in 0..20 {
+        let answer = ask(&both, "/").await;
+        assert!(answer.starts_with("200 near got 5 bytes"), "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_host_gave_up_is_not_sent_again() {
     let ca = Ca::new();
@@ -541,7 +658,7 @@ async fn only_the_host_of_that_name_and_cluster_is_sent_to() {
         let request = Request::get("/").header("x-request-id", "r").body(RequestBody::empty()).unwrap();
         expected.assert_eq(&match transport.send(&pod, 0, request, &context).await {
             Ok(response) => response.status().to_string(),
-            Err(SendError::Unsent { cause, .. }) => {
+            Err(SendError::Unsent(cause)) => {
                 let cause = cause.unwrap();
                 let source = std::error::Error::source(&cause).map(|source| format!(": {source}"));
                 format!("{cause}{}", source.unwrap_or_default().split('(').next().unwrap_or_default())

@@ -1,6 +1,6 @@
 //! Requests to endpoints that no handler stands for: plain HTTP/1.1 to their address, over pooled connections.
 //!
-//! Deliberately absent: retries. A request may have had its effect; only its sender knows whether to send it again.
+//! Deliberately absent: retries. Whoever sends a request hears whether it may have had its effect.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -41,19 +41,27 @@ impl Remote {
         Remote { client, answer_timeout }
     }
 
-    /// Sends a request to a pod, and answers in its place if it does not.
-    pub async fn send(&self, pod: &str, addr: SocketAddr, mut request: Request<RequestBody>) -> Response<Body> {
+    /// The answer, or what to say if nobody else gives one: then nothing was sent.
+    pub async fn send(
+        &self,
+        pod: &str,
+        addr: SocketAddr,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Body>, Response<Body>> {
         if let Err(error) = address(&mut request, addr) {
-            return text_response(StatusCode::BAD_REQUEST, format_args!("the request cannot be passed on: {error}"));
+            return Ok(text_response(
+                StatusCode::BAD_REQUEST,
+                format_args!("the request cannot be passed on: {error}"),
+            ));
         }
-        match timeout(self.answer_timeout, self.client.request(request)).await {
+        Ok(match timeout(self.answer_timeout, self.client.request(request)).await {
             Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());
                 response.map(|body| body.map_err(Into::into).boxed_unsync())
             }
             Ok(Err(error)) if error.is_connect() => {
                 tracing::debug!(%pod, %addr, error = &error as &dyn std::error::Error, "a pod cannot be reached");
-                unavailable(format_args!("pod {pod} cannot be reached at {addr}"))
+                return Err(unavailable(format_args!("pod {pod} cannot be reached at {addr}")));
             }
             Ok(Err(error)) => {
                 tracing::debug!(%pod, %addr, error = &error as &dyn std::error::Error, "a pod did not answer");
@@ -69,7 +77,7 @@ impl Remote {
                 let text = format_args!("pod {pod} did not answer within {:?}", self.answer_timeout);
                 text_response(StatusCode::GATEWAY_TIMEOUT, text)
             }
-        }
+        })
     }
 }
 

@@ -50,9 +50,10 @@ pub(super) async fn serve(peer: Arc<Peer>, mut request: Request<Incoming>) -> Re
             let endpoint = flight.at(endpoint);
             match &endpoint.target {
                 Target::Local(handler) => Handler::handle(&**handler, request, context).await,
-                Target::Remote(addr) => worker.remote.send(&endpoint.pod, *addr, request).await,
                 // Boxed, so that requests which stay here don't carry its state.
-                Target::Peer(_) => Box::pin(across::send(worker, &mut flight, request, context, random)).await,
+                Target::Peer(_) | Target::Remote(_) => {
+                    Box::pin(across::send(worker, &mut flight, request, context, random)).await
+                }
             }
         }
     };
@@ -76,11 +77,7 @@ fn choose(worker: &Worker, request: &Request<Incoming>, random: u64) -> Result<A
 }
 
 /// The endpoint of a request in the routing table of this moment.
-pub(super) fn find<B>(
-    worker: &Worker,
-    request: &Request<B>,
-    random: u64,
-) -> Result<Arc<Endpoint>, Box<Response<Body>>> {
+fn find<B>(worker: &Worker, request: &Request<B>, random: u64) -> Result<Arc<Endpoint>, Box<Response<Body>>> {
     let refuse = |status, text: fmt::Arguments<'_>| Err(Box::new(text_response(status, text)));
     let Some(host) = host(request) else {
         return refuse(StatusCode::BAD_REQUEST, format_args!("a request needs one Host header, of a name"));
@@ -91,6 +88,17 @@ pub(super) fn find<B>(
         return refuse(StatusCode::NOT_FOUND, format_args!("no Ingress routes {host} {path}"));
     };
     route.choose(random).cloned().ok_or_else(|| Box::new(unavailable(route.reason())))
+}
+
+/// Another endpoint of the same request in the routing table of this moment: none of `tried`.
+pub(super) fn find_other<B>(
+    worker: &Worker,
+    request: &Request<B>,
+    random: u64,
+    tried: &[Arc<Endpoint>],
+) -> Option<Arc<Endpoint>> {
+    let table = worker.shared.routes.load();
+    table.find(host(request)?, request.uri().path())?.choose_other(random, tried).cloned()
 }
 
 /// The name of the host asked for, without port; `None` if it isn't clear which.

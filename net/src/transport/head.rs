@@ -69,13 +69,7 @@ pub(super) fn address<B>(
     Ok(())
 }
 
-/// Takes the names out again.
-pub(super) fn strip<B>(request: &mut Request<B>) {
-    request.headers_mut().remove(POD);
-    request.headers_mut().remove(CLIENT);
-}
-
-/// The pod's uid or address, its port, and what is known of the request; `None` if another host has not addressed it.
+/// Takes the pod's uid or address, its port, and what is known of the request, out of it; `None` if another host has not addressed it.
 pub(super) fn read<B>(request: &mut Request<B>) -> Option<(String, u16, RequestContext)> {
     let headers = request.headers();
     let (uid, port) = headers.get(POD)?.to_str().ok()?.rsplit_once(':')?;
@@ -83,7 +77,8 @@ pub(super) fn read<B>(request: &mut Request<B>) -> Option<(String, u16, RequestC
     let client_addr: SocketAddr = headers.get(CLIENT)?.to_str().ok()?.parse().ok()?;
     let request_id = RequestId::accept(headers.get(REQUEST_ID)?)?;
     let scheme = request.uri().scheme().cloned().unwrap_or(Scheme::HTTP);
-    strip(request);
+    request.headers_mut().remove(POD);
+    request.headers_mut().remove(CLIENT);
     if request.headers().contains_key(header::HOST) {
         let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from(path);

@@ -14,7 +14,7 @@ use tokio_util::sync::DropGuard;
 use super::*;
 use crate::blob_store::StoreLimits;
 use crate::blob_store::tests::files_below;
-use crate::cluster::ClusterError;
+use crate::cluster::{Change, ClusterError};
 use crate::endpoints::Endpoints;
 use crate::pull::{PullOptions, Puller};
 use crate::push::{ComponentConfig, PushError, PushTarget, PushedComponent, push_component};
@@ -63,6 +63,8 @@ impl Cluster for View {
         change(&self.group.tags, repository, changes);
         Box::pin(async { Ok(()) })
     }
+
+    fn note(&self, _: &Change<'_>) {}
 }
 
 /// A member: its registry for users, and its door for other members, which closes when it is dropped.

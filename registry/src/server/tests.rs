@@ -87,12 +87,13 @@ pub(crate) fn change(tags: &Tags, repository: &str, changes: Vec<(String, Option
 /// A cluster of one member.
 struct Alone {
     tags: Tags,
+    noted: Mutex<Vec<String>>,
     client: reqwest::Client,
 }
 
 impl Default for Alone {
     fn default() -> Alone {
-        Alone { tags: Mutex::default(), client: client() }
+        Alone { tags: Mutex::default(), noted: Mutex::default(), client: client() }
     }
 }
 
@@ -121,6 +122,11 @@ impl Cluster for Alone {
     ) -> BoxFuture<'_, Result<(), ClusterError>> {
         change(&self.tags, repository, changes);
         Box::pin(async { Ok(()) })
+    }
+
+    fn note(&self, change: &Change<'_>) {
+        let (method, path) = (&change.head.method, change.head.uri.path());
+        self.noted.lock().unwrap().push(format!("{method} {path} {}", change.code.as_u16()));
     }
 }
 
@@ -263,6 +269,37 @@ async fn wrong_and_oversized_uploads_are_refused() {
         expect![[r#"400 {"errors":[{"code":"DIGEST_INVALID","message":"`sha256:12` is not a digest: it should be `sha256:` and 64 lower-case hexadecimal digits"}]}"#]],
     )
     .await;
+}
+
+#[tokio::test]
+async fn changes_are_noted_and_nothing_else_is() {
+    let cluster = Arc::new(Alone::default());
+    let registry = Registry::start_in(StoreLimits::default(), cluster.clone());
+    let config = registry.put_blob("a", b"{}").await;
+    let session = registry.begin("a").await;
+    registry.push(Method::PATCH, &session).body("piece").send().await.unwrap();
+    registry.push(Method::PUT, &format!("{session}?digest={config}")).send().await.unwrap();
+    for from in ["a", "nowhere"] {
+        let path = format!("/v2/b/blobs/uploads/?mount={config}&from={from}");
+        registry.push(Method::POST, &path).send().await.unwrap();
+    }
+    let part = json!({ "mediaType": "application/vnd.oci.empty.v1+json", "digest": config, "size": 2 });
+    let manifest = json!({ "schemaVersion": 2, "config": part, "layers": [] }).to_string();
+    registry.push(Method::PUT, "/v2/a/manifests/1").body(manifest.clone()).send().await.unwrap();
+    registry.ask(Method::PUT, "/v2/a/manifests/2").body(manifest).send().await.unwrap();
+    registry.ask(Method::GET, "/v2/a/manifests/1").send().await.unwrap();
+    registry.push(Method::DELETE, "/v2/a/manifests/1").send().await.unwrap();
+    registry.push(Method::DELETE, &format!("/v2/a/blobs/{config}")).send().await.unwrap();
+    let noted = cluster.noted.lock().unwrap().join("\n").replace(&config.to_string(), "CONFIG");
+    let id = session.rsplit('/').next().unwrap().split('?').next().unwrap();
+    expect![[r#"
+        POST /v2/a/blobs/uploads/ 201
+        PUT /v2/a/blobs/uploads/SESSION 400
+        POST /v2/b/blobs/uploads/ 201
+        PUT /v2/a/manifests/1 201
+        DELETE /v2/a/manifests/1 202
+        DELETE /v2/a/blobs/CONFIG 202"#]]
+    .assert_eq(&noted.replace(id, "SESSION"));
 }
 
 #[tokio::test]

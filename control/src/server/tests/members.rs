@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_api::status::{NOT_LEADER, Status};
 use coracle_registry::Digest;
 use coracle_store::testing::SeededDisk;
 use coracle_store::{Member, Options, Store};
@@ -218,6 +219,27 @@ async fn writes_go_on_when_the_leader_is_gone() {
     let names: Vec<&str> =
         list["items"].as_array().unwrap().iter().filter_map(|item| item["metadata"]["name"].as_str()).collect();
     assert_eq!(names, ["after", "before"]);
+}
+
+#[tokio::test]
+async fn who_reaches_no_leader_says_that_nothing_was_done() {
+    let cluster = Cluster::of(&["a", "b"]).await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
+    assert_eq!(cluster.ask(0, "POST /api/v1/namespaces", namespace).await.0, 201);
+    let gone = &cluster.members[0];
+    gone.shutdown.cancel();
+    gone.store.shutdown().await.unwrap();
+    let url = format!("{}{CONFIG_MAPS}", cluster.members[1].base);
+    let answer = loop {
+        let answer = cluster.admin().post(&url).json(&config_map("lost")).send().await.unwrap();
+        // Of what was under way as the leader went, nobody knows.
+        if answer.status() != 504 {
+            break answer;
+        }
+    };
+    assert_eq!((answer.status().as_u16(), answer.headers().contains_key(NOT_LEADER)), (503, true));
+    let said: Status = answer.json().await.unwrap();
+    assert!(said.lacks_leader(), "{said:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use coracle_registry::Digest;
 use expect_test::expect;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -32,6 +33,8 @@ use crate::{Identities, Objects, SystemClock};
 
 struct Listening {
     base: String,
+    /// Without TLS.
+    registry: String,
     server: Server,
     shutdown: CancellationToken,
     task: JoinHandle<std::io::Result<()>>,
@@ -51,6 +54,8 @@ async fn listen(dir: &TempDir, pki: &Arc<Pki>) -> Listening {
     let sealer = Sealer::open(&server.dir.path().join("pki"), &store.snapshot(), true).unwrap();
     let objects = Objects::new(store, Arc::new(SystemClock), sealer);
     let shutdown = CancellationToken::new();
+    let artifacts = artifacts(dir.path());
+    let registry = format!("http://{}", artifacts.listener.local_addr().unwrap());
     let config = ServerConfig {
         listener,
         identities: Identities::issue(pki.clone(), "a", names, 0.8).unwrap(),
@@ -60,10 +65,10 @@ async fn listen(dir: &TempDir, pki: &Arc<Pki>) -> Listening {
         audit_log: Some(dir.path().join("audit.log")),
         cluster_files: cluster_files(dir.path()),
         joining: Joining { pki: pki.clone() },
-        artifacts: artifacts(dir.path()),
+        artifacts,
         shutdown: shutdown.clone(),
     };
-    Listening { base, server, shutdown, task: tokio::spawn(serve(config)) }
+    Listening { base, registry, server, shutdown, task: tokio::spawn(serve(config)) }
 }
 
 fn client(pki: &Pki, identity: &Identity) -> reqwest::Client {
@@ -173,6 +178,13 @@ async fn writes_are_audited_and_reads_are_not() {
     assert_eq!(send(admin.post(&secrets).json(&body)).await, 201);
     assert_eq!(send(admin.get(&secrets)).await, 200);
     assert_eq!(send(admin.delete(format!("{secrets}/s?dryRun=All")).header("impersonate-user", "jane")).await, 403);
+    let uploads = format!("v2/shop/blobs/uploads/?digest={}", Digest::of(b"{}"));
+    assert_eq!(send(admin.post(format!("{}/{uploads}", listening.base)).body("{}")).await, 201);
+    let put = admin.put(format!("{}/v2/shop/manifests/1", listening.base)).body("{}");
+    assert_eq!(send(put.header("impersonate-user", "jane")).await, 403);
+    let by_credentials = admin.post(format!("{}/{uploads}", listening.registry)).body("{}");
+    assert_eq!(send(by_credentials.basic_auth("admin", Some("registry-password"))).await, 201);
+    assert_eq!(send(admin.get(format!("{}/v2/shop/tags/list", listening.base))).await, 404);
     let events = format!("{}/api/v1/namespaces/default/events", listening.base);
     send(host.post(&events).json(&json!({}))).await;
     listening.shutdown.cancel();
@@ -182,14 +194,19 @@ async fn writes_are_audited_and_reads_are_not() {
     let lines = log.lines().map(|line| {
         let event: Value = serde_json::from_str(line).unwrap();
         let impersonated = &event["impersonatedUser"]["username"];
-        format!(
-            "{} {} {} {} {}\n",
-            event["verb"], event["user"]["username"], impersonated, event["objectRef"], event["responseStatus"]["code"]
-        )
+        let about = match &event["objectRef"] {
+            Value::Null => event["requestURI"].to_string().replace(&Digest::of(b"{}").to_string(), "CONFIG"),
+            object => object.to_string(),
+        };
+        let (user, code) = (&event["user"]["username"], &event["responseStatus"]["code"]);
+        format!("{} {user} {impersonated} {about} {code}\n", event["verb"])
     });
     expect![[r#"
         "create" "admin" null {"apiVersion":"v1","name":"s","namespace":"default","resource":"secrets"} 201
         "delete" "admin" "jane" {"apiVersion":"v1","name":"s","namespace":"default","resource":"secrets"} 403
+        "post" "admin" null "/v2/shop/blobs/uploads/?digest=CONFIG" 201
+        "put" "admin" "jane" "/v2/shop/manifests/1" 403
+        "post" "coracle:registry:admin" null "/v2/shop/blobs/uploads/?digest=CONFIG" 201
     "#]]
     .assert_eq(&lines.collect::<String>());
 }

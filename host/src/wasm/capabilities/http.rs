@@ -116,7 +116,7 @@ impl Reach {
                 tracing::debug!(namespace = self.namespace, %error, "a pod's request did not reach another");
                 Err(HttpError::DestinationUnavailable)
             }
-            Err(CallError::Lost(_)) => Err(HttpError::ConnectionTerminated),
+            Err(CallError::Lost) => Err(HttpError::ConnectionTerminated),
             Err(CallError::Unfit(_)) => Err(HttpError::HttpRequestUriInvalid),
         }
     }
