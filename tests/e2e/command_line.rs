@@ -1,8 +1,9 @@
 //! Every verb once, as a user would.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
-use coracle_tests::{Cluster, eventually, root, wasmctl, wasmctl_path};
+use coracle_tests::{Cluster, eventually, example, root, try_get, wasmctl, wasmctl_path};
 
 #[test]
 fn verbs_against_a_cluster() {
@@ -172,6 +173,43 @@ fn verbs_know_the_kinds_that_users_define() {
     let refused = apply(11).fails_with(1);
     assert!(refused.contains("spec.replicas: Invalid value: 11"), "{refused}");
     assert_eq!(cluster.wasmctl(&["delete", "-f", file]).ok(), "widget.shop.example.com/one deleted\n");
+}
+
+#[test]
+fn a_component_without_a_cluster_reaches_what_its_user_says() {
+    let folder = tempfile::tempdir().unwrap();
+    // A page to fetch, from whoever answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
+        }
+    });
+    let front = example("front.wasm");
+    let serve = |egress: &[&str]| {
+        let url = format!("BACKEND_URL=http://{address}/");
+        let mut serving = Command::new(wasmctl_path());
+        serving.args(["run", front.to_str().unwrap(), "--addr", "127.0.0.1:0", "--env", &url]).args(egress);
+        let mut serving = serving.current_dir(&folder).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(serving.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        let at = line.split('/').nth(2).expect("it says where").to_owned();
+        let answer = try_get(at, "any", "/").unwrap().1;
+        serving.kill().unwrap();
+        serving.wait().unwrap();
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        (answer, rest)
+    };
+    assert_eq!(serve(&["--egress", "127.0.0.0/8"]).0, "The back end says: hello\n");
+    let (answer, said) = serve(&[]);
+    assert!(answer.ends_with("does not answer: ErrorCode::HttpRequestDenied\n"), "{answer}");
+    assert!(said.contains("was denied: ") && said.contains("with --egress"), "{said}");
+    let wrong = wasmctl(&["run", front.to_str().unwrap(), "--egress", "http://a"]).fails_with(2);
+    assert!(wrong.contains("--egress: \"http://a\" is none of HOST"), "{wrong}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{OpenError, Options, WasmRuntime};
+use crate::egress::Egress;
 use crate::inspect::Kind;
 use crate::runtime::{ContainerSpec, Exit, LogSink, PodIdentity, Prepared, Runtime, StartError, Stream};
 
@@ -25,6 +26,8 @@ pub struct RunOptions {
     pub env: Vec<(String, String)>,
     /// All memory an instance may have.
     pub memory_bytes_max: u64,
+    /// What it may reach.
+    pub egress: Egress,
 }
 
 /// Where to serve.
@@ -103,6 +106,7 @@ async fn prepare(
     spec.args = options.args;
     spec.env = options.env;
     spec.memory_bytes_max = options.memory_bytes_max;
+    spec.egress = options.egress;
     let prepared = runtime.prepare(&spec).await?;
     match prepared.kind() {
         found if is_wanted(found) => Ok((runtime, spec, prepared)),
@@ -114,6 +118,10 @@ async fn prepare(
 struct Terminal;
 
 impl LogSink for Terminal {
+    fn denied(&self, why: &str) {
+        self.write(Stream::Stderr, format!("{why} (without a cluster: with --egress)").as_bytes());
+    }
+
     fn write(&self, stream: Stream, line: &[u8]) {
         let line = [line, b"\n"].concat();
         self.write_lines(stream, &line);

@@ -171,10 +171,6 @@ async fn pods_of_other_nodes_are_known_by_their_ranges() {
     assert_eq!(found["10.0.2.2"], None);
     let outgoing = outgoing(table);
     // Nothing listens there.
-    let sent = check(
-        &outgoing,
-        "http://10.0.1.2:8080/",
-        expect!["error: pod at 10.0.1.2 cannot be reached"],
-    );
+    let sent = check(&outgoing, "http://10.0.1.2:8080/", expect!["error: pod at 10.0.1.2 cannot be reached"]);
     tokio::time::timeout(Duration::from_secs(10), sent).await.unwrap();
 }

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 
+use coracle_host::egress::Egress;
 use coracle_host::wasm::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,7 @@ use crate::{files, images};
 /// Examples:
 ///   wasmctl run job.wasm -- --verbose input.txt
 ///   wasmctl run hello.wat --addr 127.0.0.1:8000
+///   wasmctl run report.wasm --egress api.example.com:443
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     /// The most memory the component may have, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     memory_mib: u64,
+    /// What it may reach: HOST, *.DOMAIN, * or ADDRESS/BITS, with or without :PORT; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    egress: Vec<String>,
     /// Arguments of a command
     #[arg(last = true)]
     arguments: Vec<String>,
@@ -51,11 +56,13 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
         };
         env.push((key.to_owned(), value.to_owned()));
     }
+    let egress: Egress = args.egress.join(",").parse().map_err(|error| Failure::usage(format!("--egress: {error}")))?;
     let options = |file: &Path| RunOptions {
         file: file.to_owned(),
         args: args.arguments.clone(),
         env: env.clone(),
         memory_bytes_max: args.memory_mib << 20,
+        egress: egress.clone(),
     };
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("component.wasm");
