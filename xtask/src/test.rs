@@ -39,5 +39,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .env("CORACLE_TEST_WASMCTL", wasmctl)
         .env("RUST_BACKTRACE", "0");
     stage("tests", &mut command)?;
+    if args.filter.is_none() {
+        let documentation = ["test", "--quiet", "--doc", "--package", "coracle-sdk"];
+        stage("examples in the SDK's documentation", cargo().args(documentation))?;
+    }
     Ok(())
 }

@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &[]),
     ("scheduler", &["api"]),
     ("client", &["api"]),
+    ("sdk", &["sdk-macros"]),
     ("control", &["api", "scheduler", "store", "net", "registry"]),
     ("host", &["api", "client", "net", "registry"]),
     ("wasmctl", &["api", "client", "control", "host", "net", "registry", "store"]),
