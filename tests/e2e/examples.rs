@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use coracle_tests::{Cluster, Host, eventually, example, root, wasmctl};
+use coracle_tests::{Cluster, Host, PATIENCE, eventually, example, root, wasmctl};
 
 #[test]
 fn hello() {
@@ -306,4 +306,113 @@ fn tcp_echo() {
         (events.contains("Readiness probe failed: dial tcp") && events.contains(":7000: connect: connection refused"))
             .then_some(())
     });
+}
+
+/// Pushes an example, applies its manifest, and waits until it is rolled out.
+fn roll_out(cluster: &Cluster, name: &str) {
+    let file = example(&format!("{}.wasm", name.replace('-', "_")));
+    cluster.wasmctl(&["push", file.to_str().unwrap(), &format!("{name}:1")]).ok();
+    let manifest = root().join(format!("examples/{name}/deployment.yaml"));
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["rollout", "status", &format!("deployment/{name}"), "--timeout=60s"]).ok();
+    let host = format!("{name}.localhost");
+    eventually("the ingress knows the pods", || {
+        let (_, text) = cluster.get(&host, "/");
+        (!text.contains(&format!("no Ingress routes {host}")) && !text.contains("no ready pod")).then_some(())
+    });
+}
+
+#[test]
+fn hello_sdk() {
+    let cluster = Cluster::start();
+    roll_out(&cluster, "hello-sdk");
+    let get = |path: &str| cluster.get("hello-sdk.localhost", path);
+    assert_eq!(get("/"), (200, "Hello from the SDK!\n".to_owned()));
+    assert_eq!(get("/hello/Ada"), (200, "{\"text\":\"Servus, Ada!\"}".to_owned()));
+    assert_eq!(get("/sum?a=1&b=2"), (200, "3\n".to_owned()));
+    assert_eq!((get("/sum?a=1").0, get("/sum?a=4294967295&b=1").0, get("/nowhere").0), (400, 422, 404));
+    assert_eq!(get("/from/hello-sdk"), (200, "hello-sdk says: Hello from the SDK!\n".to_owned()));
+    assert_eq!(get("/from/other.example.org").0, 502);
+    eventually("the log's lines", || {
+        let logs = cluster.kubectl(&["logs", "-l", "app=hello-sdk", "--tail=-1"]).ok();
+        let line = |message: &str| {
+            let lines = logs.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            lines.into_iter().find(|line| line["message"] == message)
+        };
+        let (greeted, denied) = (line("greeted")?, line("outgoing request")?);
+        assert_eq!((&greeted["level"], &greeted["name"]), (&"debug".into(), &"Ada".into()));
+        assert!(greeted["request"].as_str().is_some_and(|id| !id.is_empty()), "{greeted}");
+        let error = "GET http://other.example.org/: the host does not allow it; on Coracle, the pod's annotation \
+                     coracle.dev/egress declares hosts";
+        assert_eq!((&denied["level"], &denied["error"]), (&"error".into(), &error.into()));
+        Some(())
+    });
+}
+
+#[test]
+fn job_sdk() {
+    let cluster = Cluster::start();
+    let file = example("job-sdk.wasm");
+    cluster.wasmctl(&["push", file.to_str().unwrap(), "job-sdk:1"]).ok();
+    let manifest = root().join("examples/job-sdk/pod.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/job-sdk", "--timeout=60s"]).ok();
+    let logs = cluster.kubectl(&["logs", "job-sdk"]).ok();
+    assert!(logs.contains("11 /texts/boat\n"), "{logs}");
+    assert!(logs.contains(r#"{"level":"info","message":"counted","files":1}"#), "{logs}");
+
+    let failed = wasmctl(&["run", file.to_str().unwrap(), "--", "nothing"]).fails_with(1);
+    assert!(failed.starts_with(r#"{"level":"error","message":"failed","error":"nothing: "#), "{failed}");
+}
+
+#[test]
+fn image_resizer() {
+    let cluster = Cluster::start();
+    roll_out(&cluster, "image-resizer");
+    let picture = std::fs::read(root().join("examples/image-resizer/boat.png")).unwrap();
+    let send = |path: &str, body: &[u8]| {
+        let mut connection = connect(&cluster);
+        write!(connection, "POST {path} HTTP/1.1\r\nHost: image-resizer.localhost\r\nConnection: close\r\n").unwrap();
+        write!(connection, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
+        connection.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).unwrap();
+        answer
+    };
+    let scaled = send("/?width=16", &picture);
+    assert!(scaled.starts_with(b"HTTP/1.1 200 "), "{}", scaled.escape_ascii());
+    let png = scaled.windows(8).position(|bytes| bytes == b"\x89PNG\r\n\x1a\n").expect("a picture");
+    // Width and height are the first that a PNG's header says.
+    assert_eq!(scaled[png + 16..png + 24], [0, 0, 0, 16, 0, 0, 0, 12]);
+    assert!(send("/?width=16", b"no picture").starts_with(b"HTTP/1.1 422 "));
+}
+
+#[test]
+fn streaming() {
+    let cluster = Cluster::start();
+    roll_out(&cluster, "streaming");
+    let ticks = cluster.get("streaming.localhost", "/ticks?count=2&every_ms=1");
+    assert_eq!(ticks, (200, "tick 1\ntick 2\n".to_owned()));
+    // What was sent is answered before more is.
+    let mut connection = connect(&cluster);
+    let head = "POST /upper HTTP/1.1\r\nHost: streaming.localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
+    connection.write_all(head.as_bytes()).unwrap();
+    let mut heard = String::new();
+    for (piece, expected) in [("one", "ONE"), ("two", "TWO")] {
+        write!(connection, "3\r\n{piece}\r\n").unwrap();
+        while !heard.contains(expected) {
+            let mut bytes = [0; 1024];
+            let count = connection.read(&mut bytes).unwrap();
+            assert!(count > 0, "{heard}");
+            heard.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+    }
+    connection.write_all(b"0\r\n\r\n").unwrap();
+}
+
+/// A connection to the ingress.
+fn connect(cluster: &Cluster) -> TcpStream {
+    let connection = TcpStream::connect(cluster.address("ingress")).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection
 }

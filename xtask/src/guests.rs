@@ -1,5 +1,5 @@
-//! Builds the example components. The Rust ones need the `wasm32-wasip2` target: rustup's if it can be added, else a toolchain made once by
-//! `guest-toolchain.sh`.
+//! Builds the example components, and runs the tests that they have of their own. The Rust ones need the `wasm32-wasip2` target: rustup's if it
+//! can be added, else a toolchain made once by `guest-toolchain.sh`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,10 +12,31 @@ const TARGET: &str = "wasm32-wasip2";
 
 /// Builds all of them and gives the folder that they are in.
 pub(crate) fn build() -> Result<PathBuf> {
-    let target_dir = match std::env::var_os("CARGO_TARGET_DIR") {
+    let mut command = cargo()?;
+    command.args(["build", "--quiet", "--release", "--target", TARGET]);
+    stage("example components", &mut command)?;
+    Ok(target_dir().join(TARGET).join("release"))
+}
+
+/// Runs the tests in those that are written with the SDK, as their authors would: on this machine's own target.
+pub(crate) fn test() -> Result<()> {
+    let packages = ["hello-sdk", "image-resizer", "job-sdk", "streaming"];
+    let mut command = cargo()?;
+    command.args(["test", "--quiet"]).args(packages.iter().flat_map(|package| ["--package", package]));
+    stage("tests of the examples", &mut command)?;
+    Ok(())
+}
+
+/// Where they are built.
+fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => PathBuf::from(dir).join("guests"),
         None => root().join("examples/target"),
-    };
+    }
+}
+
+/// The cargo that can build for components, in the examples' workspace.
+fn cargo() -> Result<Command> {
     let mut command = Command::new("cargo");
     if let Some(rustc) = rustc()? {
         // The toolchain's cargo and rustc belong together; rustup's settings would override them.
@@ -25,9 +46,8 @@ pub(crate) fn build() -> Result<PathBuf> {
             command.env_remove(name);
         }
     }
-    command.current_dir(root().join("examples")).args(["build", "--quiet", "--release", "--target", TARGET]);
-    stage("example components", command.env("CARGO_TARGET_DIR", &target_dir))?;
-    Ok(target_dir.join(TARGET).join("release"))
+    command.current_dir(root().join("examples")).env("CARGO_TARGET_DIR", target_dir());
+    Ok(command)
 }
 
 /// The rustc that has the target; `None` is the ordinary one.

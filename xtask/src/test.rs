@@ -25,6 +25,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("CORACLE_TEST_PYTHON_CLIENT", peers::python_client()?),
     ];
     let guests = guests::build()?;
+    if args.filter.is_none() {
+        guests::test()?;
+    }
     let wasmctl = wasmctl_for_tests()?;
     let mut command = cargo();
     if is_on_path("cargo-nextest") {
