@@ -2,6 +2,9 @@
 //!
 //! Deliberately absent: full validation; the compiler does that.
 
+mod capability;
+
+pub use capability::{Capability, Grant, capabilities};
 use serde::Serialize;
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
 
