@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod artifacts;
+mod authors;
 mod bad_input;
 mod certificates;
 mod checklist;

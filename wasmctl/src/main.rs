@@ -19,10 +19,12 @@ mod joiner;
 mod logging;
 mod output;
 mod progress;
+mod project;
 mod resources;
 mod rollout;
 mod server;
 mod session;
+mod template;
 mod up;
 mod verbs;
 

@@ -4,6 +4,7 @@ pub(crate) use member::MEMBERS;
 
 mod apply;
 mod attach;
+mod build;
 mod completion;
 mod delete;
 pub(crate) mod deploy;
@@ -16,6 +17,7 @@ mod host;
 mod inspect;
 mod logs;
 mod member;
+mod new;
 mod node;
 mod port_forward;
 mod pull;
@@ -54,6 +56,8 @@ enum Verb {
     Up(up::Args),
     Server(server::Args),
     Host(host::Args),
+    New(new::Args),
+    Build(build::Args),
     Deploy(deploy::Args),
     Get(get::Args),
     Describe(describe::Args),
@@ -94,6 +98,8 @@ impl Cli {
             Verb::Run(args) => return run::run(&args, global),
             Verb::Exec(args) => return block_on(exec::run(args, global)),
             Verb::Attach(args) => return block_on(attach::run(args, global)),
+            Verb::New(args) => new::run(&args),
+            Verb::Build(args) => block_on(build::run(args)),
             Verb::Deploy(args) => block_on(deploy::run(args, global)),
             Verb::Get(args) => block_on(get::run(args, global)),
             Verb::Describe(args) => block_on(describe::run(args, global)),

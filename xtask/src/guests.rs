@@ -28,7 +28,7 @@ pub(crate) fn test() -> Result<()> {
 }
 
 /// Where they are built.
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => PathBuf::from(dir).join("guests"),
         None => root().join("examples/target"),
@@ -51,7 +51,7 @@ fn cargo() -> Result<Command> {
 }
 
 /// The rustc that has the target; `None` is the ordinary one.
-fn rustc() -> Result<Option<PathBuf>> {
+pub(crate) fn rustc() -> Result<Option<PathBuf>> {
     if has_target(Command::new("rustc").arg("--print").arg("sysroot"))? {
         return Ok(None);
     }

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         command.args(["test", "--workspace", "--features", "coracle-store/test-disk", "--no-fail-fast"]);
     }
     command.args(args.filter.as_deref());
+    command.envs(guests::rustc()?.map(|rustc| ("CORACLE_TEST_GUEST_RUSTC", rustc)));
     command
         .envs(peers)
         .env("CORACLE_TEST_GUESTS", guests)

@@ -165,7 +165,8 @@ async fn resolve_image(args: &Args, global: &Global, progress: &Progress) -> Res
     Ok((image, inspection))
 }
 
-fn say_inspected(inspection: &Inspection, progress: &Progress) {
+/// Says in one line what a component is and needs.
+pub(super) fn say_inspected(inspection: &Inspection, progress: &Progress) {
     let mut packages: Vec<&str> =
         inspection.imports.iter().map(|import| import.split('/').next().unwrap_or(import)).collect();
     packages.sort_unstable();
