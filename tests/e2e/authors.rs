@@ -1,10 +1,10 @@
-//! From nothing to a component that runs, as an author would go: each template is built and tested.
+//! From nothing to a component that runs, as an author would go: each template is built and tested, and one is worked on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use coracle_tests::{example, root, run, wasmctl_path};
+use coracle_tests::{Cluster, Running, eventually, example, root, run, wasmctl_path};
 
 /// A program with the Rust that the examples are built with, and where they are built, so that nothing is built or fetched twice.
 fn author(program: impl AsRef<Path>, folder: &Path) -> Command {
@@ -64,4 +64,50 @@ fn every_template_is_built_and_tested() {
     let mut without_rust = author(wasmctl_path(), &dir.path().join("new-job"));
     let said = run(without_rust.arg("build").env("RUSTC", "no-such-rustc")).fails_with(1);
     assert!(said.contains("Rust is not installed") && said.contains("https://rustup.rs"), "{said}");
+}
+
+#[test]
+fn a_project_is_rolled_out_whenever_it_changes() {
+    let cluster = Cluster::start();
+    let folder = cluster.dir().join("new-shop");
+    begin(&folder, &[]);
+    // One stream of lines, and the process itself to send a signal to.
+    let mut dev = author("sh", &folder);
+    dev.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(wasmctl_path()).args(["dev", "--env", "GREETING_NAME=Ada"]);
+    let mut dev = Running::start(dev.env("KUBECONFIG", cluster.dir().join("kubeconfig")));
+    let mut wait_for = |text: &str| {
+        let mut said = String::new();
+        while !said.contains(text) {
+            let line = dev.next_line();
+            assert!(!line.is_empty() || !said.ends_with("\n\n\n"), "it ended before it said {text}: {said}");
+            said.push_str(&line);
+            said.push('\n');
+        }
+        said
+    };
+    let answers = |expected: &str| {
+        eventually(expected, || (cluster.get("new-shop.localhost", "/") == (200, expected.to_owned())).then_some(()));
+    };
+    let said = wait_for("for a change");
+    assert!(said.contains("built     new_shop.wasm") && said.contains("http://new-shop.localhost:"), "{said}");
+    answers("Hello, Ada!\n");
+    wait_for("GET / 200"); // its log
+
+    let source = folder.join("src/lib.rs");
+    let text = fs::read_to_string(&source).unwrap();
+    fs::write(&source, text.replace("Hello", "Servus\" broken \"")).unwrap();
+    let said = wait_for("for a change");
+    assert!(said.contains("changed   src/lib.rs") && said.contains("cargo did not build it"), "{said}");
+    answers("Hello, Ada!\n");
+
+    fs::write(&source, text.replace("Hello", "Servus")).unwrap();
+    wait_for("for a change");
+    answers("Servus, Ada!\n");
+
+    dev.signal("INT");
+    let said = dev.end();
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stdout.contains("stopped; deployment/new-shop stays, at http://new-shop.localhost:"), "{said:?}");
+    assert!(said.stdout.contains("`wasmctl delete deployment,service,ingress new-shop` removes it"), "{said:?}");
+    answers("Servus, Ada!\n");
 }

@@ -41,7 +41,8 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(command: &mut Command) -> Running {
+    /// Starts it, with its standard streams at the test's end.
+    pub fn start(command: &mut Command) -> Running {
         let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -61,6 +62,11 @@ impl Running {
     pub fn write(&mut self, text: &str) {
         let stdin = self.process.0.stdin.as_mut().expect("it is open");
         stdin.write_all(text.as_bytes()).expect("it reads");
+    }
+
+    /// Sends it a signal, as `kill` names them.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
     }
 
     /// Writes to its standard input and closes it, as what it prints is read; waits for its end.

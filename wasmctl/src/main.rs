@@ -24,6 +24,7 @@ mod resources;
 mod rollout;
 mod server;
 mod session;
+mod sources;
 mod template;
 mod up;
 mod verbs;

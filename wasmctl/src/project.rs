@@ -44,6 +44,11 @@ impl Project {
         Ok(Project { folder: folder.to_owned(), package })
     }
 
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Builds it as released; cargo says on standard error what it does, unless `is_quiet`. Gives the components, in the order of their
     /// files, and the time that it took. Dropped, it ends cargo.
     pub(crate) async fn build(&self, is_quiet: bool) -> Result<(Vec<Built>, Duration)> {

@@ -9,6 +9,7 @@ mod completion;
 mod delete;
 pub(crate) mod deploy;
 mod describe;
+mod dev;
 mod events;
 pub(crate) use events::{last_seen, order as event_order};
 mod exec;
@@ -58,6 +59,7 @@ enum Verb {
     Host(host::Args),
     New(new::Args),
     Build(build::Args),
+    Dev(dev::Args),
     Deploy(deploy::Args),
     Get(get::Args),
     Describe(describe::Args),
@@ -100,6 +102,7 @@ impl Cli {
             Verb::Attach(args) => return block_on(attach::run(args, global)),
             Verb::New(args) => new::run(&args),
             Verb::Build(args) => block_on(build::run(args)),
+            Verb::Dev(args) => block_on(dev::run(args, global)),
             Verb::Deploy(args) => block_on(deploy::run(args, global)),
             Verb::Get(args) => block_on(get::run(args, global)),
             Verb::Describe(args) => block_on(describe::run(args, global)),

@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 }
 
 /// Says in two lines what was built, and what it is and needs.
-fn say_built(component: &Built, took: &str, progress: &Progress) {
+pub(super) fn say_built(component: &Built, took: &str, progress: &Progress) {
     let file = component.path.file_name().unwrap_or_default().display();
     progress.step("built", "").done(&format!("{file}  {}  {took}", images::size(component.bytes)), false);
     super::deploy::say_inspected(&component.inspection, progress);

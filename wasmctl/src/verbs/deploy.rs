@@ -66,6 +66,11 @@ pub(crate) struct Args {
     pub(crate) output: Option<String>,
 }
 
+/// Selects the pods of what was deployed under a name.
+pub(super) fn selector(name: &str) -> String {
+    format!("{APP}={name}")
+}
+
 impl Args {
     /// What `wasmctl deploy FILE` means.
     pub(crate) fn of_file(file: &Path) -> Args {
