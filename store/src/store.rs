@@ -361,15 +361,17 @@ impl Store {
         }
     }
 
-    /// Waits until the disk fails, if it ever does, and says how: from then on nothing is written here, and nothing new is learnt.
+    /// Waits until consensus ends other than by [`Store::shutdown`], if it ever does, and says why: the disk failed, most often. From then
+    /// on nothing is written here, and nothing new is learnt.
     pub async fn wait_to_fail(&self) -> String {
         let mut metrics = self.shared.raft.metrics();
         loop {
-            let failure = disk_failure(&metrics.borrow_and_update().running_state);
-            match failure {
-                Some(failure) => return failure,
-                None if metrics.changed().await.is_err() => return std::future::pending().await,
-                None => {}
+            let state = metrics.borrow_and_update().running_state.clone();
+            match state {
+                Ok(()) if metrics.changed().await.is_ok() => {}
+                Ok(()) | Err(Fatal::Panicked) => return "consensus panicked, and the log says where".to_owned(),
+                Err(Fatal::Stopped) => return std::future::pending().await,
+                Err(Fatal::StorageError(error)) => return format!("its disk failed: {error}"),
             }
         }
     }

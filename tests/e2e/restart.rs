@@ -1,6 +1,6 @@
 //! Stopping, being killed, and two at once.
 
-use coracle_tests::{Cluster, eventually, root, run, up};
+use coracle_tests::{Cluster, break_disk, eventually, root, run, up};
 
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
@@ -21,6 +21,27 @@ fn what_was_acknowledged_survives_kill_9() {
     eventually("the URL answers again", || {
         matches!(cluster.try_get("hello.localhost", "/"), Ok((200, _))).then_some(())
     });
+}
+
+#[test]
+fn a_disk_that_fails_ends_the_process_which_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, said) = (folder.path().join("data"), folder.path().join("said"));
+    let mut cluster = Cluster::spawn(up(&dir).stderr(std::fs::File::create(&said).unwrap()), &dir);
+    let create = |cluster: &Cluster, name: &str| cluster.kubectl(&["create", "configmap", name, "--from-literal=a=b"]);
+    create(&cluster, "kept").ok();
+    let syncs = break_disk(cluster.process_id());
+    // Whether it is done isn't said.
+    create(&cluster, "unknown");
+    assert_eq!(cluster.end(), Some(1));
+    drop(syncs);
+    let said = std::fs::read_to_string(said).unwrap();
+    assert!(said.contains("ends: its disk failed: ") && said.contains("hint: what was acknowledged is kept"), "{said}");
+    assert!(said.lines().count() < 50, "{said}");
+
+    let cluster = Cluster::start_in(&dir);
+    let maps = cluster.wasmctl(&["get", "configmaps", "-o", "name"]).ok();
+    assert!(maps.contains("configmap/kept"), "{maps}");
 }
 
 #[test]

@@ -242,6 +242,11 @@ impl Cluster {
         self.process.terminate()
     }
 
+    /// Waits until the process ends by itself; gives its exit code.
+    pub fn end(&mut self) -> Option<i32> {
+        self.process.end()
+    }
+
     /// Runs `wasmctl` against this cluster.
     pub fn wasmctl(&self, arguments: &[&str]) -> Printed {
         run(Command::new(wasmctl_path()).args(arguments).env("KUBECONFIG", self.dir.join("kubeconfig")))
@@ -332,12 +337,9 @@ impl Server {
         self.process.signal(name);
     }
 
-    /// Lets every sync of the process's files fail, as on a disk that breaks, until what is given back is dropped. Each is a line that it
-    /// prints. Needs `strace`.
+    /// See [`break_disk`].
     pub fn break_disk(&self) -> Running {
-        let mut strace = Command::new("strace");
-        strace.args(["--follow-forks", "--attach", &self.process_id().to_string(), "--output", "/dev/stdout"]);
-        Running::start(strace.args(["--trace=fsync,fdatasync", "--inject=fsync,fdatasync:error=EIO"]))
+        break_disk(self.process_id())
     }
 
     /// Runs `wasmctl` against this member.
@@ -364,6 +366,14 @@ impl Server {
     pub fn terminate(&mut self) -> Option<i32> {
         self.process.terminate()
     }
+}
+
+/// Lets every sync of a process's files fail, as on a disk that breaks, until what is given back is dropped. Each is a line that it prints.
+/// Needs `strace`.
+pub fn break_disk(process_id: u32) -> Running {
+    let mut strace = Command::new("strace");
+    strace.args(["--follow-forks", "--attach", &process_id.to_string(), "--output", "/dev/stdout"]);
+    Running::start(strace.args(["--trace=fsync,fdatasync", "--inject=fsync,fdatasync:error=EIO"]))
 }
 
 /// The command that starts the member of a control plane of a directory, on free ports.

@@ -212,14 +212,17 @@ impl Server {
         Ok(())
     }
 
-    /// Waits for a failure of the disk that ends this member's part in its group. Alone it goes on, for what can be read.
-    pub(crate) async fn lost_disk(&self) -> Failure {
+    /// Waits for a failure that leaves this member half alive: of its disk, most often, of which nobody knows what it holds then. The
+    /// process is to end at once, as etcd's does. To stop in order would ask the store for what it can't do any more.
+    pub(crate) async fn failed(&self) -> Failure {
         let failure = self.store.wait_to_fail().await;
-        if self.store.members().len() == 1 {
-            return std::future::pending().await;
+        let name = &self.member.name;
+        match self.store.members().len() {
+            1 => Failure::new(format!("member {name} ends: {failure}"))
+                .hint("what was acknowledged is kept: mend the disk, then start it again; or restore a snapshot on another machine, see `wasmctl snapshot restore --help`"),
+            _ => Failure::new(format!("member {name} ends, and the others go on without it: {failure}"))
+                .hint("mend the disk and start this member again: it catches up; or replace it, see `wasmctl member remove --help`"),
         }
-        Failure::new(format!("the disk of this member failed, and the others go on without it: {failure}"))
-            .hint("mend the disk and start this member again: it catches up; or replace it, see `wasmctl member remove --help`")
     }
 
     /// Lets another member lead, stops the API, and then the store.

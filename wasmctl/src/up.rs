@@ -51,36 +51,31 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
     println!("coracle {}  data {}  {news} \"{}\"", env!("CARGO_PKG_VERSION"), data_dir.path().display(), identity.name);
     let cluster = Cluster::start(options, &data_dir, &identity).await?;
     tokio::select! {
-        ready = cluster.host.ready() => ready?,
-        () = &mut stop => {
-            cluster.stop().await;
-            return Ok(());
-        }
+        served = serve(&cluster, options, &data_dir, started) => served?,
+        () = &mut stop => {}
+        failure = cluster.server.failed() => return Err(failure),
     }
+    println!("stopping");
+    cluster.stop().await;
+    Ok(())
+}
+
+/// Says what is where, once it is there; then only an error ends it.
+async fn serve(cluster: &Cluster, options: &Options, data_dir: &DataDir, started: Instant) -> Result<()> {
+    cluster.host.ready().await?;
     println!("  control plane   https://{:<22} {}", cluster.server.api(), cluster.server.role());
     println!("  registry        http://{:<23} {}", cluster.server.registry(), coracle_registry::CLUSTER_REGISTRY);
     println!("  ingress         http://{}", cluster.host.ingress_addr());
     println!("  host            {:<30} {}", cluster.server.name(), machine());
     println!("ready in {}", seconds(started.elapsed()));
-    if options.is_demo {
-        tokio::select! {
-            deployed = demo::deploy(data_dir.path()) => {
-                if let Some(url) = deployed? {
-                    println!("\ndemo \"hello\" is answering:   curl {url}");
-                }
-            }
-            () = &mut stop => {
-                cluster.stop().await;
-                return Ok(());
-            }
-        }
+    if options.is_demo
+        && let Some(url) = demo::deploy(data_dir.path()).await?
+    {
+        println!("\ndemo \"hello\" is answering:   curl {url}");
     }
     println!("kubectl and wasmctl:         export KUBECONFIG={}", data_dir.join("kubeconfig").display());
     println!("Ctrl-C stops the cluster; what you deployed is kept.");
-    stop.await;
-    println!("stopping");
-    cluster.stop().await;
-    Ok(())
+    std::future::pending().await
 }
 
 impl Cluster {

@@ -89,15 +89,16 @@ async fn work(args: Args, started: Instant) -> Result<()> {
             server.stop().await;
             return Ok(());
         }
+        failure = server.failed() => return Err(failure),
     }
     println!("kubectl and wasmctl:         export KUBECONFIG={}", data_dir.join("kubeconfig").display());
     println!("Ctrl-C stops this member.");
-    let ended = tokio::select! {
-        () = stop => Ok(()),
+    tokio::select! {
+        () = stop => {}
         // Hosts and clients go to another member when this one is gone.
-        failure = server.lost_disk() => Err(failure),
-    };
+        failure = server.failed() => return Err(failure),
+    }
     println!("stopping");
     server.stop().await;
-    ended
+    Ok(())
 }
