@@ -24,14 +24,14 @@ use crate::report::{Report, percentile};
 use crate::store::{self, CLIENTS, ROUNDS};
 
 /// How often a leader, and a host, is killed.
-pub(crate) const RUNS: &str = "CORACLE_BENCH_RUNS";
+const KILLS: &str = "CORACLE_BENCH_KILLS";
 const ROUND: Duration = Duration::from_secs(4);
 const MEMBERS: u8 = 3;
 const REPLICAS: usize = 6;
 
 /// Writes first, then kills.
 pub(crate) fn measure() -> Result<Report> {
-    let runs: usize = std::env::var(RUNS).with_context(|| format!("${RUNS}"))?.parse()?;
+    let kills: usize = std::env::var(KILLS).with_context(|| format!("${KILLS}"))?.parse()?;
     let dir = tempfile::tempdir_in(crate::report::results_dir()?)?;
     let mut network = Network::start();
     let mut plane = ControlPlane::start(&mut network, dir.path(), MEMBERS);
@@ -48,11 +48,11 @@ pub(crate) fn measure() -> Result<Report> {
     let requests = Requests::start(workers.ingress(), "hello.localhost");
     eventually("pods answer", || (requests.answered() > 100).then_some(()));
 
-    let leaders = failover::measure(&mut plane, runs)?;
+    let leaders = failover::measure(&mut plane, kills)?;
     let to_write_s = row(&mut report, "from kill -9 of the leader to the next acknowledged write", &leaders) / 1e3;
     let at_leaders = requests.failed(&leaders);
     report.row("  requests to pods that failed meanwhile", &[f64::NAN, f64::NAN, f64::NAN, at_leaders as f64]);
-    let hosts = replacement::measure(&plane, &mut workers, runs, REPLICAS)?;
+    let hosts = replacement::measure(&plane, &mut workers, kills, REPLICAS)?;
     let to_ready_s = row(&mut report, "from kill -9 of a host to its pods' replacements Ready", &hosts) / 1e3;
     let at_hosts = requests.failed(&hosts);
     report.row("  requests to pods that failed meanwhile", &[f64::NAN, f64::NAN, f64::NAN, at_hosts as f64]);

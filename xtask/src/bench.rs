@@ -14,8 +14,8 @@ pub(crate) struct Args {
     #[arg(required = true)]
     names: Vec<Name>,
     /// How often `cluster` kills a leader, and a host
-    #[arg(long, default_value_t = 50)]
-    runs: usize,
+    #[arg(long, default_value_t = 10)]
+    kills: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .args(args.names.iter().map(|name| name.as_str()))
         .env("CORACLE_TEST_GUESTS", guests)
         .env("CORACLE_TEST_WASMCTL", target_dir.join("release/wasmctl"))
-        .env("CORACLE_BENCH_RUNS", args.runs.to_string())
+        .env("CORACLE_BENCH_KILLS", args.kills.to_string())
         .env("CORACLE_BENCH_RESULTS", target_dir.join("bench"))
         .env("RUST_BACKTRACE", "0");
     stage("benchmark", &mut bench)?;
