@@ -24,7 +24,7 @@ const ROUND: Duration = Duration::from_secs(5);
 const CLIENTS: [usize; 2] = [1, 16];
 const LISTS: usize = 10;
 pub(crate) const JSON: &str = "application/json";
-const MERGE: &str = "application/merge-patch+json";
+pub(crate) const MERGE: &str = "application/merge-patch+json";
 
 /// Fills a fresh cluster, then reads and watches it.
 pub(crate) fn measure() -> Result<Report> {

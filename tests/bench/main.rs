@@ -9,6 +9,7 @@ mod fairness;
 mod http2;
 mod load;
 mod native;
+mod nodes;
 mod pod_start;
 mod report;
 mod serve;
@@ -31,6 +32,7 @@ fn main() -> Result<()> {
             "pod-start" => pod_start::measure()?,
             "api" => api::measure()?,
             "cluster" => cluster::measure()?,
+            "nodes" => nodes::measure()?,
             "store" => store::measure()?,
             "fairness" => fairness::measure()?,
             "up" => up::measure()?,

@@ -28,6 +28,8 @@ enum Name {
     Fairness,
     /// Requests/s and latency of a hello component, beside `wasmtime serve` and native code
     Serve,
+    /// 5,000 hosts' signs of life: what they cost, and how soon it is known that many have ended
+    Nodes,
     /// From a pod's creation to Ready, alone and in a burst of 1,000
     PodStart,
     /// Durable puts/s and latency of the store, beside etcd on the same disk
@@ -43,6 +45,7 @@ impl Name {
             Name::Cluster => "cluster",
             Name::Fairness => "fairness",
             Name::Serve => "serve",
+            Name::Nodes => "nodes",
             Name::PodStart => "pod-start",
             Name::Store => "store",
             Name::Up => "up",

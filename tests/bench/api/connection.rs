@@ -22,19 +22,23 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn of(kubeconfig: &Path) -> Result<Target> {
-        let config = Config::load(Some(kubeconfig))?;
+        Target::new(&Config::load(Some(kubeconfig))?)
+    }
+
+    /// The first server of a configuration, with the certificate it holds.
+    pub(crate) fn new(config: &Config) -> Result<Target> {
         let authority = config.server.strip_prefix("https://").context("the API server speaks TLS")?.to_owned();
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&config.ca_pem) {
             roots.add(certificate?)?;
         }
-        let (certificate, key) = config.identity_pem.context("the kubeconfig holds a certificate")?;
-        let certificates = CertificateDer::pem_slice_iter(&certificate).collect::<Result<_, _>>()?;
+        let (certificate, key) = config.identity_pem.as_ref().context("the kubeconfig holds a certificate")?;
+        let certificates = CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
-            .with_client_auth_cert(certificates, PrivateKeyDer::from_pem_slice(&key)?)?;
+            .with_client_auth_cert(certificates, PrivateKeyDer::from_pem_slice(key)?)?;
         tls.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Target { authority, tls: TlsConnector::from(Arc::new(tls)) })
     }
