@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -99,6 +99,7 @@ pub(crate) struct Log {
     room: Arc<AtomicU64>,
     /// Bytes of all segments in use.
     size: Arc<AtomicU64>,
+    failure: watch::Receiver<Option<String>>,
     segment_bytes: u64,
 }
 
@@ -110,10 +111,13 @@ impl Log {
         let contents = Arc::new(Mutex::new(recovered.contents));
         let (jobs, queue) = mpsc::unbounded_channel();
         let (room, size) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let log = Log { contents: contents.clone(), jobs, room: room.clone(), size: size.clone(), segment_bytes };
+        let (failure, told) = watch::channel(None);
+        let (room_told, size_told) = (room.clone(), size.clone());
+        let log =
+            Log { contents: contents.clone(), jobs, room: room_told, size: size_told, failure: told, segment_bytes };
         let (segments, next_sequence) = (recovered.segments, recovered.next_sequence);
         writer::start(
-            writer::Setup { dir, disk, segment_bytes, segments, next_sequence, contents, room, size },
+            writer::Setup { dir, disk, segment_bytes, segments, next_sequence, contents, room, size, failure },
             queue,
         )?;
         Ok(log)
@@ -141,6 +145,19 @@ impl Log {
     /// Bytes that the log takes on the disk.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.size.load(Ordering::Relaxed)
+    }
+
+    /// How a write or a sync failed, if one did. Consensus hears of it when it next writes.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure.borrow().clone()
+    }
+
+    /// Waits until a write or a sync fails, and says how; for ever if the log is stopped before.
+    pub(crate) async fn wait_to_fail(&self) -> String {
+        match self.failure.clone().wait_for(Option::is_some).await.map(|failure| failure.clone()) {
+            Ok(Some(failure)) => failure,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Writes what waits and ends the thread.

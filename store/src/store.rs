@@ -357,13 +357,21 @@ impl Store {
             revision: snapshot.revision,
             log_bytes: self.shared.log.size_bytes(),
             keys: snapshot.count(""),
-            failure,
+            failure: failure.or_else(|| self.shared.log.failure()),
         }
     }
 
-    /// Waits until consensus ends other than by [`Store::shutdown`], if it ever does, and says why: the disk failed, most often. From then
-    /// on nothing is written here, and nothing new is learnt.
+    /// Waits until the disk fails, or consensus ends other than by [`Store::shutdown`], if that ever happens, and says how. From then on
+    /// nothing is written here, and nothing new is learnt.
     pub async fn wait_to_fail(&self) -> String {
+        tokio::select! {
+            biased;
+            failure = self.wait_for_consensus_to_end() => failure,
+            failure = self.shared.log.wait_to_fail() => format!("its disk failed: {failure}"),
+        }
+    }
+
+    async fn wait_for_consensus_to_end(&self) -> String {
         let mut metrics = self.shared.raft.metrics();
         loop {
             let state = metrics.borrow_and_update().running_state.clone();

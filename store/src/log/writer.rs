@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::frame;
 use super::segment::{self, Segment};
@@ -32,6 +32,8 @@ pub(super) struct Setup {
     pub(super) contents: Arc<Mutex<Contents>>,
     pub(super) room: Arc<AtomicU64>,
     pub(super) size: Arc<AtomicU64>,
+    /// Set by the first failed write or sync; nothing is acknowledged after it.
+    pub(super) failure: watch::Sender<Option<String>>,
 }
 
 struct Writer {
@@ -39,14 +41,12 @@ struct Writer {
     spare: Option<(Box<dyn DiskFile>, u64)>,
     /// That no space could be reserved was told, and there is none so far.
     lacks_space: bool,
-    /// Set by the first failed write or sync; nothing is acknowledged after it.
-    failure: Option<String>,
     buffer: Vec<u8>,
 }
 
 pub(super) fn start(setup: Setup, jobs: mpsc::UnboundedReceiver<Job>) -> Result<(), OpenError> {
     let dir = setup.dir.clone();
-    let mut writer = Writer { setup, spare: None, lacks_space: false, failure: None, buffer: Vec::new() };
+    let mut writer = Writer { setup, spare: None, lacks_space: false, buffer: Vec::new() };
     writer.prepare().map_err(|cause| OpenError::File { path: dir, cause })?;
     start_thread("log", writer.run(jobs));
     Ok(())
@@ -125,14 +125,15 @@ impl Writer {
     }
 
     fn fail(&mut self, error: &io::Error) {
-        if self.failure.is_none() {
+        if self.setup.failure.borrow().is_none() {
             tracing::error!(%error, "the log can't be written; nothing is acknowledged any more until the process starts again");
-            self.failure = Some(error.to_string());
+            self.setup.failure.send_replace(Some(error.to_string()));
         }
     }
 
     fn healthy(&self) -> io::Result<()> {
-        self.failure.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(format!("the log failed before: {reason}"))))
+        let failure = self.setup.failure.borrow();
+        failure.as_ref().map_or(Ok(()), |reason| Err(io::Error::other(format!("the log failed before: {reason}"))))
     }
 
     fn write(&mut self, items: &[Item]) -> io::Result<()> {
@@ -248,7 +249,9 @@ impl Writer {
     fn publish(&self) {
         let segment = self.setup.segments.last().expect("there is a segment to write to");
         let spare = self.spare.as_ref().map_or(0, |(_, length)| length - SEGMENT_OVERHEAD_BYTES);
-        self.setup.room.store((segment.length - segment.end).max(spare), Ordering::Release);
+        // Once it has failed, whoever wants to write is to hear of that before anything is proposed.
+        let room = if self.setup.failure.borrow().is_none() { (segment.length - segment.end).max(spare) } else { 0 };
+        self.setup.room.store(room, Ordering::Release);
         self.setup.size.store(self.setup.segments.iter().map(|segment| segment.end).sum(), Ordering::Relaxed);
     }
 }

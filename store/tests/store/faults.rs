@@ -77,6 +77,19 @@ async fn a_failed_sync_ends_writing_and_reads_go_on() {
 }
 
 #[tokio::test]
+async fn a_disk_that_fails_before_anything_is_proposed_is_told_of_too() {
+    let disk = SeededDisk::new(1);
+    let store = open(&disk, 600_000).await;
+    disk.fail_after(0, Failure::Sync);
+    // More than there is room for: what fails is to reserve it, of which consensus hears nothing.
+    let failed = store.write(vec![put("pods/a/large", &"x".repeat(100_000), Precondition::None)]).await.unwrap_err();
+    assert!(matches!(failed, WriteError::DiskFailed(_)), "{failed}");
+    let failure = tokio::time::timeout(Duration::from_secs(60), store.wait_to_fail()).await.expect("it is told");
+    assert!(failure.starts_with("its disk failed: "), "{failure}");
+    assert!(store.status().failure.is_some());
+}
+
+#[tokio::test]
 async fn a_stalled_sync_holds_up_the_answer_and_no_reads() {
     let disk = SeededDisk::new(1);
     let store = open(&disk, 600_000).await;
