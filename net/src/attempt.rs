@@ -14,6 +14,9 @@ use crate::ingress::{Remote, unavailable};
 use crate::routes::{Endpoint, Target};
 use crate::transport::{SendError, Transport, is_without_pod};
 
+/// How many endpoints are tried.
+pub(crate) const ATTEMPTS_MAX: usize = 3;
+
 /// What may have come of a request that has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {

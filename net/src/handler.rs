@@ -3,6 +3,7 @@
 //! Deliberately absent: errors from handlers. A handler that fails answers 502, 503 or 504 itself.
 
 mod kept;
+mod tracked;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,6 +19,7 @@ use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::sync::watch;
 
 pub(crate) use kept::KeptBody;
+pub(crate) use tracked::Tracked;
 
 /// Any error a response body may end with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -3,28 +3,19 @@
 //! Deliberately absent: what lies outside of the cluster. What no pod has seen goes to another one, as in the ingress.
 
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderName, HeaderValue, Request, Response, Uri, Version, header};
+use http::{HeaderValue, Request, Response, Uri, Version, header};
 use http_body_util::BodyExt as _;
-use hyper::body::{Frame, SizeHint};
 
-use crate::attempt::{Effect, Spare, Unanswered, Ways, attempt};
-use crate::handler::{Body, BoxError, Handlers, RequestBody, RequestContext, RequestId};
+use crate::attempt::{ATTEMPTS_MAX, Effect, Spare, Unanswered, Ways, attempt};
+use crate::handler::{Body, Handlers, RequestBody, RequestContext, RequestId, Tracked};
 use crate::ingress::{Limits, Remote};
 use crate::routes::{Called, Endpoint, RoutingTable, ServiceRoute, Target};
-use crate::transport::{PeerPod, REQUEST_ID, Transport, remove_hop_by_hop};
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// How many endpoints are tried.
-const ATTEMPTS_MAX: u32 = 3;
+use crate::transport::{FORWARDED_FOR, FORWARDED_PROTO, PeerPod, REQUEST_ID, Transport, remove_hop_by_hop};
 
 /// The way from this host's pods to those of the cluster.
 pub struct Outgoing {
@@ -83,9 +74,7 @@ impl Outgoing {
         let Ok(IpAddr::V4(address)) = host.parse() else { return Ok(None) };
         let target = match self.handlers.find_at(address, port) {
             Some(handler) => Some(Target::Local(handler)),
-            None if routes.pods_here.is_some_and(|range| range.contains(address)) => {
-                Some(Target::Remote((address, port).into()))
-            }
+            None if routes.is_pod_here(address) => Some(Target::Remote((address, port).into())),
             None => routes.peer_of(address).and_then(|peer| PeerPod::new(peer, host, port)).map(Target::Peer),
         };
         let pod = |target| Destination::Pod(Arc::new(Endpoint::new(format!("at {address}").into(), target)));
@@ -94,7 +83,7 @@ impl Outgoing {
 
     /// Whether an address is one of this host's pods.
     pub fn is_pod_here(&self, address: IpAddr) -> bool {
-        matches!(address, IpAddr::V4(address) if self.routes.load().pods_here.is_some_and(|range| range.contains(address)))
+        matches!(address, IpAddr::V4(address) if self.routes.load().is_pod_here(address))
     }
 
     /// The address of a pod of this host that listens itself, behind the Service that a pod of `namespace` means by a name.
@@ -116,24 +105,30 @@ impl Outgoing {
         mut request: Request<RequestBody>,
         from: IpAddr,
     ) -> Result<Response<Body>, CallError> {
-        let request_id = self.prepare(&mut request, from)?;
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let request_id = self.prepare(&mut request, from, count)?;
         let context = RequestContext { request_id, client_addr: SocketAddr::new(from, 0), scheme: Scheme::HTTP };
-        let random = mixed(self.count.load(Ordering::Relaxed));
+        let random = mixed(count);
+        let choose = |number: usize| match destination {
+            Destination::Pod(endpoint) => Ok(endpoint),
+            Destination::Service(route) => {
+                let endpoint = route.choose(random.rotate_left(16 * number as u32));
+                endpoint.ok_or_else(|| CallError::Unreachable(route.reason()))
+            }
+        };
+        let mut endpoint = choose(1)?;
+        if let Target::Local(handler) = &endpoint.target {
+            // It answers whatever comes, so nothing need be kept for another one.
+            let flight = Flight::begin(endpoint.clone());
+            return Ok(tracked(handler.handle(request, context).await, flight));
+        }
         let ways = Ways { transport: &self.transport, lane: random as usize, remote: &self.remote };
         let (mut request, spare) = Spare::of(request);
-        let mut number = 0;
+        let mut number = 1;
         loop {
-            number += 1;
-            let endpoint = match destination {
-                Destination::Pod(endpoint) => endpoint,
-                Destination::Service(route) => match route.choose(random.rotate_left(16 * number)) {
-                    Some(endpoint) => endpoint,
-                    None => return Err(CallError::Unreachable(route.reason())),
-                },
-            };
             let flight = Flight::begin(endpoint.clone());
             let effect = match attempt(&ways, endpoint, request, &context).await {
-                Ok(answer) => return Ok(answer.map(|body| Tracked { body, _flight: flight }.boxed_unsync())),
+                Ok(answer) => return Ok(tracked(answer, flight)),
                 Err(Unanswered(effect, _)) => effect,
             };
             request = match spare.again(effect).filter(|_| number < ATTEMPTS_MAX) {
@@ -143,12 +138,13 @@ impl Outgoing {
                 }
                 None => return Err(CallError::Lost),
             };
+            number += 1;
+            endpoint = choose(number)?;
         }
     }
 
     /// Makes of what a component wrote a request as a connection would have brought it.
-    fn prepare<B>(&self, request: &mut Request<B>, from: IpAddr) -> Result<RequestId, CallError> {
-        let count = self.count.fetch_add(1, Ordering::Relaxed);
+    fn prepare<B>(&self, request: &mut Request<B>, from: IpAddr, count: u64) -> Result<RequestId, CallError> {
         let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         let authority = request.uri().authority().map(ToString::to_string);
         *request.uri_mut() = Uri::from(path);
@@ -167,6 +163,11 @@ impl Outgoing {
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
         Ok(id)
     }
+}
+
+/// An answer that counts as in flight until it was read.
+fn tracked(answer: Response<Body>, flight: Flight) -> Response<Body> {
+    answer.map(|body| Tracked::new(body, flight).boxed_unsync())
 }
 
 /// SplitMix64: neighbouring counts give unrelated numbers.
@@ -190,29 +191,6 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.0.end();
-    }
-}
-
-/// An answer's body, which keeps its request counted as in flight.
-struct Tracked {
-    body: Body,
-    _flight: Flight,
-}
-
-impl http_body::Body for Tracked {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

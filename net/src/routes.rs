@@ -146,6 +146,11 @@ impl ServiceRoute {
 }
 
 impl RoutingTable {
+    /// Whether an address is of this node's pods.
+    pub fn is_pod_here(&self, pod: Ipv4Addr) -> bool {
+        self.pods_here.is_some_and(|range| range.contains(pod))
+    }
+
     /// The host of another node that a pod's address belongs to.
     pub fn peer_of(&self, pod: Ipv4Addr) -> Option<Arc<Peer>> {
         self.pod_ranges.iter().find(|(range, _)| range.contains(pod)).map(|(_, peer)| peer.clone())

@@ -21,7 +21,7 @@ pub(crate) use answer::is_without_pod;
 pub use answer::{answer_peer, is_for_a_pod};
 pub use connection::ConnectError;
 use connection::Connection;
-pub(crate) use head::{REQUEST_ID, remove_hop_by_hop};
+pub(crate) use head::{FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, remove_hop_by_hop};
 pub use peer::Peer;
 
 use crate::handler::{Body, RequestBody, RequestContext};

@@ -7,11 +7,8 @@ use http::{Request, Response};
 
 use super::request::{Flight, find_other};
 use super::worker::Worker;
-use crate::attempt::{Effect, Spare, Unanswered, Ways, attempt};
+use crate::attempt::{ATTEMPTS_MAX, Effect, Spare, Unanswered, Ways, attempt};
 use crate::handler::{Body, RequestBody, RequestContext};
-
-/// How many endpoints are tried.
-const ATTEMPTS_MAX: usize = 3;
 
 /// Sends the request to the endpoint that the flight is at, and moves the flight if it must go elsewhere.
 pub(super) async fn send(

@@ -3,33 +3,30 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use hyper::body::{Body as _, Incoming};
 
 use super::across;
 use super::worker::{Peer, Worker};
 use crate::handler::{
-    Body, BodyError, BoxError, Handler, RequestBody, RequestContext, RequestId, text_response, without_body,
+    Body, BodyError, Handler, RequestBody, RequestContext, RequestId, Tracked, text_response, without_body,
 };
 use crate::routes::{Endpoint, Target};
-use crate::transport::REQUEST_ID;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+use crate::transport::{FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID};
 
 /// The status counted for a request whose client left before there was one.
 const CLIENT_LEFT: u16 = 499;
 
 /// Answers a request.
-pub(super) async fn serve(peer: Arc<Peer>, mut request: Request<Incoming>) -> Result<Response<Tracked>, Infallible> {
+pub(super) async fn serve(
+    peer: Arc<Peer>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Tracked<Flight>>, Infallible> {
     peer.has_begun.store(true, Ordering::Relaxed);
     let worker = &peer.worker;
     let (count, random) = worker.next_request();
@@ -60,7 +57,7 @@ pub(super) async fn serve(peer: Arc<Peer>, mut request: Request<Incoming>) -> Re
     response.headers_mut().insert(REQUEST_ID, id.as_header().clone());
     flight.status = response.status();
     let response = if is_head { without_body(response) } else { response };
-    Ok(response.map(|body| Tracked { body, _flight: flight }))
+    Ok(response.map(|body| Tracked::new(body, flight)))
 }
 
 /// The one look at the routing table.
@@ -189,28 +186,5 @@ impl Drop for Flight {
             pod = self.endpoint.as_ref().map(|endpoint| &*endpoint.pod),
             "request"
         );
-    }
-}
-
-/// An answer's body, which keeps its request counted as in flight.
-pub(super) struct Tracked {
-    body: Body,
-    _flight: Flight,
-}
-
-impl http_body::Body for Tracked {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -2,15 +2,17 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use expect_test::{Expect, expect};
 use futures::future::BoxFuture;
 use http::StatusCode;
 use http_body_util::Full;
+use hyper::body::Frame;
 use tokio::sync::watch;
 
 use super::*;
 use crate::RouteBook;
-use crate::handler::{Handler, text_response};
+use crate::handler::{BoxError, Handler, text_response};
 use crate::routes::build_routes;
 use crate::routes::tests::{peers, service, slice};
 use crate::views::{NodeView, ServiceView, SliceView};

@@ -15,6 +15,8 @@ pub(super) const POD: HeaderName = HeaderName::from_static("coracle-pod");
 /// The address of the client, with its port.
 const CLIENT: HeaderName = HeaderName::from_static("coracle-client");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Headers that concern one connection only.
 const HOP_BY_HOP: [HeaderName; 7] = [
