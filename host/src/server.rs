@@ -333,13 +333,11 @@ async fn read_logs(
 
 /// The pod, if it runs here.
 async fn find_pod(sources: &Sources, namespace: &str, name: &str) -> Result<FoundPod, Refusal> {
-    let (reply, answer) = oneshot::channel();
-    let message = Message::Find { namespace: namespace.to_owned(), name: name.to_owned(), reply };
-    let found = match sources.messages.send(message) {
-        Ok(()) => answer.await.ok().flatten(),
-        Err(_) => None,
-    };
-    found.ok_or_else(|| refuse(StatusCode::NOT_FOUND, format!("pod {namespace}/{name} does not run on this host")))
+    let found = ask(sources, |reply| Message::Find { namespace: namespace.to_owned(), name: name.to_owned(), reply });
+    found
+        .await
+        .flatten()
+        .ok_or_else(|| refuse(StatusCode::NOT_FOUND, format!("pod {namespace}/{name} does not run on this host")))
 }
 
 /// Which log is meant; else what Kubernetes says.
@@ -362,32 +360,33 @@ fn locate(pod: &FoundPod, pod_name: &str, container: &str, previous: bool) -> Re
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let totals = match sources.messages.send(Message::Totals { reply }) {
-        Ok(()) => answer.await.ok(),
-        Err(_) => None,
-    };
-    match totals {
+    match ask(&sources, |reply| Message::Totals { reply }).await {
         Some(totals) => {
             let mut text = totals.to_text();
             sources.ingress.render(&mut text);
             sources.certificate.render("host", &mut text);
             ([("content-type", "text/plain; version=0.0.4")], text).into_response()
         }
-        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()).into_response(),
+        None => shutting_down(),
     }
 }
 
 async fn usage(State(sources): State<Sources>) -> Response {
-    let (reply, answer) = oneshot::channel();
-    let usage = match sources.messages.send(Message::Usage { reply }) {
-        Ok(()) => answer.await.ok(),
-        Err(_) => None,
-    };
-    match usage {
+    match ask(&sources, |reply| Message::Usage { reply }).await {
         Some(usage) => Json(usage).into_response(),
-        None => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()).into_response(),
+        None => shutting_down(),
     }
+}
+
+/// The agent's answer; `None` while the host shuts down.
+async fn ask<T>(sources: &Sources, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Option<T> {
+    let (reply, answer) = oneshot::channel();
+    sources.messages.send(message(reply)).ok()?;
+    answer.await.ok()
+}
+
+fn shutting_down() -> Response {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is shutting down".to_owned()).into_response()
 }
 
 /// Why a request is not granted, for people.

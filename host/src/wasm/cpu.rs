@@ -80,8 +80,7 @@ impl Turns {
     /// don't all come before another's.
     fn ask(&self, account: &Account, waker: &Waker) -> Option<Arc<Ticket>> {
         let mut state = self.state.lock();
-        let start = account.virtual_time.load(Relaxed).max(state.now);
-        account.virtual_time.store(start + account.reserve(), Relaxed);
+        let start = account.reserve(state.now);
         if state.taken < self.max && state.waiting.is_empty() {
             state.taken += 1;
             state.now = start;
@@ -104,8 +103,7 @@ impl Turns {
     fn exchange(&self, account: &Account, took: Duration, waker: &Waker) -> Option<Arc<Ticket>> {
         let mut state = self.state.lock();
         account.settle(took);
-        let start = account.virtual_time.load(Relaxed).max(state.now);
-        account.virtual_time.store(start + account.reserve(), Relaxed);
+        let start = account.reserve(state.now);
         if state.grant_next(start) {
             return Some(state.wait(start, waker));
         }
@@ -187,15 +185,17 @@ impl Account {
         self.count(took);
     }
 
-    /// The virtual time of a whole turn.
-    fn reserve(&self) -> u64 {
-        self.virtual_of(TICK)
+    /// Charges a whole turn, before it begins: no sooner than `now`. Gives its beginning.
+    fn reserve(&self, now: u64) -> u64 {
+        let start = self.virtual_time.load(Relaxed).max(now);
+        self.virtual_time.store(start + self.virtual_of(TICK), Relaxed);
+        start
     }
 
     /// Replaces what was reserved for a turn by what was used of it.
     fn settle(&self, took: Duration) {
         self.virtual_time.fetch_add(self.virtual_of(took), Relaxed);
-        self.virtual_time.fetch_sub(self.reserve(), Relaxed);
+        self.virtual_time.fetch_sub(self.virtual_of(TICK), Relaxed);
         self.count(took);
     }
 

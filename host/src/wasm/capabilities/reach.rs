@@ -24,6 +24,7 @@ const NAMES_MAX: usize = 256;
 /// The network as a container may use it.
 pub(crate) struct Reach {
     pub(super) namespace: String,
+    /// The pod's own.
     pub(super) address: IpAddr,
     pub(super) egress: Egress,
     pub(super) cluster: Option<Arc<Outgoing>>,
@@ -72,11 +73,6 @@ impl Reach {
             listens: self.listens,
             ..Reach::none(&PodIdentity::default(), logs)
         }
-    }
-
-    /// The pod's own address.
-    pub(super) fn address(&self) -> IpAddr {
-        self.address
     }
 
     /// Whether it may have sockets at all.
@@ -166,4 +162,4 @@ impl Reach {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

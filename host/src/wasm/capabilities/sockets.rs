@@ -62,7 +62,7 @@ pub(super) async fn stands_for(name: &str, address: IpAddr) -> bool {
 
 /// The address that a program means: the pod's own, if it names none.
 fn own_if_unspecified(guest: &Guest, address: SocketAddr) -> SocketAddr {
-    match (address.ip(), guest.surroundings().reach.address()) {
+    match (address.ip(), guest.surroundings().reach.address) {
         (IpAddr::V4(given), own @ IpAddr::V4(_)) if given.is_unspecified() => SocketAddr::new(own, address.port()),
         _ => address,
     }

@@ -60,21 +60,23 @@ impl Outside {
         request: Request<WasiBody>,
         connect_timeout: Duration,
     ) -> Result<Response<WasiBody>, OutsideError> {
+        let tls = tls().await;
         if request.uri().scheme() == Some(&Scheme::HTTPS) {
-            tls().await.map_err(OutsideError::NoRoots)?;
+            tls.as_ref().map_err(|why| OutsideError::NoRoots(why.clone()))?;
         }
-        let answer = self.client(connect_timeout).await.request(request).await;
+        let answer = self.client(connect_timeout, tls.ok()).request(request).await;
         let answer = answer.map_err(|error| explain(&error))?;
         Ok(answer.map(|body| body.map_err(HttpError::Hyper).boxed_unsync()))
     }
 
-    async fn client(&self, connect_timeout: Duration) -> HttpClient {
-        let tls = tls().await.unwrap_or_else(|_| client_config(RootCertStore::empty()));
+    /// The client with this timeout. Without `tls` it is good for plain HTTP only.
+    fn client(&self, connect_timeout: Duration, tls: Option<&ClientConfig>) -> HttpClient {
         let mut clients = self.clients.lock();
         if let Some((_, client)) = clients.iter().find(|(timeout, _)| *timeout == connect_timeout) {
             return client.clone();
         }
         let connector = Connector { egress: self.egress.clone(), timeout: connect_timeout };
+        let tls = tls.cloned().unwrap_or_else(|| client_config(RootCertStore::empty()));
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -90,7 +92,7 @@ impl Outside {
 }
 
 /// Trusts the authorities that this machine trusts; they are read once.
-async fn tls() -> Result<ClientConfig, String> {
+async fn tls() -> Result<&'static ClientConfig, String> {
     static TLS: OnceCell<ClientConfig> = OnceCell::const_new();
     let made = TLS.get_or_try_init(|| async {
         let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
@@ -103,7 +105,7 @@ async fn tls() -> Result<ClientConfig, String> {
         }
         Ok(client_config(roots))
     });
-    made.await.cloned()
+    made.await
 }
 
 fn client_config(roots: RootCertStore) -> ClientConfig {

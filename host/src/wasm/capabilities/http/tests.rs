@@ -8,24 +8,15 @@ use expect_test::{Expect, expect};
 use futures::future::BoxFuture;
 use http::StatusCode;
 use http_body_util::{Empty, Full};
-use parking_lot::Mutex;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::super::reach::tests::Told;
 use super::super::reach::{DENIAL_LENGTH_MAX, DENIALS_TOLD_MAX};
 use super::*;
-use crate::runtime::{ContainerSpec, LogSink, PodIdentity, Stream};
-
-#[derive(Default)]
-struct Told(Mutex<Vec<String>>);
-
-impl LogSink for Told {
-    fn write(&self, _: Stream, line: &[u8]) {
-        self.0.lock().push(String::from_utf8_lossy(line).into_owned());
-    }
-}
+use crate::runtime::{ContainerSpec, PodIdentity};
 
 /// The only pod: answers `/hold` never, and everything else with what it was asked.
 struct Pod;

@@ -3,8 +3,9 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::runtime::Stream;
 
+/// What a container was told.
 #[derive(Default)]
-struct Told(Mutex<Vec<String>>);
+pub(in crate::wasm::capabilities) struct Told(pub(in crate::wasm::capabilities) Mutex<Vec<String>>);
 
 impl LogSink for Told {
     fn write(&self, _: Stream, line: &[u8]) {
