@@ -238,12 +238,27 @@ impl Writer {
         else {
             return;
         };
-        while self.setup.segments.len() > 1 && self.setup.segments[0].last_index.is_none_or(|last| last <= purged) {
-            let segment = self.setup.segments.remove(0);
-            if let Err(error) = self.setup.disk.remove(&segment::path(&self.setup.dir, segment.number)) {
-                tracing::warn!(%error, number = segment.number, "a segment of the log that is not needed any more stays");
+        let is_purged = |segment: &Segment| segment.last_index.is_none_or(|last| last <= purged);
+        while self.setup.segments.len() > 1 && is_purged(&self.setup.segments[0]) {
+            let number = self.setup.segments[0].number;
+            // One at a time, oldest first: a segment without the one before it would be taken for damage.
+            if let Err(error) = self.remove(number) {
+                tracing::warn!(%error, number, "a segment of the log that is not needed any more stays until the next purge");
+                return;
             }
+            self.setup.segments.remove(0);
         }
+    }
+
+    /// Removes a segment's file, for good.
+    fn remove(&self, number: u64) -> io::Result<()> {
+        let Setup { dir, disk, .. } = &self.setup;
+        match disk.remove(&segment::path(dir, number)) {
+            // It was removed before, and could not be made durable then.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
+        disk.sync_dir(dir)
     }
 
     fn publish(&self) {

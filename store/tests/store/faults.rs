@@ -1,15 +1,18 @@
 //! One disk failing at a time: full, broken at a sync, stalled.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coracle_store::testing::{Failure, SeededDisk};
-use coracle_store::{Options, Outcome, Precondition, Store, WatchRequest, Write, WriteError};
+use coracle_store::{Disk, DiskFile, Options, Outcome, Precondition, Store, WatchRequest, Write, WriteError};
 
 use super::{delete, options, put, write};
 
 fn small(checkpoint_interval_ms: u64) -> Options {
-    Options { segment_bytes: 64 << 10, checkpoint_interval_ms, ..options(std::path::Path::new("/store")) }
+    Options { segment_bytes: 64 << 10, checkpoint_interval_ms, ..options(Path::new("/store")) }
 }
 
 async fn open(disk: &SeededDisk, checkpoint_interval_ms: u64) -> Store {
@@ -108,4 +111,55 @@ async fn a_stalled_sync_holds_up_the_answer_and_no_reads() {
     drop((sync, stalls));
     let outcome = tokio::time::timeout(Duration::from_secs(60), writing).await.expect("the sync ends").unwrap();
     assert!(matches!(outcome, Outcome::Written(_)));
+}
+
+/// A disk that once doesn't remove a segment of the log.
+struct Sticky {
+    disk: SeededDisk,
+    has_stuck: AtomicBool,
+}
+
+impl Disk for Sticky {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.create_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(path)
+    }
+
+    fn open(&self, path: &Path, create: bool) -> io::Result<Box<dyn DiskFile>> {
+        self.disk.open(path, create)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let sticks = path.ends_with("00000001.log") && !self.has_stuck.swap(true, Ordering::Relaxed);
+        if sticks { Err(io::ErrorKind::PermissionDenied.into()) } else { self.disk.remove(path) }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_dir(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        self.disk.lock(path)
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_cannot_be_removed_leaves_no_gap_in_the_log() {
+    let disk = Arc::new(Sticky { disk: SeededDisk::new(1), has_stuck: AtomicBool::new(false) });
+    let store = Store::open(small(1), disk.clone()).await.unwrap();
+    let log = Path::new("/store/log");
+    let is_there = |name: &str| disk.list(log).unwrap().iter().any(|found| found == name);
+    while !disk.has_stuck.load(Ordering::Relaxed) || is_there("00000002.log") {
+        write(&store, put("pods/a/1", &"x".repeat(10_000), Precondition::None)).await;
+    }
+    assert!(!is_there("00000001.log"), "the next purge tries again");
+    let opened = Store::open(small(600_000), Arc::new(disk.disk.restart())).await.unwrap();
+    assert_eq!(opened.snapshot().count("pods/"), 1);
 }
