@@ -4,6 +4,7 @@
 //! Mutations and observers belong to the thread that sets them, so a test that uses them runs its store on a runtime of one thread.
 
 mod content;
+mod names;
 mod random;
 mod runtime;
 mod seeded_disk;

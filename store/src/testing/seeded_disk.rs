@@ -1,11 +1,10 @@
-//! A disk in memory that a test can crash: unsynced bytes are dropped, reordered and torn as its seed says; it can lie, fail, fill up and
-//! stall.
+//! A disk in memory that a test can crash: unsynced bytes are dropped, reordered and torn as its seed says, unsynced names are dropped and
+//! reordered; it can lie, fail, fill up and stall.
 //!
-//! Deliberately absent: losing the names of files. Making, renaming and removing them is durable at once.
+//! Deliberately absent: losing folders.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -13,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Random;
 use super::content::{Content, Unsynced};
+use super::names::{Files, Names};
 use super::stalled::{self, Stalled};
 use crate::disk::{Disk, DiskFile};
 use crate::fault::switch;
@@ -40,7 +40,7 @@ pub enum Failure {
 
 #[derive(Debug)]
 struct State {
-    files: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
+    names: Names,
     random: Random,
     /// Operations until one goes wrong, and how.
     failure: Option<(u64, Failure)>,
@@ -55,12 +55,12 @@ struct State {
 impl SeededDisk {
     /// An empty disk.
     pub fn new(seed: u64) -> SeededDisk {
-        SeededDisk::with(BTreeMap::new(), Random::new(seed))
+        SeededDisk::with(Files::new(), Random::new(seed))
     }
 
-    fn with(files: BTreeMap<PathBuf, Arc<Mutex<Content>>>, random: Random) -> SeededDisk {
+    fn with(files: Files, random: Random) -> SeededDisk {
         let state = State {
-            files,
+            names: Names::durable(files),
             random,
             failure: None,
             is_crashed: false,
@@ -118,15 +118,8 @@ impl SeededDisk {
     /// Another disk, as this one would be after a power cut now.
     pub fn fork(&self) -> SeededDisk {
         let mut state = self.state.lock();
-        let State { files, random, .. } = &mut *state;
-        let mut random = Random::new(random.below(u64::MAX));
-        let files = files
-            .iter()
-            .map(|(path, file)| {
-                let content = Content::durable(file.lock().after_power_cut(&mut random));
-                (path.clone(), Arc::new(Mutex::new(content)))
-            })
-            .collect();
+        let mut random = Random::new(state.random.below(u64::MAX));
+        let files = after_power_cut(&state.names, &mut random);
         SeededDisk::with(files, random)
     }
 
@@ -135,11 +128,8 @@ impl SeededDisk {
     pub fn restart(&self) -> SeededDisk {
         {
             let mut state = self.state.lock();
-            let State { files, random, .. } = &mut *state;
-            for file in files.values() {
-                let mut file = file.lock();
-                *file = Content::durable(file.after_power_cut(random));
-            }
+            let State { names, random, .. } = &mut *state;
+            *names = Names::durable(after_power_cut(names, random));
         }
         self.reopen()
     }
@@ -198,8 +188,18 @@ impl SeededDisk {
     }
 }
 
+/// The files with their bytes, as a power cut leaves them.
+fn after_power_cut(names: &Names, random: &mut Random) -> Files {
+    let mut files = names.after_power_cut(random);
+    for file in files.values_mut() {
+        let bytes = file.lock().after_power_cut(random);
+        *file = Arc::new(Mutex::new(Content::durable(bytes)));
+    }
+    files
+}
+
 fn used_bytes(state: &State) -> u64 {
-    state.files.values().map(|file| file.lock().current.len() as u64).sum()
+    state.names.files().values().map(|file| file.lock().current.len() as u64).sum()
 }
 
 fn no_power() -> io::Error {
@@ -218,7 +218,7 @@ impl Disk for SeededDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let state = self.state.lock();
-        let names = state.files.keys().filter(|file| file.parent() == Some(path)).filter_map(|file| file.file_name());
+        let names = state.names.files().keys().filter(|file| file.parent() == Some(path)).filter_map(|file| file.file_name());
         Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
     }
 
@@ -227,27 +227,28 @@ impl Disk for SeededDisk {
         if state.is_crashed || state.generation != self.generation {
             return Err(no_power());
         }
-        if !create && !state.files.contains_key(path) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let content = state.files.entry(path.to_owned()).or_default().clone();
+        let content = match state.names.files().get(path) {
+            Some(content) => content.clone(),
+            None if create => state.names.create(path),
+            None => return Err(io::ErrorKind::NotFound.into()),
+        };
         Ok(Box::new(SeededFile { content, disk: self.clone() }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change()?.files.remove(path);
-        Ok(())
+        self.change()?.names.remove(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.change()?;
-        let file = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        state.files.insert(to.to_owned(), file);
-        Ok(())
+        self.change()?.names.rename(from, to)
     }
 
-    fn sync_dir(&self, _path: &Path) -> io::Result<()> {
-        self.change().map(drop)
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.change()?;
+        if !state.lies_about_sync {
+            state.names.sync(path);
+        }
+        Ok(())
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Box<dyn Send + Sync>> {
