@@ -218,7 +218,8 @@ impl Disk for SeededDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let state = self.state.lock();
-        let names = state.names.files().keys().filter(|file| file.parent() == Some(path)).filter_map(|file| file.file_name());
+        let names =
+            state.names.files().keys().filter(|file| file.parent() == Some(path)).filter_map(|file| file.file_name());
         Ok(names.map(|name| name.to_string_lossy().into_owned()).collect())
     }
 
