@@ -2,7 +2,7 @@
 //! watchers; and visitors of pods, on hosts that nothing befalls. What the clients saw must be linearizable, what the watchers were told must be
 //! all there was, in order and once, and visitors must always be answered.
 //!
-//! A test runs 100 seconds; `cargo xtask chaos` as long as wanted. The seed makes the schedule of faults; when threads and packets run is up to
+//! A test runs 5 minutes; `cargo xtask chaos` as long as wanted. The seed makes the schedule of faults; when threads and packets run is up to
 //! the machine.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -32,7 +32,7 @@ use watchers::Watchers;
 const MEMBERS: usize = 3;
 const DISK_MEGABYTES: u32 = 128;
 /// How long faults happen, unless it is said.
-const SECONDS: u64 = 100;
+const SECONDS: u64 = 300;
 
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|error| panic!("${name}: {error}")))
