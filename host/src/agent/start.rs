@@ -208,6 +208,7 @@ impl Starter<'_> {
         spec.cpu_millis_max = template.cpu_millis_max;
         spec.concurrency = template.concurrency.unwrap_or(spec.concurrency);
         spec.instance_reuse = template.instance_reuse;
+        spec.request_timeout = template.request_timeout.unwrap_or(spec.request_timeout);
         spec.stdin = template.stdin;
         spec.mounts = mounts;
         spec.egress = template.egress.clone();

@@ -4,6 +4,7 @@ mod checks;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coracle_api::object;
 use coracle_api::quantity::Quantity;
@@ -26,6 +27,9 @@ const CONCURRENCY_MAX: u32 = 100_000;
 /// Requests that one instance of a handler answers before it ends.
 const INSTANCE_REUSE_ANNOTATION: &str = "coracle.dev/instance-reuse";
 const INSTANCE_REUSE_MAX: u32 = 1_000_000_000;
+/// How long a request may take, as `30s` or `1m 30s`.
+const REQUEST_TIMEOUT_ANNOTATION: &str = "coracle.dev/request-timeout";
+const REQUEST_TIMEOUT_MAX: SignedDuration = SignedDuration::from_hours(24);
 const GRACE_DEFAULT: SignedDuration = SignedDuration::from_secs(30);
 
 /// The pod as the host sees it.
@@ -113,6 +117,10 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
     };
     let concurrency = annotated(CONCURRENCY_ANNOTATION, CONCURRENCY_MAX);
     let instance_reuse = annotated(INSTANCE_REUSE_ANNOTATION, INSTANCE_REUSE_MAX);
+    let request_timeout = request_timeout(pod).unwrap_or_else(|refused| {
+        refusals.push(Some(refused));
+        None
+    });
     let egress = egress(pod).unwrap_or_else(|refused| {
         refusals.push(Some(refused));
         Egress::default()
@@ -146,6 +154,7 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
         cpu_millis_max: millis(&resources["limits"]["cpu"]).filter(|millis| *millis > 0),
         concurrency,
         instance_reuse,
+        request_timeout,
         egress,
         stdin: match (item["stdin"].as_bool(), item["stdinOnce"].as_bool()) {
             (Some(true), Some(true)) => Stdin::Once,
@@ -176,6 +185,18 @@ fn whole_number(pod: &Value, annotation: &str, max: u32) -> Result<Option<u32>, 
             message: format!("metadata.annotations[{annotation}]: {given:?} is not a whole number from 1 to {max}"),
         }),
     }
+}
+
+fn request_timeout(pod: &Value) -> Result<Option<Duration>, Refusal> {
+    let Some(given) = object::annotation(pod, REQUEST_TIMEOUT_ANNOTATION) else { return Ok(None) };
+    let timeout = given.parse::<SignedDuration>().ok().filter(|timeout| *timeout <= REQUEST_TIMEOUT_MAX);
+    let timeout = timeout.and_then(|timeout| Duration::try_from(timeout).ok()).filter(|timeout| !timeout.is_zero());
+    timeout.map(Some).ok_or_else(|| Refusal {
+        reason: "InvalidAnnotation",
+        message: format!(
+            "metadata.annotations[{REQUEST_TIMEOUT_ANNOTATION}]: {given:?} is not a time up to 24h, for example \"500ms\" or \"1m 30s\""
+        ),
+    })
 }
 
 fn egress(pod: &Value) -> Result<Egress, Refusal> {

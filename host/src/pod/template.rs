@@ -1,5 +1,7 @@
 //! What a pod is made of, without who it is: the part that all pods of one replica set share in memory.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 
 use super::probe::SharedChecks;
@@ -47,6 +49,8 @@ pub struct ContainerTemplate {
     pub concurrency: Option<u32>,
     /// Requests that one instance answers in its life.
     pub instance_reuse: Option<u32>,
+    /// Longest time for one request.
+    pub request_timeout: Option<Duration>,
     /// What it reaches outside of the cluster.
     pub egress: Egress,
     /// Where a command's input comes from.

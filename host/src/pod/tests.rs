@@ -325,6 +325,21 @@ fn what_cannot_be_run_is_refused_by_name() {
             r#"InvalidAnnotation: metadata.annotations[coracle.dev/instance-reuse]: "0" is not a whole number from 1 to 1000000000"#
         ]],
     );
+    check_refusal(json!({"containers": containers}), json!({"coracle.dev/request-timeout": "1m 30s"}), expect!["fine"]);
+    check_refusal(
+        json!({"containers": containers}),
+        json!({"coracle.dev/request-timeout": "25h"}),
+        expect![[
+            r#"InvalidAnnotation: metadata.annotations[coracle.dev/request-timeout]: "25h" is not a time up to 24h, for example "500ms" or "1m 30s""#
+        ]],
+    );
+    check_refusal(
+        json!({"containers": containers}),
+        json!({"coracle.dev/request-timeout": "-1s"}),
+        expect![[
+            r#"InvalidAnnotation: metadata.annotations[coracle.dev/request-timeout]: "-1s" is not a time up to 24h, for example "500ms" or "1m 30s""#
+        ]],
+    );
     check_refusal(
         json!({"containers": containers, "volumes": [{"name": "data", "nfs": {"server": "s"}}]}),
         json!({}),
