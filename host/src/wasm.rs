@@ -174,8 +174,8 @@ impl CachedEngine {
     }
 
     /// The kept code of a component, if there is any.
-    fn load(&self, digest: &str) -> Option<Component> {
-        self.cache.as_ref()?.load(&self.wasm.engine, digest)
+    fn load(&self, digest: &str) -> Result<Option<Component>, StartError> {
+        self.cache.as_ref().map_or(Ok(None), |cache| cache.load(&self.wasm.engine, digest))
     }
 }
 
@@ -336,12 +336,12 @@ impl RuntimeShared {
         let (digest, artifact) = (digest.to_owned(), artifact.to_owned());
         let (wanted, file) = (digest.clone(), artifact.clone());
         let (engine, found) = blocking(move || {
-            if let Some(component) = this.engine_02.load(&wanted) {
+            if let Some(component) = this.engine_02.load(&wanted)? {
                 return Ok((this.engine_02.clone(), Some((component, Duration::ZERO))));
             }
             let (bytes, inspection) = this.read_and_inspect(&wanted, &file)?;
             let engine = this.engine(inspection.wasi())?;
-            let found = match (engine.load(&wanted), &engine.cache) {
+            let found = match (engine.load(&wanted)?, &engine.cache) {
                 (Some(component), _) => Some((component, Duration::ZERO)),
                 (None, Some(_)) => None,
                 (None, None) => Some((compile_here(&engine.wasm.engine, &bytes)?, began.elapsed())),
@@ -359,7 +359,7 @@ impl RuntimeShared {
         let compile_time = began.elapsed();
         blocking(move || {
             cache.seal(&digest).map_err(|error| host_error(format!("the compiled component was not kept: {error}")))?;
-            let component = cache.load(&wasm.engine, &digest);
+            let component = cache.load(&wasm.engine, &digest)?;
             let component = component.ok_or_else(|| host_error("the compiled component did not load".to_owned()))?;
             Ok((wasm, component, compile_time))
         })

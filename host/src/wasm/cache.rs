@@ -11,6 +11,9 @@ use sha2::Sha256;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::compile::error_chain;
+use crate::runtime::StartError;
+
 /// The cache of one engine.
 pub(crate) struct Cache {
     dir: PathBuf,
@@ -46,24 +49,22 @@ impl Cache {
     }
 
     /// Loads the code of `digest` if it is there and genuine.
-    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    ///
+    /// # Errors
+    /// The engine has no room for an instance of it.
+    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Result<Option<Component>, StartError> {
         let sealed = self.sealed(digest);
-        let code = std::fs::read(&sealed).ok()?;
+        let Ok(code) = std::fs::read(&sealed) else { return Ok(None) };
         let seal = std::fs::read(sealed.with_extension("seal")).unwrap_or_default();
         if self.seal_of(digest, &code).verify_slice(&seal).is_err() {
             tracing::warn!(file = %sealed.display(), "compiled component is damaged or foreign: compiling it again");
-            return None;
+            return Ok(None);
         }
         drop(code);
         // SAFETY: the file was written by this node's own compiler for this engine, which the seal proves, and its folder is
         // closed to other users, so it is not changed while mapped.
-        match unsafe { Component::deserialize_file(engine, &sealed) } {
-            Ok(component) => Some(component),
-            Err(error) => {
-                tracing::warn!(file = %sealed.display(), %error, "compiled component does not load: compiling it again");
-                None
-            }
-        }
+        let loaded = unsafe { Component::deserialize_file(engine, &sealed) };
+        loaded.map(Some).map_err(|error| StartError::LimitExceeded { reason: error_chain(&error) })
     }
 
     fn sealed(&self, digest: &str) -> PathBuf {

@@ -1,4 +1,4 @@
-//! What one instance may have: memory over all its linear memories, table elements, instances.
+//! What one instance may have: memory over all its linear memories and tables, table elements, instances.
 //!
 //! Deliberately absent: time, which epochs limit.
 
@@ -90,6 +90,14 @@ impl Limits {
     pub(crate) fn new(account: Arc<MemoryAccount>) -> Limits {
         Limits { account, memory_bytes: 0, table_elements: 0 }
     }
+
+    fn take(&mut self, bytes: u64) -> wasmtime::Result<bool> {
+        if !self.account.grow(bytes) {
+            return Err(LimitError::Memory { bytes_max: self.account.bytes_max }.into());
+        }
+        self.memory_bytes += bytes;
+        Ok(true)
+    }
 }
 
 impl Drop for Limits {
@@ -103,23 +111,19 @@ impl Drop for Limits {
 
 impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let by = desired.saturating_sub(current) as u64;
-        if !self.account.grow(by) {
-            return Err(LimitError::Memory { bytes_max: self.account.bytes_max }.into());
-        }
-        self.memory_bytes += by;
-        Ok(true)
+        self.take(desired.saturating_sub(current) as u64)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        self.table_elements += desired.saturating_sub(current);
+        let by = desired.saturating_sub(current);
+        self.table_elements += by;
         if self.table_elements > TABLE_ELEMENTS_MAX {
             return Err(LimitError::TableElements.into());
         }
-        Ok(true)
+        self.take((by * size_of::<usize>()) as u64)
     }
 
     fn instances(&self) -> usize {
@@ -151,8 +155,10 @@ mod tests {
         assert_eq!(error.to_string(), "memory limit of 4Mi exceeded");
         drop(first);
         assert_eq!(account.used(), 2 << 20);
+        assert!(second.table_growing(0, 1 << 10, None).unwrap());
+        assert_eq!(account.used(), (2 << 20) + (8 << 10));
         assert!(second.memory_growing(2 << 20, 3 << 20, None).unwrap());
         drop(second);
-        assert_eq!((account.used(), account.instance_peak()), (0, 3 << 20));
+        assert_eq!((account.used(), account.instance_peak()), (0, (3 << 20) + (8 << 10)));
     }
 }
