@@ -1,0 +1,143 @@
+//! Handlers that mean ill.
+
+use expect_test::{Expect, expect};
+
+use crate::Cage;
+
+/// Asks for the same four times at once, and again after the handler has behaved: none may harm the neighbour, and all are answered alike.
+fn check(path: &str, expected: Expect) {
+    let cage = Cage::with_handler("");
+    let mut answers = cage.provoke_at_once(path, 4);
+    assert_eq!(cage.provoke("/"), (200, "tame\n".to_owned()));
+    answers.extend(cage.provoke_at_once(path, 4));
+    let without_id = |text: &str| text.split(" (request ").next().unwrap_or_default().trim_end().to_owned();
+    let mut answers: Vec<_> = answers.iter().map(|(status, text)| format!("{status} {}\n", without_id(text))).collect();
+    answers.sort();
+    answers.dedup();
+    expected.assert_eq(&answers.concat());
+    cage.end_unharmed();
+}
+
+#[test]
+fn loops_for_ever() {
+    check(
+        "/spin",
+        expect![[r#"
+        504 no response within 3 s
+    "#]],
+    );
+}
+
+#[test]
+fn calls_itself() {
+    check(
+        "/recursion",
+        expect![[r#"
+        500 the component failed: call stack exhausted
+    "#]],
+    );
+}
+
+#[test]
+fn takes_all_memory() {
+    check(
+        "/memory",
+        expect![[r#"
+        500 the component failed: memory limit of 64Mi exceeded
+    "#]],
+    );
+}
+
+#[test]
+fn takes_all_handles() {
+    check(
+        "/handles",
+        expect![[r#"
+        500 the component failed: it holds as many handles as an instance may have: files, connections, streams
+    "#]],
+    );
+}
+
+#[test]
+fn wants_two_gigabytes_of_chance() {
+    check(
+        "/random",
+        expect![[r#"
+        500 the component failed: requested len 2147483648 exceeds limit 67108864
+    "#]],
+    );
+}
+
+#[test]
+fn hands_over_a_long_field() {
+    check(
+        "/long-field",
+        expect![[r#"
+        500 the component failed: too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted
+    "#]],
+    );
+}
+
+#[test]
+fn hands_over_many_fields() {
+    check(
+        "/many-fields",
+        expect![[r#"
+        500 the component failed: total size of fields exceeds limit
+    "#]],
+    );
+}
+
+#[test]
+fn answers_with_headers_without_end() {
+    check(
+        "/headers",
+        expect![[r#"
+        500 the component failed: total size of fields exceeds limit
+    "#]],
+    );
+}
+
+#[test]
+fn prints_without_end() {
+    check(
+        "/output",
+        expect![[r#"
+        504 no response within 3 s
+    "#]],
+    );
+}
+
+#[test]
+fn calls_others_without_end() {
+    let cage = Cage::with_handler("");
+    for (status, text) in cage.provoke_at_once("/calls?hello", 4) {
+        let failed = text.strip_prefix("5000 calls, ").and_then(|rest| rest.strip_suffix(" failed\n"));
+        let failed: u32 = failed.unwrap_or_else(|| panic!("{status} {text}")).parse().unwrap();
+        assert!(failed > 1_000, "no more than some are made at once: {text}");
+    }
+    cage.end_unharmed();
+}
+
+#[test]
+fn calls_what_it_may_not() {
+    let cage = Cage::with_handler("*");
+    let api = cage.cluster.address("api").to_owned();
+    let told = ["169.254.169.254", "127.0.0.1:1", "localhost:1", "[::1]:1", "[fe80::1]:1", &api].map(|authority| {
+        format!(
+            "{}: {}",
+            if authority == api { "api" } else { authority },
+            cage.provoke(&format!("/call?{authority}")).1
+        )
+    });
+    expect![[r#"
+        169.254.169.254: Some(Ok(Err(ErrorCode::HttpRequestDenied)))
+        127.0.0.1:1: Some(Ok(Err(ErrorCode::HttpRequestDenied)))
+        localhost:1: Some(Ok(Err(ErrorCode::DestinationIpProhibited)))
+        [::1]:1: Some(Ok(Err(ErrorCode::HttpRequestDenied)))
+        [fe80::1]:1: Some(Ok(Err(ErrorCode::HttpRequestDenied)))
+        api: Some(Ok(Err(ErrorCode::HttpRequestDenied)))
+    "#]]
+    .assert_eq(&told.concat());
+    cage.end_unharmed();
+}
