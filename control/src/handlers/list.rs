@@ -7,7 +7,7 @@ use axum::response::Response;
 use coracle_api::continue_token::ContinueToken;
 use coracle_api::kinds::SECRET;
 use coracle_api::status::{self, Status};
-use coracle_api::table;
+use coracle_api::table::{self, Include};
 use coracle_api::validation::FieldError;
 use coracle_store::{Record, Revision, Snapshot};
 use http::StatusCode;
@@ -151,41 +151,56 @@ pub(super) fn answer(
             metadata["remainingItemCount"] = remaining.into();
         }
     }
-    if accepted == (Accepted { encoding: Encoding::Json, shape: Shape::Object }) {
-        return Ok(respond::json(StatusCode::OK, concatenate(address, &metadata, records)));
-    }
-    let objects: Vec<Value> = records.iter().map(|record| decode_record(record)).collect();
-    let body = match accepted.shape {
-        Shape::Object => json!({
-            "kind": address.list_kind(), "apiVersion": kind.api_version(), "metadata": metadata, "items": objects,
-        }),
-        Shape::Metadata => {
-            let items: Vec<Value> = objects.iter().map(table::partial_object_metadata).collect();
-            json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items,
-            })
-        }
-        Shape::Table => {
-            let now = call.app.objects.clock().now();
-            let mut body = table::render(kind, &objects, call.include()?, now);
-            body["metadata"] = metadata;
-            body
-        }
+    let now = call.app.objects.clock().now();
+    let include = if accepted.shape == Shape::Table { call.include()? } else { Include::None };
+    let (mut frame, field) = match accepted.shape {
+        Shape::Object => (json!({ "kind": address.list_kind(), "apiVersion": kind.api_version() }), "items"),
+        Shape::Metadata => (json!({ "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1" }), "items"),
+        Shape::Table => (table::render(kind, [], include, now), "rows"),
     };
-    Ok(respond::encoded(StatusCode::OK, accepted.encoding, &body))
+    frame["metadata"] = metadata;
+    let item = |record: &Record| match accepted.shape {
+        Shape::Object => decode_record(record),
+        Shape::Metadata => table::partial_object_metadata(&decode_record(record)),
+        Shape::Table => table::row(kind, &decode_record(record), include, now),
+    };
+    match accepted {
+        Accepted { encoding: Encoding::Json, shape: Shape::Object } => {
+            let body = concatenate(frame, field, records, |record, out| record.append_json(out));
+            Ok(respond::json(StatusCode::OK, body))
+        }
+        // One after the other: decoded, an object takes ten times its bytes.
+        Accepted { encoding: Encoding::Json, .. } => {
+            let write = |record: &Record, out: &mut Vec<u8>| {
+                serde_json::to_writer(out, &item(record)).expect("invariant: a JSON value always serialises");
+            };
+            Ok(respond::json(StatusCode::OK, concatenate(frame, field, records, write)))
+        }
+        Accepted { encoding: Encoding::Yaml, .. } => {
+            frame[field] = records.iter().map(|record| item(record)).collect();
+            Ok(respond::encoded(StatusCode::OK, Encoding::Yaml, &frame))
+        }
+    }
 }
 
-fn concatenate(address: &Address, metadata: &Value, records: &[Arc<Record>]) -> Vec<u8> {
+/// The frame with a field that holds what `write` appends for each record.
+fn concatenate(
+    mut frame: Value,
+    field: &str,
+    records: &[Arc<Record>],
+    write: impl Fn(&Record, &mut Vec<u8>),
+) -> Vec<u8> {
+    frame.as_object_mut().expect("invariant: a list is an object").remove(field);
+    let mut out = respond::to_bytes(&frame);
     let size: usize = records.iter().map(|record| record.json.len() + 40).sum();
-    let mut out = Vec::with_capacity(size + 256);
-    let (name, version) = (address.list_kind(), address.kind.api_version());
-    let head = format!("{{\"kind\":\"{name}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[");
-    out.extend_from_slice(head.as_bytes());
+    out.reserve(size);
+    out.pop();
+    out.extend_from_slice(format!(",\"{field}\":[").as_bytes());
     for (index, record) in records.iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        record.append_json(&mut out);
+        write(record, &mut out);
     }
     out.extend_from_slice(b"]}");
     out
