@@ -101,21 +101,21 @@ mod tests {
 
     #[test]
     fn flags_become_settings_or_say_why_not() {
-        check("", expect!["/20 of 127.64.0.0/11, lost after 5s, pods leave after 10s, 5s"]);
+        check("", expect!["/18 of 127.128.0.0/9, lost after 5s, pods leave after 10s, 5s"]);
         let kubernetes = "--cluster-cidr 10.0.0.0/8 --node-cidr-mask-size 24 --node-monitor-grace-period 40s \
             --default-not-ready-toleration-seconds 300 --default-unreachable-toleration-seconds 300";
         check(kubernetes, expect!["/24 of 10.0.0.0/8, lost after 40s, pods leave after 5m, 5m"]);
         check(
-            "--node-cidr-mask-size 10",
+            "--node-cidr-mask-size 8",
             expect![[r#"
-            --node-cidr-mask-size 10 is no part of --cluster-cidr 127.64.0.0/11
+            --node-cidr-mask-size 8 is no part of --cluster-cidr 127.128.0.0/9
             hint: give the bits of a smaller range than the cluster's, at most 30
         "#]],
         );
         check(
             "--node-cidr-mask-size 31",
             expect![[r#"
-            --node-cidr-mask-size 31 is no part of --cluster-cidr 127.64.0.0/11
+            --node-cidr-mask-size 31 is no part of --cluster-cidr 127.128.0.0/9
             hint: give the bits of a smaller range than the cluster's, at most 30
         "#]],
         );

@@ -32,12 +32,12 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        // Any address of 127.0.0.0/8 can be bound without privileges: 512 nodes of 4,094 pods each.
-        let cluster_cidr = Cidr::new(Ipv4Addr::new(127, 64, 0, 0), 11).expect("invariant: the range is aligned");
+        // Any address of 127.0.0.0/8 can be bound without privileges: 512 nodes of 16,382 pods each.
+        let cluster_cidr = Cidr::new(Ipv4Addr::new(127, 128, 0, 0), 9).expect("invariant: the range is aligned");
         Settings {
             ca_pem: "".into(),
             cluster_cidr,
-            node_cidr_mask_size: 20,
+            node_cidr_mask_size: 18,
             node_monitor_grace_period: SignedDuration::from_secs(5),
             default_not_ready_toleration: SignedDuration::from_secs(10),
             // 10 s after the node's last sign of life.
