@@ -5,6 +5,7 @@
 
 mod api;
 mod cluster;
+mod density;
 mod fairness;
 mod http2;
 mod load;
@@ -32,6 +33,7 @@ fn main() -> Result<()> {
             "pod-start" => pod_start::measure()?,
             "api" => api::measure()?,
             "cluster" => cluster::measure()?,
+            "density" => density::measure()?,
             "nodes" => nodes::measure()?,
             "store" => store::measure()?,
             "fairness" => fairness::measure()?,

@@ -400,6 +400,11 @@ impl Host {
         Host { process: start_until_ready(command) }
     }
 
+    /// The host's process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Kills the process as nothing else does, and waits for its end.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// How often `cluster` kills a leader, and a host
     #[arg(long, default_value_t = 10)]
     kills: usize,
+    /// How many pods `density` runs
+    #[arg(long, default_value_t = 100_000)]
+    pods: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,6 +27,8 @@ enum Name {
     Api,
     /// Three members beside etcd's: durable writes, and what a lost leader and a lost host cost (needs root)
     Cluster,
+    /// 100,000 idle pods on one host: memory, and how fast they come
+    Density,
     /// Pods that compute beside each other and beside a handler
     Fairness,
     /// Requests/s and latency of a hello component, beside `wasmtime serve` and native code
@@ -43,6 +48,7 @@ impl Name {
         match self {
             Name::Api => "api",
             Name::Cluster => "cluster",
+            Name::Density => "density",
             Name::Fairness => "fairness",
             Name::Serve => "serve",
             Name::Nodes => "nodes",
@@ -78,6 +84,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .env("CORACLE_TEST_GUESTS", guests)
         .env("CORACLE_TEST_WASMCTL", target_dir.join("release/wasmctl"))
         .env("CORACLE_BENCH_KILLS", args.kills.to_string())
+        .env("CORACLE_BENCH_PODS", args.pods.to_string())
         .env("CORACLE_BENCH_RESULTS", target_dir.join("bench"))
         .env("RUST_BACKTRACE", "0");
     stage("benchmark", &mut bench)?;
