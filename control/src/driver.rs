@@ -22,12 +22,14 @@ use crate::{Clock, Objects};
 
 pub mod dirty;
 pub mod intern;
+mod rests;
 pub mod timers;
 pub mod view;
 pub mod world;
 
 use dirty::{Dirty, mark, mark_all};
 use intern::Interner;
+use rests::Rests;
 use timers::Timers;
 use view::Object;
 use world::World;
@@ -66,6 +68,7 @@ struct Driver {
     /// Keys that a full turn left over; they go first.
     leftover: Vec<Key>,
     timers: Timers,
+    rests: Rests,
 }
 
 impl Driver {
@@ -85,6 +88,7 @@ impl Driver {
             dirty: Dirty::new(),
             leftover: Vec::new(),
             timers: Timers::default(),
+            rests: Rests::default(),
         };
         let now = driver.now();
         // Objects of kinds that users define can't be read without the definitions.
@@ -206,7 +210,13 @@ impl Driver {
         let mut owners = Vec::new();
         let mut events = Vec::new();
         for key in keys.by_ref() {
+            if let Some(until) = self.rests.until(&key, now) {
+                self.timers.set(&key, Some(until));
+                continue;
+            }
+            let began = self.objects.clock().uptime();
             let Outcome { writes, events: notes, wake_at } = reconcile(&self.world, &key, now);
+            self.rests.note(&key, now, self.objects.clock().uptime().saturating_sub(began));
             self.timers.set(&key, wake_at);
             events.extend(notes);
             owners.push((key, writes.len()));

@@ -89,25 +89,33 @@ pub fn reconcile(world: &World, key: &str, now: Timestamp) -> Outcome {
 /// The subsets there should be, and how many addresses there are, those that are too many included.
 fn subsets(world: &World, object: &Object, service: &Service) -> (Vec<Value>, usize) {
     let mut found: BTreeMap<Vec<Option<u16>>, Subset> = BTreeMap::new();
-    let mut pods: Vec<(IpAddr, &Object)> = Vec::new();
+    let is_ready = |pod: &Object| service.publish_not_ready || world.is_ready(pod);
+    let mut pods: Vec<(bool, IpAddr, &Object)> = Vec::new();
     for pod in world.pods_with_labels(&object.meta.namespace, &service.selector) {
         let Some(view) = pod.pod().filter(|view| !view.is_over()) else { continue };
         let Some(ip) = view.ip.as_deref().and_then(|ip| ip.parse().ok()) else { continue };
         if pod.meta.deleting.is_none() || service.publish_not_ready {
-            pods.push((ip, pod));
+            pods.push((is_ready(pod), ip, pod));
         }
     }
-    let is_ready = |pod: &Object| service.publish_not_ready || world.is_ready(pod);
-    pods.sort_unstable_by_key(|(ip, pod)| (!is_ready(pod), *ip, pod.meta.uid.clone()));
     let count = pods.len();
-    for (ip, pod) in pods.into_iter().take(ADDRESSES_MAX) {
+    let order = |(ready, ip, pod): &(bool, IpAddr, &Object), other: &(bool, IpAddr, &Object)| {
+        (!ready, ip, &*pod.meta.uid).cmp(&(!other.0, &other.1, &*other.2.meta.uid))
+    };
+    // Of many thousands only those that are written need be in order.
+    if count > ADDRESSES_MAX {
+        pods.select_nth_unstable_by(ADDRESSES_MAX, order);
+        pods.truncate(ADDRESSES_MAX);
+    }
+    pods.sort_unstable_by(order);
+    for (ready, ip, pod) in pods {
         let Some(view) = pod.pod() else { continue };
         let numbers: Vec<Option<u16>> = service.ports.iter().map(|port| target(port, view)).collect();
         if !numbers.is_empty() && numbers.iter().all(Option::is_none) {
             continue;
         }
         let subset = found.entry(numbers).or_default();
-        let list = if is_ready(pod) { &mut subset.ready } else { &mut subset.other };
+        let list = if ready { &mut subset.ready } else { &mut subset.other };
         list.push(address(ip, pod, view.node.as_deref()));
     }
     (found.into_iter().map(|(numbers, subset)| subset.spelled(service, &numbers)).collect(), count)

@@ -2,6 +2,7 @@
 //! changes. Decides nothing itself; `coracle_net::RouteBook` does. The puller learns here where other hosts are.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use coracle_api::kinds;
@@ -14,6 +15,11 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::neighbours::Neighbours;
+
+/// A table that takes longer is not made again at once, so that many thousand pods do not keep a processor busy while they come:
+const REST_MIN: Duration = Duration::from_millis(5);
+/// only after so many times as long.
+const REST_FACTOR: u32 = 2;
 
 /// Runs until `shutdown`.
 pub(crate) async fn keep(
@@ -49,11 +55,16 @@ pub(crate) async fn keep(
             neighbours.take(kind, &event);
             take(&mut book, kind, event);
         }
-        if book.is_changed() {
-            routes.store(Arc::new(book.build(handlers.as_ref(), &node)));
-        }
         if let Some(hosts) = neighbours.news() {
             puller.set_hosts(hosts);
+        }
+        if book.is_changed() {
+            let began = Instant::now();
+            routes.store(Arc::new(book.build(handlers.as_ref(), &node)));
+            let took = began.elapsed();
+            if took > REST_MIN {
+                shutdown.run_until_cancelled(tokio::time::sleep(took * REST_FACTOR)).await;
+            }
         }
     }
 }
