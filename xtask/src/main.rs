@@ -9,6 +9,7 @@ mod guests;
 mod peers;
 mod process;
 mod simulate;
+mod soak;
 mod test;
 mod tidy;
 
@@ -35,6 +36,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Live through many seeds of the store's simulation
     Simulate(simulate::Args),
+    /// Let pods come and go for long, and check that nothing grows
+    Soak(soak::Args),
     /// Check the house rules: dependency direction, file sizes, an example's test, lint inheritance
     Tidy,
     /// What CI runs: formatting, clippy, licences, then `test`
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<()> {
         Task::Chaos(args) => chaos::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Simulate(args) => simulate::run(&args),
+        Task::Soak(args) => soak::run(&args),
         Task::Tidy => tidy::run(),
         Task::Ci => ci::run(),
     }
