@@ -33,14 +33,18 @@ pub enum Kind {
     HttpHandler02,
     /// Exports `wasi:http/handler@0.3`: answers requests, several at once.
     HttpHandler03,
+    /// Exports `wasi:http/incoming-handler@0.2` and imports it: to be put in front of a handler.
+    Middleware02,
+    /// Exports `wasi:http/handler@0.3` and imports it: to be put in front of a handler.
+    Middleware03,
 }
 
 impl Kind {
     /// What a component with these exports is for.
     pub fn of_exports<'a>(exports: impl IntoIterator<Item = &'a str>) -> Kind {
         let kind = |export| match versioned(export) {
-            Some(("wasi:http/handler", (0, 3))) => Kind::HttpHandler03,
-            Some(("wasi:http/incoming-handler", (0, 2))) => Kind::HttpHandler02,
+            Some(HANDLER_03) => Kind::HttpHandler03,
+            Some(HANDLER_02) => Kind::HttpHandler02,
             Some(("wasi:cli/run", (0, 3))) => Kind::Command03,
             Some(("wasi:cli/run", (0, 2))) => Kind::Command02,
             _ => Kind::Library,
@@ -53,6 +57,11 @@ impl Kind {
         matches!(self, Kind::HttpHandler02 | Kind::HttpHandler03)
     }
 
+    /// It passes requests on to a handler.
+    pub fn is_middleware(self) -> bool {
+        matches!(self, Kind::Middleware02 | Kind::Middleware03)
+    }
+
     /// It runs to an end.
     pub fn is_command(self) -> bool {
         matches!(self, Kind::Command02 | Kind::Command03)
@@ -63,6 +72,8 @@ impl Kind {
         match self {
             Kind::HttpHandler02 => "wasi:http 0.2 handler",
             Kind::HttpHandler03 => "wasi:http 0.3 handler",
+            Kind::Middleware02 => "wasi:http 0.2 middleware",
+            Kind::Middleware03 => "wasi:http 0.3 middleware",
             Kind::Command02 => "wasi:cli 0.2 command",
             Kind::Command03 => "wasi:cli 0.3 command",
             Kind::Library => "library",
@@ -85,6 +96,35 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// What is known of a component by the names of what it imports and exports.
+    pub(crate) fn of_names(imports: Vec<String>, exports: Vec<String>) -> Inspection {
+        let kind = Kind::of_exports(exports.iter().map(String::as_str));
+        let unknown = imports.iter().filter(|import| !is_provided(import)).cloned().collect();
+        let mut inspection = Inspection { kind, imports, exports, unknown };
+        inspection.kind = match (kind, inspection.handler_import()) {
+            (Kind::HttpHandler02, Some(_)) => Kind::Middleware02,
+            (Kind::HttpHandler03, Some(_)) => Kind::Middleware03,
+            (kind, _) => kind,
+        };
+        inspection
+    }
+
+    /// The handler that it exports, by name and version.
+    pub fn handler_export(&self) -> Option<&str> {
+        let interface = match self.kind {
+            Kind::HttpHandler02 | Kind::Middleware02 => HANDLER_02,
+            Kind::HttpHandler03 | Kind::Middleware03 => HANDLER_03,
+            Kind::Other | Kind::Library | Kind::Command02 | Kind::Command03 => return None,
+        };
+        named(&self.exports, interface)
+    }
+
+    /// The handler that it imports, of the generation that it exports.
+    pub fn handler_import(&self) -> Option<&str> {
+        let interface = versioned(self.handler_export()?);
+        self.imports.iter().map(String::as_str).find(|import| versioned(import) == interface)
+    }
+
     /// What the component must be compiled for: 0.2 unless it names anything of 0.3.
     pub fn wasi(&self) -> Wasi {
         let is_03 = |name: &String| matches!(versioned(name), Some((_, (0, 3))));
@@ -119,6 +159,10 @@ pub enum InspectError {
         offset: u64,
     },
 }
+
+/// What answers requests, by interface and compatible version.
+const HANDLER_02: (&str, (u64, u64)) = ("wasi:http/incoming-handler", (0, 2));
+const HANDLER_03: (&str, (u64, u64)) = ("wasi:http/handler", (0, 3));
 
 /// Interfaces of WASI 0.2 that every host links.
 const PROVIDED_02: &[&str] = &[
@@ -194,10 +238,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(InspectError::NotWasm { found: first_bytes(bytes) });
     }
-    let mut inspection = Inspection { kind: Kind::Other, imports: vec![], exports: vec![], unknown: vec![] };
+    let mut names = Names::default();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
-        let read = payload.and_then(|payload| read_payload(payload, &mut depth, &mut inspection));
+        let read = payload.and_then(|payload| read_payload(payload, &mut depth, &mut names));
         match read {
             Ok(Outline::Component) => {}
             Ok(Outline::CoreModule) => return Err(InspectError::CoreModule),
@@ -212,9 +256,13 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, InspectError> {
             }
         }
     }
-    inspection.kind = Kind::of_exports(inspection.exports.iter().map(String::as_str));
-    inspection.unknown = inspection.imports.iter().filter(|import| !is_provided(import)).cloned().collect();
-    Ok(inspection)
+    Ok(Inspection::of_names(names.imports, names.exports))
+}
+
+#[derive(Default)]
+struct Names {
+    imports: Vec<String>,
+    exports: Vec<String>,
 }
 
 enum Outline {
@@ -222,7 +270,7 @@ enum Outline {
     CoreModule,
 }
 
-fn read_payload(payload: Payload<'_>, depth: &mut usize, found: &mut Inspection) -> wasmparser::Result<Outline> {
+fn read_payload(payload: Payload<'_>, depth: &mut usize, found: &mut Names) -> wasmparser::Result<Outline> {
     match payload {
         Payload::Version { encoding: Encoding::Module, .. } if *depth == 0 => return Ok(Outline::CoreModule),
         Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => *depth += 1,
@@ -251,6 +299,10 @@ fn versioned(name: &str) -> Option<(&str, (u64, u64))> {
     let version = version.split(['-', '+']).next()?;
     let mut numbers = version.split('.').map(str::parse::<u64>);
     Some((name, (numbers.next()?.ok()?, numbers.next()?.ok()?)))
+}
+
+fn named<'a>(names: &'a [String], interface: (&str, (u64, u64))) -> Option<&'a str> {
+    names.iter().map(String::as_str).find(|name| versioned(name) == Some(interface))
 }
 
 fn first_bytes(bytes: &[u8]) -> String {

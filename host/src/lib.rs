@@ -9,6 +9,7 @@ pub mod egress;
 mod harness;
 pub mod images;
 pub mod inspect;
+pub mod link;
 pub mod logs;
 pub mod node;
 pub mod pod;

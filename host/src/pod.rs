@@ -75,17 +75,43 @@ pub fn step(spec: &Spec, observed: &Observed, now: Timestamp) -> Actions {
         let grace = spec.deletion.unwrap_or(SignedDuration::ZERO);
         let mut is_over = true;
         for (index, container) in observed.containers.iter().enumerate() {
-            is_over &= end(index, container, grace, now, &mut actions);
+            is_over &= match &container.stage {
+                Stage::Running(_) if spec.template.is_library(index) => true,
+                _ => end(index, container, grace, now, &mut actions),
+            };
         }
         if is_over {
             actions.commands.push(Command::Finish);
         }
         return actions;
     }
+    let libraries = observed.libraries(&spec.template);
     for (index, (template, container)) in spec.template.containers.iter().zip(&observed.containers).enumerate() {
-        advance(index, spec, template, container, now, &mut actions);
+        match spec.template.is_library(index) {
+            true => fetch(index, spec, observed, now, &mut actions),
+            false => advance(index, spec, template, container, libraries.as_deref(), now, &mut actions),
+        }
     }
     actions
+}
+
+/// Has a library come to this host, where there is a container that may need it. It stays for as long as its pod.
+fn fetch(index: usize, spec: &Spec, observed: &Observed, now: Timestamp, actions: &mut Actions) {
+    let (template, library) = (&spec.template.containers[index], &observed.containers[index]);
+    let is_replaced = !library.image.is_empty() && library.image != template.image;
+    let start_at = match &library.stage {
+        Stage::New => Some(now),
+        Stage::Running(_) | Stage::Failed(_) if is_replaced => Some(now),
+        Stage::Failed(failure) if failure.is_transient => Some(failure.at + failure_delay(library.failures)),
+        Stage::Starting | Stage::Running(_) | Stage::Failed(_) | Stage::Exited(_) => None,
+    };
+    let is_over = |container: &ContainerObserved| match &container.stage {
+        Stage::Exited(exit) => !is_restarted(spec.template.restart_policy, exit),
+        _ => false,
+    };
+    if !observed.running(&spec.template).all(is_over) {
+        actions.start(index, start_at, now);
+    }
 }
 
 /// Brings a container to its end; true when it is there.
@@ -140,10 +166,12 @@ fn advance(
     spec: &Spec,
     template: &ContainerTemplate,
     container: &ContainerObserved,
+    libraries: Option<&[String]>,
     now: Timestamp,
     actions: &mut Actions,
 ) {
-    let is_replaced = !container.image.is_empty() && container.image != template.image;
+    let is_linked_anew = libraries.is_some_and(|libraries| libraries != container.linked);
+    let is_replaced = !container.image.is_empty() && (container.image != template.image || is_linked_anew);
     let start_at = match &container.stage {
         Stage::New => Some(now),
         Stage::Starting => None,
@@ -168,11 +196,8 @@ fn advance(
             is_restarted(spec.template.restart_policy, exit).then(|| exit.finished_at + crash_delay(container, exit))
         }
     };
-    match start_at {
-        Some(at) if at <= now => actions.commands.push(Command::Start(index)),
-        Some(at) => actions.wake(at),
-        None => {}
-    }
+    // Without its libraries it can't start; when they come, this is asked again.
+    actions.start(index, start_at.filter(|_| libraries.is_some()), now);
 }
 
 /// The time that a container has to end in while its pod lives on.
@@ -185,6 +210,14 @@ fn grace(spec: &Spec, template: &ContainerTemplate, cause: Cause) -> SignedDurat
 }
 
 impl Actions {
+    fn start(&mut self, index: usize, at: Option<Timestamp>, now: Timestamp) {
+        match at {
+            Some(at) if at <= now => self.commands.push(Command::Start(index)),
+            Some(at) => self.wake(at),
+            None => {}
+        }
+    }
+
     fn wake(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
     }

@@ -137,8 +137,10 @@ pub struct ContainerSpec {
     pub name: String,
     /// The artifact on disk (for components the `.wasm` file), named by its digest and never changed.
     pub artifact: PathBuf,
-    /// The artifact's digest, `sha256:` and 64 hex digits; the key of every cache.
+    /// The artifact's digest, `sha256:` and 64 hex digits; the key of every cache, but for what is linked.
     pub digest: String,
+    /// What is linked into it before it is compiled, in order.
+    pub libraries: Vec<Library>,
     /// Arguments after the program name.
     pub args: Vec<String>,
     /// Environment variables.
@@ -165,6 +167,19 @@ pub struct ContainerSpec {
     pub egress: Egress,
 }
 
+/// A component whose exports satisfy another's imports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// Its container's name.
+    pub name: String,
+    /// The artifact on disk.
+    pub artifact: PathBuf,
+    /// The artifact's digest.
+    pub digest: String,
+    /// It may be for other containers of the pod: nothing is wrong where it is not needed.
+    pub is_shared: bool,
+}
+
 /// A folder that a container sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -187,6 +202,7 @@ impl ContainerSpec {
             name: name.to_owned(),
             artifact,
             digest: digest.to_owned(),
+            libraries: Vec::new(),
             args: Vec::new(),
             env: Vec::new(),
             ports: vec![8080],

@@ -15,7 +15,11 @@ pub fn pod_status(spec: &Spec, observed: &Observed, host_ip: &str, now: Timestam
         .containers
         .iter()
         .zip(&observed.containers)
-        .map(|(template, container)| container_status(spec, template, container, now))
+        .enumerate()
+        .map(|(index, (template, container))| match spec.template.is_library(index) {
+            true => library_status(spec, observed, template, container, now),
+            false => container_status(spec, template, container, now),
+        })
         .collect();
     let mut status = json!({
         "phase": phase(spec, observed),
@@ -41,7 +45,7 @@ pub fn phase(spec: &Spec, observed: &Observed) -> &'static str {
         Stage::Exited(exit) if spec.deletion.is_some() || !is_restarted(policy, exit) => Some(exit.exit_code),
         _ => None,
     };
-    let codes: Option<Vec<i32>> = observed.containers.iter().map(over).collect();
+    let codes: Option<Vec<i32>> = observed.running(&spec.template).map(over).collect();
     match codes {
         Some(codes) if codes.iter().all(|code| *code == 0) => return "Succeeded",
         Some(_) => return "Failed",
@@ -53,7 +57,7 @@ pub fn phase(spec: &Spec, observed: &Observed) -> &'static str {
             || container.restarts > 0
             || container.last_exit.is_some()
     };
-    if observed.containers.iter().all(was_started) { "Running" } else { "Pending" }
+    if observed.running(&spec.template).all(was_started) { "Running" } else { "Pending" }
 }
 
 /// The pod has ended and will not be started again.
@@ -128,6 +132,34 @@ fn container_status(spec: &Spec, template: &ContainerTemplate, container: &Conta
         }
         Stage::Exited(exit) => status["containerID"] = exit.container_id.as_str().into(),
         _ => {}
+    }
+    status
+}
+
+/// A library runs within the other containers of its pod, and has ended when all of them have.
+fn library_status(
+    spec: &Spec,
+    observed: &Observed,
+    template: &ContainerTemplate,
+    library: &ContainerObserved,
+    now: Timestamp,
+) -> Value {
+    let mut status = container_status(spec, template, library, now);
+    let finished_at = observed.running(&spec.template).filter_map(|container| match &container.stage {
+        Stage::Exited(exit) => Some(exit.finished_at),
+        _ => None,
+    });
+    if let (true, Some(run), Some(finished_at)) = (is_over(spec, observed), library.run(), finished_at.max()) {
+        status["state"] = terminated(&Termination {
+            exit_code: 0,
+            reason: "Completed".to_owned(),
+            message: String::new(),
+            started_at: run.since,
+            finished_at,
+            container_id: container_id(&spec.identity.uid, &template.name, library.restarts),
+        });
+        status["ready"] = false.into();
+        status["started"] = false.into();
     }
     status
 }

@@ -10,6 +10,7 @@ mod capabilities;
 mod command;
 mod compile;
 pub(crate) mod component;
+mod compose;
 mod cpu;
 mod engine;
 mod failure;
@@ -17,6 +18,7 @@ mod guest;
 mod handler;
 mod instances;
 mod limits;
+mod parts;
 mod reused;
 mod slots;
 mod standalone;
@@ -33,7 +35,6 @@ use coracle_net::Outgoing;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::component::Component;
 
@@ -50,9 +51,10 @@ use self::engine::Wasm;
 use self::guest::Surroundings;
 use self::handler::{HandlerContainer, HandlerParts, HandlerRef};
 use self::limits::Bytes;
+use self::parts::Parts;
 pub use self::standalone::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
 use crate::console::Console;
-use crate::inspect::{Inspection, Wasi, inspect};
+use crate::inspect::Wasi;
 use crate::runtime::{Clock, Container, ContainerSpec, LogSink, Prepared, Runtime, StartError, SystemClock};
 
 /// Components kept loaded after their last container, so that a restart finds them warm.
@@ -256,26 +258,28 @@ impl WasmRuntime {
 #[async_trait]
 impl Runtime for WasmRuntime {
     async fn prepare(&self, spec: &ContainerSpec) -> Result<Prepared, StartError> {
+        let parts = Parts::of(spec);
+        let digest = parts.digest.clone();
         let preparing = {
             let mut components = self.shared.components.lock();
-            if let Some(component) = components.loaded.get(&spec.digest).and_then(Weak::upgrade) {
+            if let Some(component) = components.loaded.get(&digest).and_then(Weak::upgrade) {
                 return Ok(Prepared { component });
             }
             let start = || {
-                let work = self.shared.clone().prepare(spec.digest.clone(), spec.artifact.clone());
+                let work = self.shared.clone().prepare(parts);
                 // Spawned, so that it goes on when the caller who happened to be first gives up.
                 let task = tokio::spawn(work);
                 task.map(|joined| joined.unwrap_or_else(|_| Err(host_error("preparing it broke off".to_owned()))))
                     .boxed()
                     .shared()
             };
-            components.preparing.entry(spec.digest.clone()).or_insert_with(start).clone()
+            components.preparing.entry(digest.clone()).or_insert_with(start).clone()
         };
         let prepared = preparing.clone().await;
         if prepared.is_err() {
             let mut components = self.shared.components.lock();
-            if components.preparing.get(&spec.digest).is_some_and(|other| other.ptr_eq(&preparing)) {
-                components.preparing.remove(&spec.digest);
+            if components.preparing.get(&digest).is_some_and(|other| other.ptr_eq(&preparing)) {
+                components.preparing.remove(&digest);
             }
         }
         prepared.map(|component| Prepared { component })
@@ -292,13 +296,13 @@ impl Runtime for WasmRuntime {
 }
 
 impl RuntimeShared {
-    async fn prepare(self: Arc<Self>, digest: String, artifact: PathBuf) -> Result<Arc<PreparedComponent>, StartError> {
-        let result = self.load_link_try(&digest, &artifact).await.map(Arc::new);
+    async fn prepare(self: Arc<Self>, parts: Parts) -> Result<Arc<PreparedComponent>, StartError> {
+        let result = self.load_link_try(&parts).await.map(Arc::new);
         let mut components = self.components.lock();
-        components.preparing.remove(&digest);
+        components.preparing.remove(&parts.digest);
         components.loaded.retain(|_, component| component.strong_count() > 0);
         if let Ok(component) = &result {
-            components.loaded.insert(digest, Arc::downgrade(component));
+            components.loaded.insert(parts.digest, Arc::downgrade(component));
             components.recent.push_back(component.clone());
             if components.recent.len() > RECENT_MAX {
                 components.recent.pop_front();
@@ -307,8 +311,8 @@ impl RuntimeShared {
         result
     }
 
-    async fn load_link_try(self: &Arc<Self>, digest: &str, artifact: &Path) -> Result<PreparedComponent, StartError> {
-        let (wasm, component, compile_time) = self.load(digest, artifact).await?;
+    async fn load_link_try(self: &Arc<Self>, parts: &Parts) -> Result<PreparedComponent, StartError> {
+        let (wasm, component, compile_time) = self.load(parts).await?;
         let prepared = component::link(wasm, &component, compile_time)?;
         component::try_once(self.background.handle().clone(), self.options.start_max, prepared).await
     }
@@ -326,25 +330,19 @@ impl RuntimeShared {
     }
 
     /// From the cache, or compiled.
-    async fn load(
-        self: &Arc<Self>,
-        digest: &str,
-        artifact: &Path,
-    ) -> Result<(Arc<Wasm>, Component, Duration), StartError> {
+    async fn load(self: &Arc<Self>, parts: &Parts) -> Result<(Arc<Wasm>, Component, Duration), StartError> {
         let began = Instant::now();
-        let this = self.clone();
-        let (digest, artifact) = (digest.to_owned(), artifact.to_owned());
-        let (wanted, file) = (digest.clone(), artifact.clone());
+        let (this, wanted) = (self.clone(), parts.clone());
         let (engine, found) = blocking(move || {
-            if let Some(component) = this.engine_02.load(&wanted)? {
+            if let Some(component) = this.engine_02.load(&wanted.digest)? {
                 return Ok((this.engine_02.clone(), Some((component, Duration::ZERO))));
             }
-            let (bytes, inspection) = this.read_and_inspect(&wanted, &file)?;
-            let engine = this.engine(inspection.wasi())?;
-            let found = match (engine.load(&wanted)?, &engine.cache) {
+            let (contents, wasi) = wanted.read(this.options.compile_limits.component_bytes_max)?;
+            let engine = this.engine(wasi)?;
+            let found = match (engine.load(&wanted.digest)?, &engine.cache) {
                 (Some(component), _) => Some((component, Duration::ZERO)),
                 (None, Some(_)) => None,
-                (None, None) => Some((compile_here(&engine.wasm.engine, &bytes)?, began.elapsed())),
+                (None, None) => Some((compile_here(&engine.wasm.engine, &wanted.files, contents)?, began.elapsed())),
             };
             Ok((engine, found))
         })
@@ -355,8 +353,9 @@ impl RuntimeShared {
         let CachedEngine { wasm, cache: Some(cache) } = engine else {
             return Err(host_error("it was not compiled".to_owned()));
         };
-        self.compile(&wasm, &cache, &digest, &artifact).await?;
+        self.compile(&wasm, &cache, parts).await?;
         let compile_time = began.elapsed();
+        let digest = parts.digest.clone();
         blocking(move || {
             cache.seal(&digest).map_err(|error| host_error(format!("the compiled component was not kept: {error}")))?;
             let component = cache.load(&wasm.engine, &digest)?;
@@ -367,37 +366,14 @@ impl RuntimeShared {
     }
 
     /// In a child, into an unsealed file of the cache.
-    async fn compile(&self, wasm: &Wasm, cache: &Cache, digest: &str, artifact: &Path) -> Result<(), StartError> {
+    async fn compile(&self, wasm: &Wasm, cache: &Cache, parts: &Parts) -> Result<(), StartError> {
         let Compile::Child { compiler, .. } = &self.options.compile else {
             return Err(host_error("it was not compiled".to_owned()));
         };
-        let output = cache.unsealed(digest);
+        let output = cache.unsealed(&parts.digest);
         let (limits, engine_hash) = (&self.options.compile_limits, &wasm.engine_hash);
-        let compiled = compile_in_child(compiler, limits, engine_hash, artifact, &output).await;
+        let compiled = compile_in_child(compiler, limits, engine_hash, &parts.files, &output).await;
         compiled.inspect_err(|_| drop(std::fs::remove_file(&output)))
-    }
-
-    /// Refuses what no compiler need see: other files, core modules, unknown imports, too much.
-    fn read_and_inspect(&self, digest: &str, artifact: &Path) -> Result<(Vec<u8>, Inspection), StartError> {
-        let unreadable = |error: std::io::Error| host_error(format!("{} cannot be read: {error}", artifact.display()));
-        let bytes_max = self.options.compile_limits.component_bytes_max;
-        let bytes = std::fs::metadata(artifact).map_err(unreadable)?.len();
-        if bytes > bytes_max {
-            return Err(StartError::TooLarge { bytes, bytes_max });
-        }
-        let bytes = std::fs::read(artifact).map_err(unreadable)?;
-        if let Some(wanted) = digest.strip_prefix("sha256:") {
-            let found = hex::encode(Sha256::digest(&bytes));
-            if found != wanted {
-                let file = artifact.display();
-                return Err(host_error(format!("{file} is damaged: its digest is sha256:{found}, not {digest}")));
-            }
-        }
-        let inspection = inspect(&bytes).map_err(StartError::Unusable)?;
-        if !inspection.unknown.is_empty() {
-            return Err(StartError::UnknownImport { imports: inspection.unknown });
-        }
-        Ok((bytes, inspection))
     }
 }
 

@@ -187,6 +187,57 @@ fn settings() {
 }
 
 #[test]
+fn linked_pair() {
+    let cluster = Cluster::start();
+    for name in ["till", "prices"] {
+        let file = example(&format!("{name}.wasm"));
+        cluster.wasmctl(&["push", file.to_str().unwrap(), &format!("{name}:1")]).ok();
+    }
+    let manifest = root().join("examples/linked-pair/deployment.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/till", "--timeout=60s"]).ok();
+    let get = |path: &str| cluster.get("till.localhost", path);
+    eventually("the ingress knows the pod", || {
+        (get("/paddle") == (200, "A paddle is 39.50\n".to_owned())).then_some(())
+    });
+    assert_eq!(get("/anchor"), (404, "No \"anchor\" is sold here\n".to_owned()));
+    let pods = cluster.kubectl(&["get", "pods", "--no-headers"]).ok();
+    assert!(pods.contains(" 2/2 ") && pods.contains("Running"), "{pods}");
+
+    // What does not fit is said by the pod, and the old one goes on.
+    cluster.wasmctl(&["push", root().join("tests/guests/library.wat").to_str().unwrap(), "prices:2"]).ok();
+    cluster.kubectl(&["set", "image", "deployment/till", "prices=registry.coracle.internal/prices:2"]).ok();
+    let why = "the component imports example:shop/prices@1.0.0, which nothing here provides";
+    eventually("the new pod says why", || {
+        let described = cluster.kubectl(&["describe", "pods", "-l", "app=till"]).ok();
+        (described.contains(why) && described.contains("CreateContainerError")).then_some(())
+    });
+    assert_eq!(get("/coracle"), (200, "A coracle is 499.00\n".to_owned()));
+    // What the object itself shows is refused at once.
+    let annotation = r#"{"spec":{"template":{"metadata":{"annotations":{"coracle.dev/libraries":"price"}}}}}"#;
+    let refused = cluster.kubectl(&["patch", "deployment", "till", "--type=merge", "-p", annotation]).fails_with(1);
+    assert!(refused.contains("no container of this pod is named \"price\""), "{refused}");
+}
+
+#[test]
+fn middleware() {
+    let cluster = Cluster::start();
+    cluster.wasmctl(&["push", root().join("examples/hello/hello.wat").to_str().unwrap(), "hello:1"]).ok();
+    cluster.wasmctl(&["push", example("middleware.wasm").to_str().unwrap(), "guard:1"]).ok();
+    let manifest = root().join("examples/middleware/deployment.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/guarded", "--timeout=60s"]).ok();
+    eventually("the ingress knows the pod", || (cluster.get("guarded.localhost", "/").0 == 401).then_some(()));
+    let mut stream = connect(&cluster);
+    let request =
+        "GET / HTTP/1.1\r\nhost: guarded.localhost\r\nauthorization: Bearer sesame\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("Hello from Coracle!\n"), "{answer}");
+}
+
+#[test]
 fn front_and_back() {
     let cluster = Cluster::start();
     for name in ["front", "back"] {

@@ -3,6 +3,7 @@
 mod columns;
 mod container;
 pub(crate) mod default;
+mod libraries;
 mod probes;
 mod references;
 pub(crate) mod resources;
@@ -13,6 +14,7 @@ mod volumes;
 
 use serde_json::Value;
 
+pub use libraries::{LIBRARIES_ANNOTATION, LIBRARIES_MAX, libraries, library_errors};
 pub use references::refers_to;
 pub use resources::qos_class;
 pub use unsupported::unsupported_fields;

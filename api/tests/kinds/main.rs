@@ -6,6 +6,7 @@ mod admission;
 mod batch;
 mod defaults;
 mod definitions;
+mod libraries;
 mod lookup;
 mod pods;
 mod policies;

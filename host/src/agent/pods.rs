@@ -20,10 +20,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::report::{Answer, Note, Report};
-use super::start::{self, Order, Outcome, Shared};
+use super::start::{self, Order, Outcome, Shared, Started};
 use super::{Message, PodHandlers, Totals};
 use crate::logs::LogKey;
-use crate::pod::{self, Command, HookKind, Observed, Spec, Stage, Template, Termination, parse};
+use crate::pod::{self, Command, ContainerTemplate, HookKind, Observed, Spec, Stage, Template, Termination, parse};
 use crate::probes::Probes;
 use crate::runtime::{Container, Exit};
 use crate::status;
@@ -211,7 +211,7 @@ impl Pods {
         observed.ip = observed.ip.filter(|ip| self.addresses.reserve(*ip)).or_else(|| self.addresses.allocate());
         spec.identity.ip = observed.ip.as_ref().map(Ipv4Addr::to_string).unwrap_or_default();
         let is_refused = observed.containers.iter().any(|container| matches!(container.stage, Stage::Failed(_)));
-        let is_settled = observed.containers.iter().all(|container| matches!(container.stage, Stage::Exited(_)));
+        let is_settled = observed.running(&spec.template).all(|container| matches!(container.stage, Stage::Exited(_)));
         let after = if is_known { ANNOUNCE_ADOPTED_AFTER } else { ANNOUNCE_AFTER };
         let running = spec.template.containers.iter().map(|_| None).collect();
         let is_over = parse::is_over(object);
@@ -294,12 +294,13 @@ impl Pods {
         let template = &pod.spec.template.containers[index];
         let observed = &mut pod.observed.containers[index];
         match outcome.result {
-            Ok(started) => {
-                let container: Arc<dyn Container> = started.container.into();
+            Ok(Started { container: None, image_id }) => observed.started(None, image_id, false, now),
+            Ok(Started { container: Some(container), image_id }) => {
+                let container: Arc<dyn Container> = container.into();
                 let ports = if template.ports.is_empty() { PORTS_DEFAULT } else { &template.ports };
                 let is_handler = self.handlers.insert(&uid, pod.observed.ip, index, ports, &container);
                 self.are_handlers_changed |= is_handler;
-                observed.started(template.checks.as_deref(), started.image_id, is_handler, now);
+                observed.started(template.checks.as_deref(), image_id, is_handler, now);
                 self.exits.push(watch_exit(uid.clone(), index, observed.restarts, container.as_ref()));
                 pod.running[index] = Some(container);
                 self.watch_probes(&uid, index);
@@ -446,14 +447,19 @@ impl Pods {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         match command {
             Command::Start(index) => {
+                let libraries = match pod.spec.template.is_library(index) {
+                    true => Vec::new(),
+                    false => pod.observed.libraries(&pod.spec.template).unwrap_or_default(),
+                };
                 let observed = &mut pod.observed.containers[index];
-                observed.begin(&pod.spec.template.containers[index]);
+                observed.begin(&pod.spec.template.containers[index], libraries.clone());
                 let order = Order {
                     uid: uid.clone(),
                     index,
                     identity: pod.spec.identity.clone(),
                     template: pod.spec.template.clone(),
                     incarnation: observed.restarts,
+                    libraries,
                 };
                 tokio::spawn(start::start(self.shared.clone(), order, self.messages.clone()));
             }
@@ -546,10 +552,14 @@ impl Pods {
             .iter_mut()
             .find(|(_, pod)| pod.spec.identity.name == name && pod.spec.identity.namespace == namespace)?;
         let containers = pod.spec.template.containers.iter().zip(&pod.observed.containers).zip(&pod.running);
+        let is_library = |template: &ContainerTemplate| {
+            pod.spec.template.libraries.iter().any(|index| pod.spec.template.containers[*index].name == template.name)
+        };
         let containers = containers.map(|((template, observed), running)| FoundContainer {
             name: template.name.clone(),
             incarnation: observed.restarts,
             started: match &observed.stage {
+                Stage::Running(_) if is_library(template) => Err("LibraryOfOtherContainers".to_owned()),
                 Stage::Running(_) | Stage::Exited(_) => Ok(()),
                 _ if observed.restarts > 0 => Ok(()),
                 Stage::Failed(failure) => Err(failure.reason.clone()),

@@ -14,11 +14,15 @@ use tokio::sync::mpsc;
 use super::Message;
 use super::report::Note;
 use crate::images::{Arrival, Image, Images};
+use crate::inspect::inspect;
+use crate::link::{self, Part};
 use crate::logs::{LogKey, LogStore, Sink};
 use crate::pod::environment::{self, Allocatable, Surroundings, Values};
 use crate::pod::template::SourceKind;
-use crate::pod::{ContainerTemplate, Failure, Template};
-use crate::runtime::{Clock, Container, ContainerSpec, Kind, LogSink, Mount, PodIdentity, Runtime, Stream};
+use crate::pod::{ContainerTemplate, Failure, PullPolicy, Template};
+use crate::runtime::{
+    Clock, Container, ContainerSpec, Kind, Library, LogSink, Mount, PodIdentity, Runtime, StartError, Stream,
+};
 use crate::volumes::{MountError, SetUpError, Volumes};
 
 /// What all starts need.
@@ -41,6 +45,8 @@ pub(crate) struct Order {
     pub(crate) identity: PodIdentity,
     pub(crate) template: Arc<Template>,
     pub(crate) incarnation: u32,
+    /// The libraries that are linked into it, as references by digest.
+    pub(crate) libraries: Vec<String>,
 }
 
 /// What became of it.
@@ -51,9 +57,10 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<Started, Failure>,
 }
 
-/// A container that runs.
+/// A container that runs, or a library that is here.
 pub(crate) struct Started {
-    pub(crate) container: Box<dyn Container>,
+    /// `None` for a library.
+    pub(crate) container: Option<Box<dyn Container>>,
     pub(crate) image_id: String,
 }
 
@@ -88,6 +95,9 @@ impl Starter<'_> {
     }
 
     async fn start(&mut self) -> Result<Started, Failure> {
+        if self.order.template.is_library(self.order.index) {
+            return self.fetch_library().await;
+        }
         self.volumes().await?;
         let image = self.image().await?;
         let spec = self.spec(&image).await?;
@@ -103,7 +113,40 @@ impl Starter<'_> {
         let started = self.shared.runtime.start(spec, prepared, Arc::new(sink)).await;
         let container = started.map_err(|error| self.refused(error))?;
         self.notes.push(self.note(false, "Started", format!("Started container {name}")));
-        Ok(Started { container, image_id: image.id })
+        Ok(Started { container: Some(container), image_id: image.id })
+    }
+
+    /// Pulls a library, and sees whether it is one. Whether it fits is seen when a container is linked with it.
+    async fn fetch_library(&mut self) -> Result<Started, Failure> {
+        let image = self.image().await?;
+        let (name, path) = (self.template().name.clone(), image.path.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let bytes = std::fs::read(&path).map_err(|error| StartError::Host { reason: error.to_string() })?;
+            let inspection = inspect(&bytes).map_err(StartError::Unusable)?;
+            link::refuse_as_library(Part { name: &name, inspection: &inspection })
+                .map_err(|error| StartError::LinkFailed { reason: error.to_string() })
+        });
+        let looked = looked.await.unwrap_or_else(|error| Err(StartError::Host { reason: error.to_string() }));
+        looked.map_err(|error| self.refused(error))?;
+        Ok(Started { container: None, image_id: image.id })
+    }
+
+    /// The files of the libraries that are linked into the container.
+    async fn libraries(&mut self) -> Result<Vec<Library>, Failure> {
+        let template = &self.order.template;
+        let is_shared = template.running_count() > 1;
+        let mut libraries = Vec::new();
+        for (index, id) in template.libraries.iter().zip(&self.order.libraries) {
+            let image = self.shared.images.ensure(id, PullPolicy::IfNotPresent, || {}).await;
+            let (image, _) = image.map_err(|error| self.failure(error.reason, error.message, error.is_transient))?;
+            libraries.push(Library {
+                name: template.containers[*index].name.clone(),
+                artifact: image.path,
+                digest: image.layer_digest,
+                is_shared,
+            });
+        }
+        Ok(libraries)
     }
 
     /// Refuses probes and hooks that what turned up can't have.
@@ -116,7 +159,7 @@ impl Starter<'_> {
         Err(self.failure("CreateContainerConfigError", message, false))
     }
 
-    fn refused(&mut self, error: crate::runtime::StartError) -> Failure {
+    fn refused(&mut self, error: StartError) -> Failure {
         let reason = error.reason();
         let is_transient = error.is_transient() || reason == "RunContainerError";
         self.notes.push(self.note(true, "Failed", format!("Error: {error}")));
@@ -203,9 +246,13 @@ impl Starter<'_> {
         if !template.ports.is_empty() {
             spec.ports.clone_from(&template.ports);
         }
-        spec.memory_bytes_max = template.memory_bytes_max.unwrap_or(spec.memory_bytes_max);
-        spec.cpu_millis = template.cpu_millis.unwrap_or(spec.cpu_millis).max(spec.cpu_millis);
-        spec.cpu_millis_max = template.cpu_millis_max;
+        let share = order.template.library_share();
+        spec.libraries = self.libraries().await?;
+        spec.memory_bytes_max =
+            template.memory_bytes_max.unwrap_or(spec.memory_bytes_max).saturating_add(share.memory_bytes_max);
+        spec.cpu_millis =
+            template.cpu_millis.unwrap_or(spec.cpu_millis).max(spec.cpu_millis).saturating_add(share.cpu_millis);
+        spec.cpu_millis_max = template.cpu_millis_max.map(|millis| millis.saturating_add(share.cpu_millis_max));
         spec.concurrency = template.concurrency.unwrap_or(spec.concurrency);
         spec.instance_reuse = template.instance_reuse;
         spec.request_timeout = template.request_timeout.unwrap_or(spec.request_timeout);

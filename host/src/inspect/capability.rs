@@ -4,7 +4,11 @@
 
 use serde::Serialize;
 
-use super::{is_provided, versioned};
+use super::{HANDLER_02, HANDLER_03, is_provided, versioned};
+
+/// How an import that no host provides is satisfied.
+const LINKED: &str =
+    "another component that exports it can: a container of the pod, named in its annotation coracle.dev/libraries";
 
 /// One thing that a component can ask its host for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -107,10 +111,17 @@ fn describe(import: &str) -> (&'static str, Grant, &'static str) {
     let row = ROWS.iter().find(|(_, _, _, interfaces)| interfaces.iter().any(|interface| covers(interface)));
     match row {
         Some((name, grant, what, _)) if is_provided(import) => (name, *grant, what),
-        _ if import.starts_with("wasi:") => {
-            ("other WASI", Grant::Missing, "no interface, or no version of one, that hosts provide")
-        }
-        _ => ("not of WASI", Grant::Missing, "compose a component that exports it into this one, as with `wac plug`"),
+        _ if matches!(versioned(import), Some(HANDLER_02 | HANDLER_03)) => (
+            "a handler",
+            Grant::Missing,
+            "it is middleware: a library, in coracle.dev/libraries, in a pod with a handler",
+        ),
+        _ if import.starts_with("wasi:") => (
+            "other WASI",
+            Grant::Missing,
+            "no interface, or no version of one, that hosts provide; a library of the pod may",
+        ),
+        _ => ("not of WASI", Grant::Missing, LINKED),
     }
 }
 
@@ -141,9 +152,11 @@ mod tests {
                 "wasi:http/outgoing-handler@0.2.3",
                 "wasi:sockets/tcp@0.2.0",
                 "wasi:keyvalue/store@0.2.0-draft",
+                "wasi:http/incoming-handler@0.2.3",
                 "acme:billing/ledger@1.2.0",
             ],
             expect![[r#"
+                a handler: missing (wasi:http/incoming-handler@0.2.3)
                 not of WASI: missing (acme:billing/ledger@1.2.0)
                 other WASI: missing (wasi:keyvalue/store@0.2.0-draft)
                 environment: as declared (wasi:cli/environment@0.2.0)

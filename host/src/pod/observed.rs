@@ -47,6 +47,8 @@ pub struct ContainerObserved {
     pub image_id: String,
     /// The image it was started from, as written in the spec at that time.
     pub image: String,
+    /// The libraries that it was started with, as references by digest, in order.
+    pub linked: Vec<String>,
     /// The present incarnation answers HTTP requests.
     pub is_handler: bool,
 }
@@ -109,6 +111,21 @@ impl Observed {
         }
     }
 
+    /// The pod's libraries as references by digest, in order; `None` until all of them are here.
+    pub fn libraries(&self, template: &Template) -> Option<Vec<String>> {
+        let library = |index: &usize| {
+            let library = &self.containers[*index];
+            library.run().map(|_| library.image_id.clone())
+        };
+        template.libraries.iter().map(library).collect()
+    }
+
+    /// The containers that run by themselves.
+    pub fn running<'a>(&'a self, template: &'a Template) -> impl Iterator<Item = &'a ContainerObserved> {
+        let containers = self.containers.iter().enumerate();
+        containers.filter(|(index, _)| !template.is_library(*index)).map(|(_, container)| container)
+    }
+
     /// Whether every container runs and is not on its way out.
     pub fn is_ready(&self) -> bool {
         !self.containers.is_empty() && self.containers.iter().all(ContainerObserved::is_ready)
@@ -143,6 +160,7 @@ impl ContainerObserved {
             last_exit: None,
             image_id: String::new(),
             image: String::new(),
+            linked: Vec::new(),
             is_handler: false,
         }
     }
@@ -167,8 +185,8 @@ impl ContainerObserved {
         }
     }
 
-    /// A start begins; a container that had ended counts as restarted.
-    pub fn begin(&mut self, template: &ContainerTemplate) {
+    /// A start begins, with these libraries; a container that had ended counts as restarted.
+    pub fn begin(&mut self, template: &ContainerTemplate, linked: Vec<String>) {
         let stage = std::mem::replace(&mut self.stage, Stage::Starting);
         if let Stage::Exited(exit) = stage {
             let ran = exit.started_at.duration_until(exit.finished_at);
@@ -177,6 +195,7 @@ impl ContainerObserved {
             self.last_exit = Some(exit);
         }
         self.image.clone_from(&template.image);
+        self.linked = linked;
     }
 
     /// The start worked.

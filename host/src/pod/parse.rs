@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_api::kinds::pod::{libraries, library_errors};
 use coracle_api::object;
 use coracle_api::quantity::Quantity;
 use jiff::{SignedDuration, Timestamp};
@@ -65,7 +66,9 @@ fn template(pod: &Value) -> Template {
         _ => RestartPolicy::Always,
     };
     let grace = spec["terminationGracePeriodSeconds"].as_i64().map_or(GRACE_DEFAULT, seconds_of);
-    Template { containers, volumes, restart_policy, grace, qos: qos(spec) }
+    let place = |name: &&str| containers.iter().position(|container| container.name == *name);
+    let libraries = libraries(pod).iter().filter_map(place).collect();
+    Template { libraries, containers, volumes, restart_policy, grace, qos: qos(spec) }
 }
 
 /// Not negative, and no longer than times can be counted in: 68 years.
@@ -94,6 +97,9 @@ fn refuse_pod(pod: &Value) -> Option<Refusal> {
     if spec["hostNetwork"].as_bool() == Some(true) {
         let message = "spec.hostNetwork: components have no network of the host; leave it out".to_owned();
         return refusal("CreateContainerConfigError", message);
+    }
+    if let Some(error) = library_errors(pod, "spec").into_iter().next() {
+        return refusal("CreateContainerConfigError", error.to_string());
     }
     match spec["runtimeClassName"].as_str() {
         None | Some("" | "wasm") => None,
@@ -389,7 +395,10 @@ pub fn adopt(pod: &Value, spec: &Spec, now: Timestamp) -> Observed {
         else {
             continue;
         };
-        adopt_container(container, &mut observed.containers[index], spec.template.restart_policy, now);
+        // A library is fetched again, whatever became of the others.
+        if !spec.template.is_library(index) {
+            adopt_container(container, &mut observed.containers[index], spec.template.restart_policy, now);
+        }
     }
     observed
 }

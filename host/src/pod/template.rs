@@ -14,6 +14,8 @@ use crate::volumes::template::{Volume, VolumeMount};
 pub struct Template {
     /// At least one.
     pub containers: Vec<ContainerTemplate>,
+    /// Those of them that do not run by themselves but are linked into the others, in this order.
+    pub libraries: Vec<usize>,
     /// What they may mount.
     pub volumes: Vec<Volume>,
     /// What happens when one ends.
@@ -22,6 +24,43 @@ pub struct Template {
     pub grace: SignedDuration,
     /// How the pod ranks by its requests and limits.
     pub qos: Qos,
+}
+
+/// What a pod's libraries bring to each container that they are linked into: an even part of their own requests and limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LibraryShare {
+    /// Of `resources.limits.memory`.
+    pub memory_bytes_max: u64,
+    /// Of `resources.requests.cpu`.
+    pub cpu_millis: u64,
+    /// Of `resources.limits.cpu`.
+    pub cpu_millis_max: u64,
+}
+
+impl Template {
+    /// Whether a container does not run by itself.
+    pub fn is_library(&self, index: usize) -> bool {
+        self.libraries.contains(&index)
+    }
+
+    /// How many containers run by themselves.
+    pub fn running_count(&self) -> usize {
+        self.containers.len() - self.libraries.len()
+    }
+
+    /// What the libraries bring to each of them, so that the sum over the pod is what its spec says.
+    pub fn library_share(&self) -> LibraryShare {
+        let among = (self.running_count() as u64).max(1);
+        let part = |amount: fn(&ContainerTemplate) -> Option<u64>| {
+            let amounts = self.libraries.iter().filter_map(|index| amount(&self.containers[*index]));
+            amounts.fold(0_u64, u64::saturating_add) / among
+        };
+        LibraryShare {
+            memory_bytes_max: part(|library| library.memory_bytes_max),
+            cpu_millis: part(|library| library.cpu_millis),
+            cpu_millis_max: part(|library| library.cpu_millis_max),
+        }
+    }
 }
 
 /// One container.

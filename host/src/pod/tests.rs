@@ -280,10 +280,10 @@ fn another_image_replaces_what_runs() {
 fn a_restart_is_counted_once_and_remembers_the_last_end() {
     let spec = spec("Always");
     let mut container = ContainerObserved::new(&spec.template.containers[0]);
-    container.begin(&spec.template.containers[0]);
+    container.begin(&spec.template.containers[0], Vec::new());
     container.started(None, "r/web@sha256:1".to_owned(), false, at(10));
     container.exited(exit(3, 10, 11), "web");
-    container.begin(&spec.template.containers[0]);
+    container.begin(&spec.template.containers[0], Vec::new());
     assert_eq!((container.restarts, container.crashes, container.last_exit.as_ref().unwrap().exit_code), (1, 1, 3));
     container.failed(
         Failure { reason: "RunContainerError".to_owned(), message: "trap".to_owned(), at: at(12), is_transient: true },
@@ -362,6 +362,13 @@ fn what_cannot_be_run_is_refused_by_name() {
         ]],
     );
     check_refusal(
+        json!({"containers": containers}),
+        json!({"coracle.dev/libraries": "x"}),
+        expect![[
+            r#"CreateContainerConfigError: metadata.annotations[coracle.dev/libraries]: Invalid value: "x": no container of this pod is named "x"; name containers, separated by commas"#
+        ]],
+    );
+    check_refusal(
         json!({"containers": containers, "runtimeClassName": "oci"}),
         json!({}),
         expect![[
@@ -421,4 +428,88 @@ fn a_restarted_host_takes_up_where_its_predecessor_left() {
         expect!["exited 0 Completed, restarts 4, ip Some(127.64.0.9), ready true: [Start(0)]"],
     );
     check_adopted("Always", json!({}), expect!["New, restarts 0, ip None, ready false: [Start(0)]"]);
+}
+
+/// A pod of one container and a library.
+fn linked(policy: &str, library_image: &str) -> Spec {
+    let pod = json!({
+        "metadata": {"name": "web-1", "namespace": "default", "uid": "u1", "annotations": {"coracle.dev/libraries": "lib"}},
+        "spec": {"restartPolicy": policy, "containers": [
+            {"name": "web", "image": "r/web:1", "resources": {"limits": {"memory": "10Mi", "cpu": "1"}}},
+            {"name": "lib", "image": library_image, "resources": {"limits": {"memory": "4Mi"}, "requests": {"cpu": "100m"}}},
+        ]}
+    });
+    parse::spec(&pod)
+}
+
+#[test]
+fn libraries_come_first_and_their_containers_follow_them() {
+    let fetched = |id: &str| {
+        let id = id.to_owned();
+        move |observed: &mut Observed| {
+            observed.containers[1].image = "r/lib:1".to_owned();
+            observed.containers[1].started(None, id, false, at(100));
+        }
+    };
+    let with_running = |id: &'static str| {
+        move |observed: &mut Observed| {
+            observed.containers[0].image = "r/web:1".to_owned();
+            observed.containers[0].linked = vec!["r/lib@sha256:1".to_owned()];
+            observed.containers[0].stage = running();
+            fetched(id)(observed);
+        }
+    };
+    let spec = linked("Always", "r/lib:1");
+    check(&spec, |_| {}, at(100), expect!["[Start(1)]"]);
+    check(&spec, |observed| observed.containers[1].stage = Stage::Starting, at(100), expect!["[]"]);
+    check(
+        &spec,
+        |observed| observed.containers[1].stage = failed("ErrImagePull", true),
+        at(100),
+        expect!["[] wake@101.00"],
+    );
+    check(&spec, fetched("r/lib@sha256:1"), at(100), expect!["[Start(0)]"]);
+    check(&spec, with_running("r/lib@sha256:1"), at(100), expect!["[]"]);
+    // Another image of the library: it comes, and then its containers start again.
+    check(&linked("Always", "r/lib:2"), with_running("r/lib@sha256:1"), at(100), expect!["[Start(1)]"]);
+    check(&spec, with_running("r/lib@sha256:2"), at(100), expect!["[End(0, Replaced)]"]);
+    let failed_with_old = |observed: &mut Observed| {
+        with_running("r/lib@sha256:2")(observed);
+        observed.containers[0].stage = failed("CreateContainerError", false);
+    };
+    check(&spec, failed_with_old, at(100), expect!["[Start(0)]"]);
+    // It has no end of its own.
+    let ended = |observed: &mut Observed| {
+        with_running("r/lib@sha256:1")(observed);
+        observed.containers[0].stage = Stage::Exited(exit(0, 99, 100));
+    };
+    check(&linked("Never", "r/lib:1"), ended, at(100), expect!["[]"]);
+    check(
+        &linked("Never", "r/lib:1"),
+        |observed| observed.containers[0].stage = Stage::Exited(exit(0, 99, 100)),
+        at(100),
+        expect!["[]"],
+    );
+    let mut deleted = linked("Always", "r/lib:1");
+    deleted.deletion = Some(SignedDuration::from_secs(30));
+    check(&deleted, ended, at(100), expect!["[Finish]"]);
+}
+
+#[test]
+fn what_libraries_ask_for_goes_to_the_containers_that_they_run_in() {
+    let mut pod = json!({
+        "metadata": {"name": "p", "annotations": {"coracle.dev/libraries": "b, a"}},
+        "spec": {"containers": [
+            {"name": "one", "image": "i"},
+            {"name": "a", "image": "i", "resources": {"limits": {"memory": "4Mi", "cpu": "200m"}}},
+            {"name": "two", "image": "i"},
+            {"name": "b", "image": "i", "resources": {"limits": {"memory": "2Mi"}, "requests": {"cpu": "50m"}}},
+        ]}
+    });
+    let template = parse::spec(&pod).template;
+    assert_eq!(template.libraries, [3, 1]);
+    expect!["LibraryShare { memory_bytes_max: 3145728, cpu_millis: 125, cpu_millis_max: 100 }"]
+        .assert_eq(&format!("{:?}", template.library_share()));
+    pod["metadata"]["annotations"]["coracle.dev/libraries"] = "".into();
+    assert_eq!(parse::spec(&pod).template.library_share(), template::LibraryShare::default());
 }

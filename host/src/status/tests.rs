@@ -154,3 +154,29 @@ fn a_failing_pull_backs_off() {
             last={}"#]],
     );
 }
+
+#[test]
+fn a_library_runs_while_the_others_do() {
+    let status = |change: fn(&mut Observed)| {
+        let spec = parse::spec(&json!({
+            "metadata": {"name": "job-1", "namespace": "team", "uid": "u1", "annotations": {"coracle.dev/libraries": "lib"}},
+            "spec": {"restartPolicy": "Never", "containers": [{"name": "job", "image": "r/job:1"}, {"name": "lib", "image": "r/lib:1"}]}
+        }));
+        let mut observed = Observed::new(&spec.template, at(50));
+        change(&mut observed);
+        observed.note_ready(false, at(62));
+        let status = pod_status(&spec, &observed, "127.0.0.1", at(62));
+        let library = &status["containerStatuses"][1];
+        format!("{} ready={} {}", status["phase"], library["ready"], library["state"])
+    };
+    let here =
+        |observed: &mut Observed| observed.containers[1].started(None, "r/lib@sha256:1".to_owned(), false, at(60));
+    let ended = |observed: &mut Observed| {
+        observed.containers[1].started(None, "r/lib@sha256:1".to_owned(), false, at(60));
+        observed.containers[0].stage = Stage::Exited(exit(0));
+    };
+    expect![[r#"
+        "Pending" ready=false {"waiting":{"reason":"ContainerCreating"}}
+        "Pending" ready=true {"running":{"startedAt":"1970-01-01T00:01:00Z"}}
+        "Succeeded" ready=false {"terminated":{"containerID":"wasmtime://fd01a8b9d3fbd68f80c769ff4e13bb73c6c957a051cb94ba9b8b1ac11956dcbb","exitCode":0,"finishedAt":"1970-01-01T00:01:01Z","reason":"Completed","startedAt":"1970-01-01T00:01:00Z"}}"#]].assert_eq(&[status(|_| {}), status(here), status(ended)].join("\n"));
+}

@@ -1,7 +1,8 @@
-//! Compiles a component in a child process under limits, because compilers can be bombed.
+//! Compiles a component, or several that are joined, in a child process under limits, because compilers can be bombed.
 //!
 //! Deliberately absent: trust in the child. It gets no key; what it wrote is sealed by the parent.
 
+use std::ffi::OsStr;
 use std::hash::{Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -13,9 +14,11 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::AsyncReadExt;
 use wasmtime::Engine;
 
+use super::compose::{Source, compose};
 use super::engine::compile_config;
 use super::failure::one_line;
 use super::limits::Bytes;
+use super::parts::PartFile;
 use crate::inspect::Wasi;
 use crate::runtime::StartError;
 
@@ -55,6 +58,7 @@ pub struct Compiler {
 const EXIT_COMPILE_FAILED: u8 = 10;
 const EXIT_OTHER_ENGINE: u8 = 11;
 const EXIT_INPUT_OUTPUT: u8 = 12;
+const EXIT_NOT_LINKED: u8 = 13;
 /// What a compiler says that ran out of address space: in an allocation, a mapping, or a thread's stack.
 const OUT_OF_MEMORY: [&str; 3] = ["memory allocation of", "Cannot allocate memory", "Resource temporarily unavailable"];
 const STDERR_BYTES_MAX: u64 = 64 << 10;
@@ -67,12 +71,12 @@ pub(crate) fn engine_hash(engine: &Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Compiles `input` into `output`.
+/// Compiles what the files make into `output`.
 pub(crate) async fn compile_in_child(
     compiler: &Compiler,
     limits: &CompileLimits,
     engine_hash: &str,
-    input: &Path,
+    files: &[PartFile],
     output: &Path,
 ) -> Result<(), StartError> {
     let mut child = tokio::process::Command::new(&compiler.exe)
@@ -80,7 +84,8 @@ pub(crate) async fn compile_in_child(
         .arg(engine_hash)
         .arg(limits.memory_bytes_max.to_string())
         .arg(limits.cpu_max.as_secs().max(1).to_string())
-        .args([input, output])
+        .arg(output)
+        .args(files.iter().flat_map(|file| [OsStr::new(&file.name), file.path.as_os_str()]))
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -116,6 +121,7 @@ fn verdict(status: ExitStatus, said: &str, limits: &CompileLimits) -> Result<(),
     match (code, status.signal()) {
         _ if OUT_OF_MEMORY.iter().any(|sign| said.contains(sign)) => Err(memory()),
         (Some(EXIT_COMPILE_FAILED), _) => Err(StartError::CompileFailed { reason }),
+        (Some(EXIT_NOT_LINKED), _) => Err(StartError::LinkFailed { reason }),
         (Some(EXIT_OTHER_ENGINE), _) => Err(host_error(
             "the compiler on disk is another version than the one that runs: restart the host".to_owned(),
         )),
@@ -136,12 +142,26 @@ pub(crate) fn host_error(reason: String) -> StartError {
 }
 
 /// Compiles in this process, without limits.
-pub(crate) fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<wasmtime::component::Component, StartError> {
-    wasmtime::component::Component::from_binary(engine, bytes)
+pub(crate) fn compile_here(
+    engine: &Engine,
+    files: &[PartFile],
+    contents: Vec<Vec<u8>>,
+) -> Result<wasmtime::component::Component, StartError> {
+    let sources = files.iter().zip(contents).map(|(file, bytes)| Source { name: file.name.clone(), bytes });
+    let bytes = join(sources.collect()).map_err(|reason| StartError::LinkFailed { reason })?;
+    wasmtime::component::Component::from_binary(engine, &bytes)
         .map_err(|error| StartError::CompileFailed { reason: error_chain(&error) })
 }
 
-/// The whole body of the compiling child: `ENGINE-HASH MEMORY-BYTES CPU-SECONDS INPUT OUTPUT`, after the subcommand's own name.
+/// The bytes of one component, or of what several make.
+fn join(mut sources: Vec<Source>) -> Result<Vec<u8>, String> {
+    match &mut sources[..] {
+        [only] => Ok(std::mem::take(&mut only.bytes)),
+        _ => compose(sources),
+    }
+}
+
+/// The whole body of the compiling child: `ENGINE-HASH MEMORY-BYTES CPU-SECONDS OUTPUT NAME INPUT…`, after the subcommand's own name.
 ///
 /// It limits itself before it reads anything, and ends when its standard input does.
 pub fn compile_child_main(args: &[String]) -> ExitCode {
@@ -155,8 +175,11 @@ pub fn compile_child_main(args: &[String]) -> ExitCode {
 }
 
 fn compile_child(args: &[String]) -> Result<(), (u8, String)> {
-    let [wanted, memory, cpu, input, output] = args else {
-        return Err((2, "internal-compile is started by the host itself and takes five arguments".to_owned()));
+    let [wanted, memory, cpu, output, inputs @ ..] = args else {
+        return Err((2, "internal-compile is started by the host itself and takes six arguments or more".to_owned()));
+    };
+    let (inputs, []) = inputs.as_chunks::<2>() else {
+        return Err((2, "internal-compile: each input has a name".to_owned()));
     };
     let (Ok(memory), Ok(cpu)) = (memory.parse(), cpu.parse()) else {
         return Err((2, "internal-compile: limits must be numbers".to_owned()));
@@ -169,7 +192,14 @@ fn compile_child(args: &[String]) -> Result<(), (u8, String)> {
     let is_wanted = |engine: &Result<Engine, _>| engine.as_ref().map_or(true, |engine| engine_hash(engine) == *wanted);
     let engine = engines.find(is_wanted).ok_or_else(|| (EXIT_OTHER_ENGINE, "another engine".to_owned()))?;
     let engine = engine.map_err(|error| (EXIT_INPUT_OUTPUT, error_chain(&error)))?;
-    let bytes = std::fs::read(input).map_err(|error| failed(EXIT_INPUT_OUTPUT, input, &error))?;
+    let sources: Result<Vec<Source>, _> = inputs
+        .iter()
+        .map(|[name, input]| {
+            let bytes = std::fs::read(input).map_err(|error| failed(EXIT_INPUT_OUTPUT, input, &error))?;
+            Ok(Source { name: name.clone(), bytes })
+        })
+        .collect();
+    let bytes = join(sources?).map_err(|reason| (EXIT_NOT_LINKED, reason))?;
     let compiled = engine.precompile_component(&bytes).map_err(|error| (EXIT_COMPILE_FAILED, error_chain(&error)))?;
     let written = std::fs::File::create(output).and_then(|mut file| {
         file.write_all(&compiled)?;

@@ -100,7 +100,7 @@ pub(crate) fn link(
         Kind::HttpHandler03 => Pre::Handler(HandlerPre::V03(http_03::ServicePre::new(pre).map_err(failed)?)),
         Kind::Command02 => Pre::Command(CommandPre::V02(wasi_02::CommandPre::new(pre).map_err(failed)?)),
         Kind::Command03 => Pre::Command(CommandPre::V03(wasi_03::CommandPre::new(pre).map_err(failed)?)),
-        Kind::Library | Kind::Other => {
+        Kind::Library | Kind::Other | Kind::Middleware02 | Kind::Middleware03 => {
             let exports = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
             return Err(StartError::NothingToRun { exports });
         }

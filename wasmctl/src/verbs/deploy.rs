@@ -196,7 +196,7 @@ fn refuse_unusable(what: &str, inspection: &Inspection) -> Result<()> {
         }
         return Err(failure
             .detail("nothing was changed")
-            .hint("compose a component that exports it into this one before deploying, for example with `wac plug`"));
+            .hint("a component that exports it can be linked to it: name its container in coracle.dev/libraries of a manifest's pod"));
     }
     match inspection.kind {
         kind if kind.is_handler() || kind.is_command() => Ok(()),

@@ -92,7 +92,7 @@ mod tests {
             exports
               wasi:http/incoming-handler@0.2.3
             asks for
-              not of WASI     missing      compose a component that exports it into this one, as with `wac plug`
+              not of WASI     missing      another component that exports it can: a container of the pod, named in its annotation coracle.dev/libraries
               outgoing HTTP   as declared  Services and pods always, the outside as the pod's annotation coracle.dev/egress says
               clocks          given        the time, and waiting
             imports

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::libraries::library_errors;
 use super::volumes::SOURCES;
 use crate::kind::Kind;
 use crate::kinds::check::is_set;
@@ -40,10 +41,14 @@ const CHECKS: &[&[&str]] = &[
 /// The sources of volumes that there are.
 const VOLUME_SOURCES: &[&str] = &["emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"];
 
-/// The fields that this version can't honour in what an object says of pods.
+/// The fields that this version can't honour in what an object says of pods, and what it says wrongly in annotations of ours.
 pub fn unsupported_fields(kind: &Kind, object: &Value) -> Vec<FieldError> {
-    let Some(path) = super::spec_path(kind) else { return Vec::new() };
-    object::get(object, path).map_or_else(Vec::new, |spec| of_spec(spec, &path.join(".")))
+    let Some(path @ [pod @ .., _]) = super::spec_path(kind) else { return Vec::new() };
+    let Some(spec) = object::get(object, path) else { return Vec::new() };
+    let path = path.join(".");
+    let mut errors = of_spec(spec, &path);
+    errors.extend(object::get(object, pod).map(|pod| library_errors(pod, &path)).into_iter().flatten());
+    errors
 }
 
 fn of_spec(spec: &Value, path: &str) -> Vec<FieldError> {
