@@ -85,11 +85,17 @@ pub fn step(spec: &Spec, observed: &Observed, now: Timestamp) -> Actions {
         }
         return actions;
     }
+    if let Some(index) = observed.holding_up(&spec.template) {
+        let (template, container) = (&spec.template.containers[index], &observed.containers[index]);
+        advance(index, spec, template, container, Some(&[]), now, &mut actions);
+        return actions;
+    }
     let libraries = observed.libraries(&spec.template);
     for (index, (template, container)) in spec.template.containers.iter().zip(&observed.containers).enumerate() {
-        match spec.template.is_library(index) {
-            true => fetch(index, spec, observed, now, &mut actions),
-            false => advance(index, spec, template, container, libraries.as_deref(), now, &mut actions),
+        if spec.template.is_library(index) {
+            fetch(index, spec, observed, now, &mut actions);
+        } else if spec.template.is_main(index) {
+            advance(index, spec, template, container, libraries.as_deref(), now, &mut actions);
         }
     }
     actions
@@ -109,7 +115,7 @@ fn fetch(index: usize, spec: &Spec, observed: &Observed, now: Timestamp, actions
         Stage::Exited(exit) => !is_restarted(spec.template.restart_policy, exit),
         _ => false,
     };
-    if !observed.running(&spec.template).all(is_over) {
+    if !observed.main(&spec.template).all(is_over) {
         actions.start(index, start_at, now);
     }
 }
@@ -193,7 +199,8 @@ fn advance(
         }
         Stage::Exited(_) if is_replaced => Some(now),
         Stage::Exited(exit) => {
-            is_restarted(spec.template.restart_policy, exit).then(|| exit.finished_at + crash_delay(container, exit))
+            let policy = spec.template.restart_policy_of(index);
+            is_restarted(policy, exit).then(|| exit.finished_at + crash_delay(container, exit))
         }
     };
     // Without its libraries it can't start; when they come, this is asked again.

@@ -5,22 +5,29 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::pod::{
-    ContainerObserved, ContainerTemplate, Observed, Run, Spec, Stage, Termination, crash_delay, is_restarted,
+    ContainerObserved, ContainerTemplate, Observed, RestartPolicy, Run, Spec, Stage, Termination, crash_delay,
+    is_restarted,
 };
 
 /// `status` of a pod.
 pub fn pod_status(spec: &Spec, observed: &Observed, host_ip: &str, now: Timestamp) -> Value {
-    let containers: Vec<Value> = spec
+    let mut statuses: Vec<Value> = spec
         .template
         .containers
         .iter()
         .zip(&observed.containers)
         .enumerate()
         .map(|(index, (template, container))| match spec.template.is_library(index) {
-            true => library_status(spec, observed, template, container, now),
-            false => container_status(spec, template, container, now),
+            true => library_status(spec, observed, index, template, container, now),
+            false => container_status(spec, index, template, container, now),
         })
         .collect();
+    if let Some(index) = observed.holding_up(&spec.template) {
+        statuses[index + 1..].iter_mut().for_each(wait_for_init);
+    }
+    let containers = statuses.split_off(spec.template.init_count);
+    let mut init = statuses;
+    init.iter_mut().for_each(|status| status["ready"] = (status["state"]["terminated"]["exitCode"] == 0).into());
     let mut status = json!({
         "phase": phase(spec, observed),
         "conditions": conditions(spec, observed),
@@ -35,17 +42,33 @@ pub fn pod_status(spec: &Spec, observed: &Observed, host_ip: &str, now: Timestam
         status["podIPs"] = json!([{ "ip": ip }]);
         status["podIP"] = ip.into();
     }
+    if !init.is_empty() {
+        status["initContainerStatuses"] = init.into();
+    }
     status
+}
+
+/// A container that has not been started yet, as others come before it.
+fn wait_for_init(status: &mut Value) {
+    if status["state"]["waiting"]["reason"] == "ContainerCreating" {
+        status["state"] = waiting("PodInitializing", "");
+    }
 }
 
 /// `Pending`, `Running`, `Succeeded` or `Failed`.
 pub fn phase(spec: &Spec, observed: &Observed) -> &'static str {
-    let policy = spec.template.restart_policy;
-    let over = |container: &ContainerObserved| match &container.stage {
+    let over = |policy: RestartPolicy, container: &ContainerObserved| match &container.stage {
         Stage::Exited(exit) if spec.deletion.is_some() || !is_restarted(policy, exit) => Some(exit.exit_code),
         _ => None,
     };
-    let codes: Option<Vec<i32>> = observed.running(&spec.template).map(over).collect();
+    if let Some(index) = observed.holding_up(&spec.template) {
+        return match over(spec.template.restart_policy_of(index), &observed.containers[index]) {
+            Some(_) => "Failed",
+            None => "Pending",
+        };
+    }
+    let policy = spec.template.restart_policy;
+    let codes: Option<Vec<i32>> = observed.main(&spec.template).map(|container| over(policy, container)).collect();
     match codes {
         Some(codes) if codes.iter().all(|code| *code == 0) => return "Succeeded",
         Some(_) => return "Failed",
@@ -57,7 +80,7 @@ pub fn phase(spec: &Spec, observed: &Observed) -> &'static str {
             || container.restarts > 0
             || container.last_exit.is_some()
     };
-    if observed.running(&spec.template).all(was_started) { "Running" } else { "Pending" }
+    if observed.main(&spec.template).all(was_started) { "Running" } else { "Pending" }
 }
 
 /// The pod has ended and will not be started again.
@@ -74,6 +97,7 @@ fn conditions(spec: &Spec, observed: &Observed) -> Value {
         .containers
         .iter()
         .zip(&observed.containers)
+        .skip(spec.template.init_count)
         .filter(|(_, container)| !container.is_ready())
         .map(|(template, _)| template.name.as_str())
         .collect();
@@ -82,9 +106,15 @@ fn conditions(spec: &Spec, observed: &Observed) -> Value {
         "Failed" => ("PodFailed", String::new()),
         _ => ("ContainersNotReady", format!("containers with unready status: [{}]", unready.join(" "))),
     };
-    let initialized = match reason {
-        "PodCompleted" => condition("Initialized", true, &start, "PodCompleted", ""),
-        _ => condition("Initialized", true, &start, "", ""),
+    let initialized = match (observed.holding_up(&spec.template), reason) {
+        (Some(index), _) => {
+            let names = &spec.template.containers[index..spec.template.init_count];
+            let names: Vec<&str> = names.iter().map(|template| template.name.as_str()).collect();
+            let message = format!("containers with incomplete status: [{}]", names.join(" "));
+            condition("Initialized", false, &start, "ContainersNotInitialized", &message)
+        }
+        (None, "PodCompleted") => condition("Initialized", true, &initialized_at(spec, observed), "PodCompleted", ""),
+        (None, _) => condition("Initialized", true, &initialized_at(spec, observed), "", ""),
     };
     let readiness = |kind: &str| match is_ready {
         true => condition(kind, true, &since, "", ""),
@@ -96,6 +126,15 @@ fn conditions(spec: &Spec, observed: &Observed) -> Value {
         readiness("ContainersReady"),
         condition("PodScheduled", true, &seconds(observed.scheduled_at), "", ""),
     ])
+}
+
+/// When the last of the containers that run before the others had ended.
+fn initialized_at(spec: &Spec, observed: &Observed) -> String {
+    let ended = observed.containers[..spec.template.init_count].iter().filter_map(|container| match &container.stage {
+        Stage::Exited(exit) => Some(exit.finished_at),
+        _ => None,
+    });
+    seconds(ended.max().unwrap_or(observed.start_time))
 }
 
 fn condition(kind: &str, is_true: bool, since: &str, reason: &str, message: &str) -> Value {
@@ -113,8 +152,14 @@ fn condition(kind: &str, is_true: bool, since: &str, reason: &str, message: &str
     condition
 }
 
-fn container_status(spec: &Spec, template: &ContainerTemplate, container: &ContainerObserved, now: Timestamp) -> Value {
-    let (state, last) = states(spec, template, container, now);
+fn container_status(
+    spec: &Spec,
+    index: usize,
+    template: &ContainerTemplate,
+    container: &ContainerObserved,
+    now: Timestamp,
+) -> Value {
+    let (state, last) = states(spec, spec.template.restart_policy_of(index), template, container, now);
     let is_started = container.run().is_some_and(|run| run.is_settled() && run.health.is_started);
     let mut status = json!({
         "name": template.name,
@@ -140,12 +185,13 @@ fn container_status(spec: &Spec, template: &ContainerTemplate, container: &Conta
 fn library_status(
     spec: &Spec,
     observed: &Observed,
+    index: usize,
     template: &ContainerTemplate,
     library: &ContainerObserved,
     now: Timestamp,
 ) -> Value {
-    let mut status = container_status(spec, template, library, now);
-    let finished_at = observed.running(&spec.template).filter_map(|container| match &container.stage {
+    let mut status = container_status(spec, index, template, library, now);
+    let finished_at = observed.main(&spec.template).filter_map(|container| match &container.stage {
         Stage::Exited(exit) => Some(exit.finished_at),
         _ => None,
     });
@@ -165,7 +211,13 @@ fn library_status(
 }
 
 /// `state` and `lastState`.
-fn states(spec: &Spec, template: &ContainerTemplate, container: &ContainerObserved, now: Timestamp) -> (Value, Value) {
+fn states(
+    spec: &Spec,
+    policy: RestartPolicy,
+    template: &ContainerTemplate,
+    container: &ContainerObserved,
+    now: Timestamp,
+) -> (Value, Value) {
     let last = container.last_exit.as_ref().map_or_else(|| json!({}), terminated);
     match &container.stage {
         Stage::New | Stage::Starting => (waiting("ContainerCreating", ""), last),
@@ -180,7 +232,7 @@ fn states(spec: &Spec, template: &ContainerTemplate, container: &ContainerObserv
             reason => (waiting(reason, &failure.message), last),
         },
         Stage::Exited(exit) => {
-            let is_waiting = spec.deletion.is_none() && is_restarted(spec.template.restart_policy, exit);
+            let is_waiting = spec.deletion.is_none() && is_restarted(policy, exit);
             let delay = crash_delay(container, exit);
             if is_waiting && exit.finished_at + delay > now {
                 (waiting("CrashLoopBackOff", &back_off_message(spec, template, delay)), terminated(exit))

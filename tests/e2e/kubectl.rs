@@ -92,3 +92,44 @@ fn pods_and_nodes_tell_what_they_use() {
     assert!(cluster.wasmctl(&["top", "pods", "-A"]).ok().contains("spinner"));
     assert!(cluster.wasmctl(&["top", "nodes"]).ok().starts_with("NAME"));
 }
+
+#[test]
+fn init_containers_run_to_their_end_before_the_others() {
+    let cluster = Cluster::start();
+    for name in ["command-exit-0", "command-exit-3"] {
+        cluster.wasmctl(&["push", guest(&format!("{name}.wat")).to_str().unwrap(), &format!("{name}:1")]).ok();
+    }
+    cluster.wasmctl(&["push", root().join("examples/hello/hello.wat").to_str().unwrap(), "hello:1"]).ok();
+    let apply = |name: &str, policy: &str, init: &[&str]| {
+        let init: Vec<String> = init
+            .iter()
+            .enumerate()
+            .map(|(index, image)| format!("{{name: i{index}, image: registry.coracle.internal/{image}:1}}"))
+            .collect();
+        let pod = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, spec: {{restartPolicy: {policy}, initContainers: [{}], \
+             containers: [{{name: c, image: 'registry.coracle.internal/hello:1'}}]}}}}",
+            init.join(", ")
+        );
+        cluster.kubectl_with(&pod, &["apply", "-f", "-"]).ok();
+    };
+    let shows = |name: &str, wanted: &str| {
+        eventually(wanted, || cluster.kubectl(&["get", "pod", name]).ok().contains(wanted).then_some(()));
+    };
+    apply("fine", "Always", &["command-exit-0", "command-exit-0"]);
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/fine", "--timeout=60s"]).ok();
+    shows("fine", "Running");
+    let condition = "jsonpath={.status.conditions[?(@.type==\"Initialized\")].status} {.status.initContainerStatuses[*].state.terminated.reason}";
+    let initialized = |name: &str| cluster.kubectl(&["get", "pod", name, "-o", condition]).ok();
+    assert_eq!(initialized("fine"), "True Completed Completed");
+
+    apply("failing", "Always", &["command-exit-0", "command-exit-3"]);
+    shows("failing", "Init:CrashLoopBackOff");
+    assert_eq!(initialized("failing"), "False Completed");
+    apply("failed", "Never", &["command-exit-3"]);
+    shows("failed", "Init:Error");
+    apply("endless", "Always", &["hello"]);
+    shows("endless", "Init:CreateContainerConfigError");
+    let described = cluster.kubectl(&["describe", "pod", "endless"]).ok();
+    assert!(described.contains("has no end; make it one of spec.containers"), "{described}");
+}

@@ -32,7 +32,7 @@ fn pods() {
           - {name: d, nfs: {server: s, path: /}}
           - {name: e, image: {reference: x}}
           - {name: f, projected: {sources: [{clusterTrustBundle: {path: x}}, {serviceAccountToken: {path: y}}]}}
-          initContainers: [{name: i, image: x}]
+          initContainers: [{name: i, image: x}, {name: s, image: x, restartPolicy: Always, startupProbe: {tcpSocket: {port: 1}}, ports: [{containerPort: 1, hostPort: 1}]}]
           affinity: {nodeAffinity: {}}
           containers:
           - {name: a, image: x, ports: [{containerPort: 1, hostPort: 1}], readinessProbe: {httpGet: {port: 1, host: db, scheme: HTTPS}}, livenessProbe: {tcpSocket: {port: 1}}, lifecycle: {stopSignal: SIGINT, postStart: {sleep: {seconds: 1}}, preStop: {tcpSocket: {port: 1, host: db}}}}
@@ -45,7 +45,6 @@ fn pods() {
             spec.volumes[3].nfs: Forbidden: volumes of this type are not supported by this version of Coracle; use emptyDir for what may go with the pod, or hostPath where the host's owner allows it
             spec.volumes[4].image: Forbidden: volumes of this type are not supported by this version of Coracle; put the files into a ConfigMap, or into the component
             spec.volumes[5].projected.sources[0].clusterTrustBundle: Forbidden: this source is not supported by this version of Coracle; put it into a Secret
-            spec.initContainers: Forbidden: init containers are not supported by this version of Coracle
             spec.affinity: Forbidden: affinity is not supported by this version of Coracle
             spec.hostNetwork: Forbidden: the host's network is not supported by this version of Coracle
             spec.containers[0].ports[0].hostPort: Forbidden: host ports are not supported by this version of Coracle
@@ -56,7 +55,10 @@ fn pods() {
             spec.containers[0].lifecycle.stopSignal: Forbidden: signals are not supported by this version of Coracle
             spec.containers[1].volumeMounts[0].mountPropagation: Forbidden: propagated mounts are not supported by this version of Coracle
             spec.containers[1].securityContext.privileged: Forbidden: privileged containers are not supported by this version of Coracle
-            spec.containers[1].securityContext.capabilities.add: Forbidden: added capabilities are not supported by this version of Coracle"#]],
+            spec.containers[1].securityContext.capabilities.add: Forbidden: added capabilities are not supported by this version of Coracle
+            spec.initContainers[1].ports[0].hostPort: Forbidden: host ports are not supported by this version of Coracle
+            spec.initContainers[1].restartPolicy: Forbidden: init containers that are restarted or stay are not supported by this version of Coracle
+            spec.initContainers[1].startupProbe: Forbidden: probes and hooks of init containers are not supported by this version of Coracle"#]],
     );
 }
 

@@ -211,7 +211,7 @@ impl Pods {
         observed.ip = observed.ip.filter(|ip| self.addresses.reserve(*ip)).or_else(|| self.addresses.allocate());
         spec.identity.ip = observed.ip.as_ref().map(Ipv4Addr::to_string).unwrap_or_default();
         let is_refused = observed.containers.iter().any(|container| matches!(container.stage, Stage::Failed(_)));
-        let is_settled = observed.running(&spec.template).all(|container| matches!(container.stage, Stage::Exited(_)));
+        let is_settled = observed.main(&spec.template).all(|container| matches!(container.stage, Stage::Exited(_)));
         let after = if is_known { ANNOUNCE_ADOPTED_AFTER } else { ANNOUNCE_AFTER };
         let running = spec.template.containers.iter().map(|_| None).collect();
         let is_over = parse::is_over(object);
@@ -384,7 +384,8 @@ impl Pods {
         let Some(pod) = self.pods.get(uid) else { return };
         let (template, container) = (&pod.spec.template.containers[index], &pod.observed.containers[index]);
         let Stage::Exited(exit) = &container.stage else { return };
-        let is_restarted = pod.spec.deletion.is_none() && pod::is_restarted(pod.spec.template.restart_policy, exit);
+        let policy = pod.spec.template.restart_policy_of(index);
+        let is_restarted = pod.spec.deletion.is_none() && pod::is_restarted(policy, exit);
         if !is_restarted || pod::crash_delay(container, exit).is_zero() {
             return;
         }
@@ -447,9 +448,9 @@ impl Pods {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         match command {
             Command::Start(index) => {
-                let libraries = match pod.spec.template.is_library(index) {
-                    true => Vec::new(),
-                    false => pod.observed.libraries(&pod.spec.template).unwrap_or_default(),
+                let libraries = match pod.spec.template.is_main(index) {
+                    false => Vec::new(),
+                    true => pod.observed.libraries(&pod.spec.template).unwrap_or_default(),
                 };
                 let observed = &mut pod.observed.containers[index];
                 observed.begin(&pod.spec.template.containers[index], libraries.clone());
@@ -507,8 +508,12 @@ impl Pods {
     fn note(&mut self, note: &Note) {
         let now = self.now();
         let Some(pod) = self.pods.get(&note.uid) else { return };
-        let container = note.container.map(|index| pod.spec.template.containers[index].name.as_str());
-        self.report.event(&pod.spec.identity, container, note, now);
+        let template = &pod.spec.template;
+        let container = note.container.map(|index| {
+            let list = if template.is_init(index) { "initContainers" } else { "containers" };
+            format!("spec.{list}{{{}}}", template.containers[index].name)
+        });
+        self.report.event(&pod.spec.identity, container.as_deref(), note, now);
     }
 
     /// How long until something is to be done without being asked.
@@ -606,7 +611,7 @@ fn describe(pod: &mut Pod, host_ip: &str, with_status: bool, now: Timestamp) -> 
         "metadata": { "namespace": identity.namespace, "name": identity.name, "uid": identity.uid },
     });
     if with_status {
-        pod.observed.note_ready(is_deleted, now);
+        pod.observed.note_ready(&pod.spec.template, is_deleted, now);
         object["status"] = status::pod_status(&pod.spec, &pod.observed, host_ip, now);
     }
     Some(object)

@@ -88,7 +88,7 @@ impl Recorder {
         let mut involved =
             json!({ "apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid });
         if let Some(container) = container {
-            involved["fieldPath"] = format!("spec.containers{{{container}}}").into();
+            involved["fieldPath"] = container.into();
         }
         json!({
             "apiVersion": "v1",
@@ -135,13 +135,16 @@ mod tests {
         let mut recorder = Recorder::new("h1".to_owned());
         let mut say = |uid: &str, message: &str, second: i64| {
             let at = Timestamp::from_second(second).unwrap();
-            recorder.record(&pod(uid), Some("web"), &note(message), at).map_or("untold".to_owned(), |event| {
-                let object = &event.object;
-                let verb = if event.is_new { "create" } else { "update" };
-                let times = [&object["firstTimestamp"], &object["lastTimestamp"]]
-                    .map(|at| at.as_str().unwrap()[14..19].to_owned());
-                format!("{verb} {} x{} {}", object["metadata"]["name"], object["count"], times.join(" to "))
-            })
+            recorder.record(&pod(uid), Some("spec.containers{web}"), &note(message), at).map_or(
+                "untold".to_owned(),
+                |event| {
+                    let object = &event.object;
+                    let verb = if event.is_new { "create" } else { "update" };
+                    let times = [&object["firstTimestamp"], &object["lastTimestamp"]]
+                        .map(|at| at.as_str().unwrap()[14..19].to_owned());
+                    format!("{verb} {} x{} {}", object["metadata"]["name"], object["count"], times.join(" to "))
+                },
+            )
         };
         let mut lines = vec![say("u1", "no", 0), say("u1", "no", 10), say("u2", "no", 10), say("u1", "yes", 11)];
         (3..=25).for_each(|count| drop(say("u1", "no", 10 * count)));

@@ -18,7 +18,7 @@ use crate::inspect::inspect;
 use crate::link::{self, Part};
 use crate::logs::{LogKey, LogStore, Sink};
 use crate::pod::environment::{self, Allocatable, Surroundings, Values};
-use crate::pod::template::SourceKind;
+use crate::pod::template::{LibraryShare, SourceKind};
 use crate::pod::{ContainerTemplate, Failure, PullPolicy, Template};
 use crate::runtime::{
     Clock, Container, ContainerSpec, Kind, Library, LogSink, Mount, PodIdentity, Runtime, StartError, Stream,
@@ -104,6 +104,7 @@ impl Starter<'_> {
         let prepared = self.shared.runtime.prepare(&spec).await;
         let prepared = prepared.map_err(|error| self.refused(error))?;
         self.refuse_checks(&spec.name, prepared.kind())?;
+        self.refuse_endless(&spec.name, prepared.kind())?;
         self.notes.push(self.note(false, "Created", format!("Created container: {}", spec.name)));
         let key = LogKey { uid: self.order.uid.clone(), container: spec.name.as_str().into() };
         let log = self.shared.logs.start(key, self.order.incarnation);
@@ -134,7 +135,7 @@ impl Starter<'_> {
     /// The files of the libraries that are linked into the container.
     async fn libraries(&mut self) -> Result<Vec<Library>, Failure> {
         let template = &self.order.template;
-        let is_shared = template.running_count() > 1;
+        let is_shared = template.main_count() > 1;
         let mut libraries = Vec::new();
         for (index, id) in template.libraries.iter().zip(&self.order.libraries) {
             let image = self.shared.images.ensure(id, PullPolicy::IfNotPresent, || {}).await;
@@ -155,6 +156,19 @@ impl Starter<'_> {
             return Ok(());
         };
         let message = format!("container {name:?}: {why}");
+        self.notes.push(self.note(true, "Failed", format!("Error: CreateContainerConfigError: {message}")));
+        Err(self.failure("CreateContainerConfigError", message, false))
+    }
+
+    /// Refuses a handler where others wait for its end.
+    fn refuse_endless(&mut self, name: &str, kind: Kind) -> Result<(), Failure> {
+        if !self.order.template.is_init(self.order.index) || kind.is_command() {
+            return Ok(());
+        }
+        let message = format!(
+            "init container {name:?} is a {}, which has no end; make it one of spec.containers",
+            kind.describe()
+        );
         self.notes.push(self.note(true, "Failed", format!("Error: CreateContainerConfigError: {message}")));
         Err(self.failure("CreateContainerConfigError", message, false))
     }
@@ -246,7 +260,8 @@ impl Starter<'_> {
         if !template.ports.is_empty() {
             spec.ports.clone_from(&template.ports);
         }
-        let share = order.template.library_share();
+        let is_main = order.template.is_main(order.index);
+        let share = if is_main { order.template.library_share() } else { LibraryShare::default() };
         spec.libraries = self.libraries().await?;
         spec.memory_bytes_max =
             template.memory_bytes_max.unwrap_or(spec.memory_bytes_max).saturating_add(share.memory_bytes_max);

@@ -120,20 +120,28 @@ impl Observed {
         template.libraries.iter().map(library).collect()
     }
 
-    /// The containers that run by themselves.
-    pub fn running<'a>(&'a self, template: &'a Template) -> impl Iterator<Item = &'a ContainerObserved> {
+    /// The containers that run by themselves for as long as the pod.
+    pub fn main<'a>(&'a self, template: &'a Template) -> impl Iterator<Item = &'a ContainerObserved> {
         let containers = self.containers.iter().enumerate();
-        containers.filter(|(index, _)| !template.is_library(*index)).map(|(_, container)| container)
+        containers.filter(|(index, _)| template.is_main(*index)).map(|(_, container)| container)
     }
 
-    /// Whether every container runs and is not on its way out.
-    pub fn is_ready(&self) -> bool {
-        !self.containers.is_empty() && self.containers.iter().all(ContainerObserved::is_ready)
+    /// The container that has to run to its end before others start.
+    pub fn holding_up(&self, template: &Template) -> Option<usize> {
+        let is_done =
+            |container: &ContainerObserved| matches!(&container.stage, Stage::Exited(exit) if exit.exit_code == 0);
+        self.containers[..template.init_count].iter().position(|container| !is_done(container))
+    }
+
+    /// Whether every container that does not end before the others runs and is not on its way out.
+    pub fn is_ready(&self, template: &Template) -> bool {
+        let containers = &self.containers[template.init_count..];
+        !containers.is_empty() && containers.iter().all(ContainerObserved::is_ready)
     }
 
     /// Notes the time at which readiness changed, if it did.
-    pub fn note_ready(&mut self, is_deleted: bool, now: Timestamp) {
-        let is_ready = self.is_ready() && !is_deleted;
+    pub fn note_ready(&mut self, template: &Template, is_deleted: bool, now: Timestamp) {
+        let is_ready = self.is_ready(template) && !is_deleted;
         if self.ready.0 != is_ready {
             self.ready = (is_ready, now);
         }

@@ -58,8 +58,12 @@ fn template(pod: &Value) -> Template {
         pod_refusal.get_or_insert(refused);
         Vec::new()
     });
-    let containers: Vec<ContainerTemplate> =
-        list(&spec["containers"]).iter().map(|item| container(pod, item, &volumes, pod_refusal.as_ref())).collect();
+    let init = list(&spec["initContainers"]);
+    let containers: Vec<ContainerTemplate> = init
+        .iter()
+        .chain(list(&spec["containers"]))
+        .map(|item| container(pod, item, &volumes, pod_refusal.as_ref()))
+        .collect();
     let restart_policy = match spec["restartPolicy"].as_str() {
         Some("OnFailure") => RestartPolicy::OnFailure,
         Some("Never") => RestartPolicy::Never,
@@ -68,7 +72,7 @@ fn template(pod: &Value) -> Template {
     let grace = spec["terminationGracePeriodSeconds"].as_i64().map_or(GRACE_DEFAULT, seconds_of);
     let place = |name: &&str| containers.iter().position(|container| container.name == *name);
     let libraries = libraries(pod).iter().filter_map(place).collect();
-    Template { libraries, containers, volumes, restart_policy, grace, qos: qos(spec) }
+    Template { containers, init_count: init.len(), libraries, volumes, restart_policy, grace, qos: qos(spec) }
 }
 
 /// Not negative, and no longer than times can be counted in: 68 years.
@@ -87,10 +91,11 @@ fn refusal(reason: &'static str, message: String) -> Option<Refusal> {
 /// What concerns the pod as a whole.
 fn refuse_pod(pod: &Value) -> Option<Refusal> {
     let spec = &pod["spec"];
-    if let Some(first) = list(&spec["initContainers"]).first() {
+    let init = list(&spec["initContainers"]);
+    if let Some(sidecar) = init.iter().find(|container| text(container, "restartPolicy") == "Always") {
         let message = format!(
-            "spec.initContainers: {:?}: init containers are not supported by this host; do the work in the component or in a pod of its own",
-            text(first, "name")
+            "spec.initContainers: {:?}: restartPolicy Always is not supported by this host; make it one of spec.containers",
+            text(sidecar, "name")
         );
         return refusal("CreateContainerConfigError", message);
     }
@@ -361,7 +366,7 @@ fn millis(value: &Value) -> Option<u64> {
 fn qos(spec: &Value) -> Qos {
     let mut is_any = false;
     let mut is_guaranteed = true;
-    for container in list(&spec["containers"]) {
+    for container in list(&spec["containers"]).iter().chain(list(&spec["initContainers"])) {
         for resource in ["cpu", "memory"] {
             let limit = quantity(&container["resources"]["limits"][resource]).filter(|value| !value.is_zero());
             let request = quantity(&container["resources"]["requests"][resource]).filter(|value| !value.is_zero());
@@ -390,7 +395,7 @@ pub fn adopt(pod: &Value, spec: &Spec, now: Timestamp) -> Observed {
             _ => {}
         }
     }
-    for container in list(&status["containerStatuses"]) {
+    for container in list(&status["initContainerStatuses"]).iter().chain(list(&status["containerStatuses"])) {
         let Some(index) = spec.template.containers.iter().position(|known| known.name == text(container, "name"))
         else {
             continue;

@@ -12,8 +12,10 @@ use crate::volumes::template::{Volume, VolumeMount};
 /// A pod's containers and the rules for them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Template {
-    /// At least one.
+    /// At least one: first those that run before the others, each to its end, then the others.
     pub containers: Vec<ContainerTemplate>,
+    /// How many run before the others.
+    pub init_count: usize,
     /// Those of them that do not run by themselves but are linked into the others, in this order.
     pub libraries: Vec<usize>,
     /// What they may mount.
@@ -43,14 +45,32 @@ impl Template {
         self.libraries.contains(&index)
     }
 
-    /// How many containers run by themselves.
-    pub fn running_count(&self) -> usize {
-        self.containers.len() - self.libraries.len()
+    /// Whether a container runs before the others.
+    pub fn is_init(&self, index: usize) -> bool {
+        index < self.init_count
+    }
+
+    /// Whether a container runs by itself for as long as its pod.
+    pub fn is_main(&self, index: usize) -> bool {
+        !self.is_init(index) && !self.is_library(index)
+    }
+
+    /// How many containers run by themselves for as long as their pod.
+    pub fn main_count(&self) -> usize {
+        self.containers.len() - self.init_count - self.libraries.len()
+    }
+
+    /// What happens when a container ends. As with Kubernetes, one that runs before the others need not run twice.
+    pub fn restart_policy_of(&self, index: usize) -> RestartPolicy {
+        match self.restart_policy {
+            RestartPolicy::Always if self.is_init(index) => RestartPolicy::OnFailure,
+            policy => policy,
+        }
     }
 
     /// What the libraries bring to each of them, so that the sum over the pod is what its spec says.
     pub fn library_share(&self) -> LibraryShare {
-        let among = (self.running_count() as u64).max(1);
+        let among = (self.main_count() as u64).max(1);
         let part = |amount: fn(&ContainerTemplate) -> Option<u64>| {
             let amounts = self.libraries.iter().filter_map(|index| amount(&self.containers[*index]));
             amounts.fold(0_u64, u64::saturating_add) / among

@@ -355,10 +355,10 @@ fn what_cannot_be_run_is_refused_by_name() {
         ]],
     );
     check_refusal(
-        json!({"containers": containers, "initContainers": [{"name": "first"}]}),
+        json!({"containers": containers, "initContainers": [{"name": "first"}, {"name": "side", "restartPolicy": "Always"}]}),
         json!({}),
         expect![[
-            r#"CreateContainerConfigError: spec.initContainers: "first": init containers are not supported by this host; do the work in the component or in a pod of its own"#
+            r#"CreateContainerConfigError: spec.initContainers: "side": restartPolicy Always is not supported by this host; make it one of spec.containers"#
         ]],
     );
     check_refusal(
@@ -512,4 +512,36 @@ fn what_libraries_ask_for_goes_to_the_containers_that_they_run_in() {
         .assert_eq(&format!("{:?}", template.library_share()));
     pod["metadata"]["annotations"]["coracle.dev/libraries"] = "".into();
     assert_eq!(parse::spec(&pod).template.library_share(), template::LibraryShare::default());
+}
+
+#[test]
+fn what_runs_first_runs_in_order_to_its_end() {
+    let spec = |policy: &str| {
+        parse::spec(&json!({
+            "metadata": {"name": "p", "namespace": "default", "uid": "u1"},
+            "spec": {"restartPolicy": policy, "containers": [{"name": "web", "image": "w"}],
+                "initContainers": [{"name": "one", "image": "o"}, {"name": "two", "image": "t"}]}
+        }))
+    };
+    let ended = |codes: &'static [i32]| {
+        move |observed: &mut Observed| {
+            for (container, code) in observed.containers.iter_mut().zip(codes) {
+                container.stage = Stage::Exited(exit(*code, 99, 100));
+            }
+        }
+    };
+    check(&spec("Always"), |_| {}, at(100), expect!["[Start(0)]"]);
+    check(&spec("Always"), |observed| observed.containers[0].stage = running(), at(100), expect!["[]"]);
+    check(&spec("Always"), ended(&[0]), at(100), expect!["[Start(1)]"]);
+    check(&spec("Always"), ended(&[0, 0]), at(100), expect!["[Start(2)]"]);
+    // A failure is tried again unless nothing may be; success never is.
+    check(&spec("Always"), ended(&[0, 1]), at(100), expect!["[Start(1)]"]);
+    check(&spec("OnFailure"), ended(&[0, 1]), at(100), expect!["[Start(1)]"]);
+    check(&spec("Never"), ended(&[0, 1]), at(100), expect!["[]"]);
+    let crashed = |observed: &mut Observed| {
+        ended(&[1])(observed);
+        observed.containers[0].crashes = 1;
+    };
+    check(&spec("Always"), crashed, at(100), expect!["[] wake@110.00"]);
+    check(&spec("Always"), ended(&[0, 0, 1]), at(100), expect!["[Start(2)]"]);
 }

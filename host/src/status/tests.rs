@@ -25,7 +25,7 @@ fn check(policy: &str, change: impl FnOnce(&mut Observed), expected: Expect) {
     }));
     let mut observed = Observed::new(&spec.template, at(50));
     change(&mut observed);
-    observed.note_ready(false, at(62));
+    observed.note_ready(&spec.template, false, at(62));
     let status = pod_status(&spec, &observed, "127.0.0.1", at(62));
     let ready = status["conditions"].as_array().unwrap().iter().find(|condition| condition["type"] == "Ready").unwrap();
     let container = &status["containerStatuses"][0];
@@ -88,7 +88,7 @@ fn a_container_is_created_until_its_hook_is_over_and_started_when_its_probe_says
         if is_started {
             container.probed(Health { is_started, is_ready: true, failed: None });
         }
-        observed.note_ready(false, at(62));
+        observed.note_ready(&spec.template, false, at(62));
         let status = pod_status(&spec, &observed, "127.0.0.1", at(62));
         let container = &status["containerStatuses"][0];
         format!(
@@ -164,7 +164,7 @@ fn a_library_runs_while_the_others_do() {
         }));
         let mut observed = Observed::new(&spec.template, at(50));
         change(&mut observed);
-        observed.note_ready(false, at(62));
+        observed.note_ready(&spec.template, false, at(62));
         let status = pod_status(&spec, &observed, "127.0.0.1", at(62));
         let library = &status["containerStatuses"][1];
         format!("{} ready={} {}", status["phase"], library["ready"], library["state"])
@@ -179,4 +179,77 @@ fn a_library_runs_while_the_others_do() {
         "Pending" ready=false {"waiting":{"reason":"ContainerCreating"}}
         "Pending" ready=true {"running":{"startedAt":"1970-01-01T00:01:00Z"}}
         "Succeeded" ready=false {"terminated":{"containerID":"wasmtime://fd01a8b9d3fbd68f80c769ff4e13bb73c6c957a051cb94ba9b8b1ac11956dcbb","exitCode":0,"finishedAt":"1970-01-01T00:01:01Z","reason":"Completed","startedAt":"1970-01-01T00:01:00Z"}}"#]].assert_eq(&[status(|_| {}), status(here), status(ended)].join("\n"));
+}
+
+#[test]
+fn what_runs_first_holds_up_what_comes_after() {
+    let status = |policy: &str, change: fn(&mut Observed)| {
+        let spec = parse::spec(&json!({
+            "metadata": {"name": "p", "namespace": "team", "uid": "u1"},
+            "spec": {"restartPolicy": policy, "containers": [{"name": "web", "image": "w"}],
+                "initContainers": [{"name": "one", "image": "o"}, {"name": "two", "image": "t"}]}
+        }));
+        let mut observed = Observed::new(&spec.template, at(50));
+        change(&mut observed);
+        observed.note_ready(&spec.template, false, at(62));
+        let status = pod_status(&spec, &observed, "127.0.0.1", at(62));
+        let containers = |list: &str| {
+            let shown = status[list].as_array().unwrap().iter().map(|container| {
+                let (state, detail) = container["state"].as_object().unwrap().iter().next().unwrap();
+                let reason = detail["reason"].as_str().unwrap_or_default();
+                format!("{} {state} {reason} ready={}", container["name"].as_str().unwrap(), container["ready"])
+            });
+            shown.collect::<Vec<_>>().join(", ")
+        };
+        let initialized = &status["conditions"][0];
+        format!(
+            "{} {} {} {} {}\n  {}\n  {}",
+            status["phase"],
+            initialized["type"],
+            initialized["status"],
+            initialized["lastTransitionTime"],
+            initialized["message"],
+            containers("initContainerStatuses"),
+            containers("containerStatuses"),
+        )
+    };
+    let first_failed = |observed: &mut Observed| {
+        observed.containers[0].stage = Stage::Exited(exit(1));
+        observed.containers[0].crashes = 2;
+    };
+    let second_runs = |observed: &mut Observed| {
+        observed.containers[0].stage = Stage::Exited(exit(0));
+        observed.containers[1].started(None, String::new(), false, at(61));
+    };
+    let all_done = |observed: &mut Observed| {
+        observed.containers[0].stage = Stage::Exited(exit(0));
+        observed.containers[1].stage = Stage::Exited(exit(0));
+        observed.containers[2].started(None, String::new(), true, at(61));
+    };
+    expect![[r#"
+        "Pending" "Initialized" "False" "1970-01-01T00:00:50Z" "containers with incomplete status: [one two]"
+          one waiting ContainerCreating ready=false, two waiting PodInitializing ready=false
+          web waiting PodInitializing ready=false
+        "Pending" "Initialized" "False" "1970-01-01T00:00:50Z" "containers with incomplete status: [one two]"
+          one waiting CrashLoopBackOff ready=false, two waiting PodInitializing ready=false
+          web waiting PodInitializing ready=false
+        "Failed" "Initialized" "False" "1970-01-01T00:00:50Z" "containers with incomplete status: [one two]"
+          one terminated Error ready=false, two waiting PodInitializing ready=false
+          web waiting PodInitializing ready=false
+        "Pending" "Initialized" "False" "1970-01-01T00:00:50Z" "containers with incomplete status: [two]"
+          one terminated Error ready=true, two running  ready=false
+          web waiting PodInitializing ready=false
+        "Running" "Initialized" "True" "1970-01-01T00:01:01Z" null
+          one terminated Error ready=true, two terminated Error ready=true
+          web running  ready=true"#]]
+    .assert_eq(
+        &[
+            status("Always", |_| {}),
+            status("Always", first_failed),
+            status("Never", first_failed),
+            status("Always", second_runs),
+            status("Always", all_done),
+        ]
+        .join("\n"),
+    );
 }

@@ -11,7 +11,6 @@ use crate::validation::FieldError;
 
 /// Fields of the spec that are refused when they are set and not empty.
 const SPEC_FIELDS: &[(&str, &str)] = &[
-    ("initContainers", "init containers are"),
     ("ephemeralContainers", "ephemeral containers are"),
     ("affinity", "affinity is"),
     ("topologySpreadConstraints", "topology spread is"),
@@ -69,39 +68,54 @@ fn of_spec(spec: &Value, path: &str) -> Vec<FieldError> {
             refuse(format!("{path}.{field}"), what);
         }
     }
-    for (index, container) in object::list_at(spec, &["containers"]).iter().enumerate() {
-        let path = |field: &str| format!("{path}.containers[{index}].{field}");
-        for (field, what) in CONTAINER_FIELDS {
-            if has_content(container, field) {
-                refuse(path(field), what);
-            }
+    for list in ["containers", "initContainers"] {
+        for (index, container) in object::list_at(spec, &[list]).iter().enumerate() {
+            of_container(container, &format!("{path}.{list}[{index}]"), &mut refuse);
         }
-        for (index, mount) in object::list_at(container, &["volumeMounts"]).iter().enumerate() {
-            if !matches!(object::str_at(mount, &["mountPropagation"]), None | Some("None")) {
-                refuse(path(&format!("volumeMounts[{index}].mountPropagation")), "propagated mounts are");
-            }
+    }
+    for (index, container) in object::list_at(spec, &["initContainers"]).iter().enumerate() {
+        let path = |field: &str| format!("{path}.initContainers[{index}].{field}");
+        if object::str_at(container, &["restartPolicy"]).is_some_and(|policy| !policy.is_empty()) {
+            refuse(path("restartPolicy"), "init containers that are restarted or stay are");
         }
-        for (index, port) in object::list_at(container, &["ports"]).iter().enumerate() {
-            if object::i64_at(port, &["hostPort"]).unwrap_or(0) != 0 {
-                refuse(path(&format!("ports[{index}].hostPort")), "host ports are");
-            }
-        }
-        for check in CHECKS {
-            if let Some(given) = object::get(container, check) {
-                of_check(given, &path(&check.join(".")), &mut refuse);
-            }
-        }
-        if has_content(container, "lifecycle") && is_set(&container["lifecycle"], "stopSignal") {
-            refuse(path("lifecycle.stopSignal"), "signals are");
-        }
-        if object::bool_at(container, &["securityContext", "privileged"]) == Some(true) {
-            refuse(path("securityContext.privileged"), "privileged containers are");
-        }
-        if !object::list_at(container, &["securityContext", "capabilities", "add"]).is_empty() {
-            refuse(path("securityContext.capabilities.add"), "added capabilities are");
+        for check in CHECKS.iter().filter(|check| object::get(container, check).is_some_and(|check| !check.is_null())) {
+            refuse(path(&check.join(".")), "probes and hooks of init containers are");
         }
     }
     errors
+}
+
+fn of_container(container: &Value, path: &str, refuse: &mut impl FnMut(String, &str)) {
+    let path = |field: &str| format!("{path}.{field}");
+    for (field, what) in CONTAINER_FIELDS {
+        if has_content(container, field) {
+            refuse(path(field), what);
+        }
+    }
+    for (index, mount) in object::list_at(container, &["volumeMounts"]).iter().enumerate() {
+        if !matches!(object::str_at(mount, &["mountPropagation"]), None | Some("None")) {
+            refuse(path(&format!("volumeMounts[{index}].mountPropagation")), "propagated mounts are");
+        }
+    }
+    for (index, port) in object::list_at(container, &["ports"]).iter().enumerate() {
+        if object::i64_at(port, &["hostPort"]).unwrap_or(0) != 0 {
+            refuse(path(&format!("ports[{index}].hostPort")), "host ports are");
+        }
+    }
+    for check in CHECKS {
+        if let Some(given) = object::get(container, check) {
+            of_check(given, &path(&check.join(".")), refuse);
+        }
+    }
+    if has_content(container, "lifecycle") && is_set(&container["lifecycle"], "stopSignal") {
+        refuse(path("lifecycle.stopSignal"), "signals are");
+    }
+    if object::bool_at(container, &["securityContext", "privileged"]) == Some(true) {
+        refuse(path("securityContext.privileged"), "privileged containers are");
+    }
+    if !object::list_at(container, &["securityContext", "capabilities", "add"]).is_empty() {
+        refuse(path("securityContext.capabilities.add"), "added capabilities are");
+    }
 }
 
 fn refuse_volume(volume: &Value, path: &str, errors: &mut Vec<FieldError>) {
