@@ -192,6 +192,10 @@ impl Pods {
             if spec == pod.spec || !is_same_shape {
                 return;
             }
+            // What runs by itself is settled when the pod is taken on.
+            if spec.template.libraries != pod.spec.template.libraries {
+                Arc::make_mut(&mut spec.template).libraries.clone_from(&pod.spec.template.libraries);
+            }
             spec.template = intern(&mut self.templates, spec.template);
             pod.spec = spec;
             if !pod.is_over {
