@@ -209,8 +209,9 @@ fn linked_pair() {
     cluster.kubectl(&["set", "image", "deployment/till", "prices=registry.coracle.internal/prices:2"]).ok();
     let why = "the component imports example:shop/prices@1.0.0, which nothing here provides";
     eventually("the new pod says why", || {
-        let described = cluster.kubectl(&["describe", "pods", "-l", "app=till"]).ok();
-        (described.contains(why) && described.contains("CreateContainerError")).then_some(())
+        let pods = cluster.kubectl(&["get", "pods", "-l", "app=till", "-o", "json"]).ok();
+        let events = cluster.kubectl(&["get", "events"]).ok();
+        (pods.contains(why) && pods.contains("CreateContainerError") && events.contains(why)).then_some(())
     });
     assert_eq!(get("/coracle"), (200, "A coracle is 499.00\n".to_owned()));
     // What the object itself shows is refused at once.
@@ -222,7 +223,7 @@ fn linked_pair() {
 #[test]
 fn middleware() {
     let cluster = Cluster::start();
-    cluster.wasmctl(&["push", root().join("examples/hello/hello.wat").to_str().unwrap(), "hello:1"]).ok();
+    cluster.wasmctl(&["push", example("hello_rust.wasm").to_str().unwrap(), "hello:1"]).ok();
     cluster.wasmctl(&["push", example("middleware.wasm").to_str().unwrap(), "guard:1"]).ok();
     let manifest = root().join("examples/middleware/deployment.yaml");
     cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
@@ -234,7 +235,7 @@ fn middleware() {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("Hello from Coracle!\n"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("Hello, world!\n"), "{answer}");
 }
 
 #[test]
