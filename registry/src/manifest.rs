@@ -43,6 +43,13 @@ pub(crate) struct Platform {
     pub(crate) os: String,
 }
 
+/// This machine's architecture, as images name it (Go's words).
+pub(crate) const ARCHITECTURE: &str = match std::env::consts::ARCH.as_bytes() {
+    b"x86_64" => "amd64",
+    b"aarch64" => "arm64",
+    _ => std::env::consts::ARCH,
+};
+
 /// A manifest's or an index's own words; an image has `config` and `layers`, an index `manifests`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -89,7 +96,7 @@ pub enum ArtifactKind {
 pub enum NotAComponent {
     /// It is a Linux image.
     #[error(
-        "it is a Linux container image (layer {layer}), and this host runs WebAssembly components only: push a component, such as with `wasmctl push FILE.wasm NAME`"
+        "it is a Linux container image (layer {layer}), and a WebAssembly component is wanted here: push one with `wasmctl push FILE.wasm NAME`, or run the image as a container of a Pod"
     )]
     Container {
         /// The media type of its first layer.
@@ -119,6 +126,14 @@ pub enum NotAComponent {
         "it is an index for {platforms}, and none of these is `wasm`: add a manifest with architecture wasm, or name one by its digest"
     )]
     NoWasmPlatform {
+        /// What it has.
+        platforms: String,
+    },
+    /// An index none of whose manifests this machine can run.
+    #[error(
+        "it is an index for {platforms}, and none of these is `wasm` or `linux/{ARCHITECTURE}`: add a manifest for one of them, or name one by its digest"
+    )]
+    NoPlatform {
         /// What it has.
         platforms: String,
     },
@@ -153,15 +168,23 @@ impl Document {
         };
         let best =
             manifests.iter().filter_map(|descriptor| Some((rank(&descriptor)?, descriptor))).min_by_key(|best| best.0);
-        let platforms = || {
-            let name = |descriptor: &Descriptor| match &descriptor.platform {
-                Some(platform) => format!("{}/{}", platform.os, platform.architecture),
-                None => "no platform".to_owned(),
-            };
-            let names: Vec<_> = manifests.iter().take(8).map(name).collect();
-            if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
-        };
-        Some(best.map(|best| best.1).ok_or_else(|| NotAComponent::NoWasmPlatform { platforms: platforms() }))
+        Some(best.map(|best| best.1).ok_or_else(|| NotAComponent::NoWasmPlatform { platforms: platforms(manifests) }))
+    }
+
+    /// The manifest for WebAssembly among those of an index, or else that for this machine's Linux; `None` if this is no index.
+    pub(crate) fn runnable_manifest(&self) -> Option<Result<&Descriptor, NotAComponent>> {
+        let manifests = self.manifests.as_ref()?;
+        if let Some(Ok(wasm)) = self.wasm_manifest() {
+            return Some(Ok(wasm));
+        }
+        let is_ours = |platform: &Platform| platform.os == "linux" && platform.architecture == ARCHITECTURE;
+        let ours = manifests.iter().find(|descriptor| descriptor.platform.as_ref().is_some_and(is_ours));
+        Some(ours.ok_or_else(|| NotAComponent::NoPlatform { platforms: platforms(manifests) }))
+    }
+
+    /// What a Linux image consists of: its configuration, then its layers from the lowest up.
+    pub(crate) fn container_parts(&self) -> impl Iterator<Item = &Descriptor> {
+        self.config.iter().chain(&self.layers)
     }
 
     /// The layer that is the component.
@@ -200,6 +223,16 @@ impl Manifest {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The platforms of an index, for people.
+fn platforms(manifests: &[Descriptor]) -> String {
+    let name = |descriptor: &Descriptor| match &descriptor.platform {
+        Some(platform) => format!("{}/{}", platform.os, platform.architecture),
+        None => "no platform".to_owned(),
+    };
+    let names: Vec<_> = manifests.iter().take(8).map(name).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 fn is_container_layer(layer: &Descriptor) -> bool {

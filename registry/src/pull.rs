@@ -27,6 +27,8 @@ use crate::transport::{Ask, Credentials, Session, Timeouts, Transport, Transport
 
 /// So many hosts are asked for what no registry gives; the next pull asks others.
 const HOSTS_MAX: usize = 16;
+/// What Docker takes, and what one overlay can be made of.
+const IMAGE_LAYERS_MAX: usize = 127;
 
 /// How to pull.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct PullOptions {
     pub manifest_bytes_max: usize,
     /// The most bytes of a component.
     pub component_bytes_max: u64,
+    /// The most bytes of a Linux image, as sent.
+    pub image_bytes_max: u64,
     /// The longest time to connect.
     pub connect_timeout: Duration,
     /// The longest time without a byte.
@@ -57,6 +61,7 @@ impl Default for PullOptions {
             credentials: BTreeMap::new(),
             manifest_bytes_max: 4 * 1024 * 1024,
             component_bytes_max: 64 * 1024 * 1024,
+            image_bytes_max: 8 * 1024 * 1024 * 1024,
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30),
             total_timeout: Duration::from_secs(600),
@@ -120,6 +125,18 @@ pub enum PullCause {
         /// The most taken.
         limit: u64,
     },
+    /// The Linux image is over the limit.
+    #[error(
+        "the image has {size} bytes in {layers} layers, and at most {limit} bytes in {IMAGE_LAYERS_MAX} layers are taken"
+    )]
+    ImageTooLarge {
+        /// As the manifest says.
+        size: u64,
+        /// Likewise.
+        layers: usize,
+        /// The most taken.
+        limit: u64,
+    },
     /// The cluster's registry is asked for, and nobody said where it is.
     #[error(
         "registry.coracle.internal is the registry of a cluster, and no cluster is known here: start one with `wasmctl up`, or name another registry"
@@ -142,7 +159,10 @@ impl PullError {
     /// The reason in a waiting container's state.
     pub fn reason(&self) -> &'static str {
         match &*self.cause {
-            PullCause::NotAComponent(_) | PullCause::BadManifest(_) | PullCause::TooLarge { .. } => "InvalidImage",
+            PullCause::NotAComponent(_)
+            | PullCause::BadManifest(_)
+            | PullCause::TooLarge { .. }
+            | PullCause::ImageTooLarge { .. } => "InvalidImage",
             _ => "ErrImagePull",
         }
     }
@@ -158,24 +178,34 @@ impl PullError {
             PullCause::NotAComponent(_)
             | PullCause::BadManifest(_)
             | PullCause::TooLarge { .. }
+            | PullCause::ImageTooLarge { .. }
             | PullCause::BadAddress(_) => false,
         }
     }
 }
 
-/// A component that was pulled.
+/// What was pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PulledArtifact {
-    /// The digest of its manifest (of the one for WebAssembly, where an index was named).
+    /// The digest of its manifest (of the chosen one, where an index was named).
     pub digest: Digest,
-    /// The digest of the file.
+    /// The digest of the file at `path`.
     pub layer_digest: Digest,
     /// What it is.
     pub kind: ArtifactKind,
-    /// How large the file is.
+    /// How large it is: the component, or the parts of the Linux image together.
     pub size: u64,
-    /// Where it is.
+    /// Where it is: the component, or the manifest of the Linux image.
     pub path: PathBuf,
+    /// All files of a Linux image with their sizes: manifest, configuration, layers. None of a component.
+    pub files: Vec<(PathBuf, u64)>,
+}
+
+/// What may be pulled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Component,
+    Any,
 }
 
 /// Pulls from any registry. Cheap to share by reference.
@@ -197,6 +227,15 @@ struct Found {
     manifest: Manifest,
     /// What it was found by.
     index: Option<Manifest>,
+}
+
+impl Found {
+    async fn keep(&self, into: &Path) -> Result<(), PullCause> {
+        for manifest in self.index.iter().chain([&self.manifest]) {
+            download::keep(manifest, into).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Puller {
@@ -249,7 +288,7 @@ impl Puller {
         let mut turns = Turns::new(self, reference);
         loop {
             let session = turns.next()?;
-            if let Some(found) = turns.settle(self.find(&session, reference).await)? {
+            if let Some(found) = turns.settle(self.find(&session, reference, Wanted::Component).await)? {
                 return Ok(found.manifest);
             }
         }
@@ -258,10 +297,25 @@ impl Puller {
     /// Pulls the component of a reference into the folder `into`, under its digest's digits and `.wasm`, and then what led there, for
     /// [`open_pulled`]. A component that is there already and intact is kept.
     pub async fn pull_component(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullError> {
+        self.pull_wanted(reference, into, Wanted::Component).await
+    }
+
+    /// Pulls what a reference leads to: a component, like [`Puller::pull_component`], or a Linux image for this machine, whose
+    /// configuration and layers come to lie in `into` under their digests' digits and `.blob`.
+    pub async fn pull_any(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullError> {
+        self.pull_wanted(reference, into, Wanted::Any).await
+    }
+
+    async fn pull_wanted(
+        &self,
+        reference: &Reference,
+        into: &Path,
+        wanted: Wanted,
+    ) -> Result<PulledArtifact, PullError> {
         let mut turns = Turns::new(self, reference);
         loop {
             let session = turns.next()?;
-            if let Some(pulled) = turns.settle(self.pull(&session, reference, into).await)? {
+            if let Some(pulled) = turns.settle(self.pull(&session, reference, into, wanted).await)? {
                 return Ok(pulled);
             }
         }
@@ -282,29 +336,56 @@ impl Puller {
         session: &Session<'_>,
         reference: &Reference,
         into: &Path,
+        wanted: Wanted,
     ) -> Result<PulledArtifact, PullCause> {
-        let Found { manifest, index } = self.find(session, reference).await?;
-        let layer = manifest.document.component_layer().map_err(PullCause::NotAComponent)?;
+        let found = self.find(session, reference, wanted).await?;
+        let layer = match found.manifest.document.component_layer() {
+            Ok(layer) => layer,
+            Err(NotAComponent::Container { .. }) if wanted == Wanted::Any => {
+                return self.pull_container(session, found, into).await;
+            }
+            Err(error) => return Err(PullCause::NotAComponent(error)),
+        };
         let limit = self.options.component_bytes_max;
         if layer.size > limit {
             return Err(PullCause::TooLarge { size: layer.size, limit });
         }
-        let path = download::layer(session, layer, into).await?;
-        for manifest in index.iter().chain([&manifest]) {
-            download::keep(manifest, into).await?;
-        }
-        Ok(PulledArtifact {
-            digest: manifest.digest,
-            layer_digest: layer.digest,
-            kind: ArtifactKind::Component,
-            size: layer.size,
-            path,
-        })
+        let path = download::layer(session, layer, download::component_path(into, layer.digest)).await?;
+        let (layer_digest, size) = (layer.digest, layer.size);
+        found.keep(into).await?;
+        let digest = found.manifest.digest;
+        Ok(PulledArtifact { digest, layer_digest, kind: ArtifactKind::Component, size, path, files: Vec::new() })
     }
 
-    async fn find(&self, session: &Session<'_>, reference: &Reference) -> Result<Found, PullCause> {
+    async fn pull_container(
+        &self,
+        session: &Session<'_>,
+        found: Found,
+        into: &Path,
+    ) -> Result<PulledArtifact, PullCause> {
+        let document = &found.manifest.document;
+        let (layers, limit) = (document.layers.len(), self.options.image_bytes_max);
+        let size = document.container_parts().fold(0_u64, |sum, part| sum.saturating_add(part.size));
+        if size > limit || layers > IMAGE_LAYERS_MAX {
+            return Err(PullCause::ImageTooLarge { size, layers, limit });
+        }
+        let digest = found.manifest.digest;
+        let path = download::manifest_path(into, digest);
+        let mut files = vec![(path.clone(), found.manifest.bytes.len() as u64)];
+        for part in document.container_parts() {
+            files.push((download::layer(session, part, download::blob_path(into, part.digest)).await?, part.size));
+        }
+        found.keep(into).await?;
+        Ok(PulledArtifact { digest, layer_digest: digest, kind: ArtifactKind::Container, size, path, files })
+    }
+
+    async fn find(&self, session: &Session<'_>, reference: &Reference, wanted: Wanted) -> Result<Found, PullCause> {
         let named = self.fetch(session, reference, None).await?;
-        let Some(chosen) = named.document.wasm_manifest() else { return Ok(Found { manifest: named, index: None }) };
+        let chosen = match wanted {
+            Wanted::Component => named.document.wasm_manifest(),
+            Wanted::Any => named.document.runnable_manifest(),
+        };
+        let Some(chosen) = chosen else { return Ok(Found { manifest: named, index: None }) };
         let chosen = chosen.map_err(PullCause::NotAComponent)?;
         let chosen = self.fetch(session, reference, Some(chosen)).await?;
         match chosen.document.manifests {

@@ -1,4 +1,4 @@
-//! What a pull leaves in a folder: one layer, streamed to a file beside its place, verified, made durable, moved there; and the manifests
+//! What a pull leaves in a folder: layers, each streamed to a file beside its place, verified, made durable, moved there; and the manifests
 //! that led to it.
 
 use std::io;
@@ -15,9 +15,9 @@ use crate::transport::{Ask, Session};
 
 const READ_BYTES: usize = 256 * 1024;
 
-/// What a pull into a folder left there under this digest, a component or a manifest; `None` if none did. Verified when it was written.
+/// What a pull into a folder left there under this digest, a component, a manifest or a part of a Linux image; `None` if none did. Verified when it was written.
 pub async fn open_pulled(folder: &Path, digest: Digest) -> io::Result<Option<fs::File>> {
-    for path in [component_path(folder, digest), manifest_path(folder, digest)] {
+    for path in [component_path(folder, digest), manifest_path(folder, digest), blob_path(folder, digest)] {
         match fs::File::open(path).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             opened => return opened.map(Some),
@@ -26,8 +26,9 @@ pub async fn open_pulled(folder: &Path, digest: Digest) -> io::Result<Option<fs:
     Ok(None)
 }
 
-pub(super) async fn layer(session: &Session<'_>, layer: &Descriptor, into: &Path) -> Result<PathBuf, PullCause> {
-    let path = component_path(into, layer.digest);
+/// Fetches a layer to its place, unless it is there and intact.
+pub(super) async fn layer(session: &Session<'_>, layer: &Descriptor, path: PathBuf) -> Result<PathBuf, PullCause> {
+    let into = path.parent().expect("invariant: its place is in a folder");
     let disk = |cause: io::Error| PullCause::Disk { path: path.clone(), cause };
     if is_intact(&path, layer).await.map_err(disk)? {
         return Ok(path);
@@ -53,12 +54,16 @@ pub(super) async fn keep(manifest: &Manifest, into: &Path) -> Result<(), PullCau
     write.await.map_err(|cause| PullCause::Disk { path: path.clone(), cause })
 }
 
-fn component_path(folder: &Path, digest: Digest) -> PathBuf {
+pub(super) fn component_path(folder: &Path, digest: Digest) -> PathBuf {
     folder.join(format!("{}.wasm", digest.hex()))
 }
 
-fn manifest_path(folder: &Path, digest: Digest) -> PathBuf {
+pub(super) fn manifest_path(folder: &Path, digest: Digest) -> PathBuf {
     folder.join(format!("{}.json", digest.hex()))
+}
+
+pub(super) fn blob_path(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(format!("{}.blob", digest.hex()))
 }
 
 async fn receive(

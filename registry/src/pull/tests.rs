@@ -278,7 +278,7 @@ async fn what_is_not_one_component_is_refused() {
         ],
     )
     .await;
-    fake.check(":linux", expect!["InvalidImage: cannot pull HOST0/a:linux: it is a Linux container image (layer application/vnd.oci.image.layer.v1.tar+gzip), and this host runs WebAssembly components only: push a component, such as with `wasmctl push FILE.wasm NAME`"]).await;
+    fake.check(":linux", expect!["InvalidImage: cannot pull HOST0/a:linux: it is a Linux container image (layer application/vnd.oci.image.layer.v1.tar+gzip), and a WebAssembly component is wanted here: push one with `wasmctl push FILE.wasm NAME`, or run the image as a container of a Pod"]).await;
     fake.check(":empty", expect!["InvalidImage: cannot pull HOST0/a:empty: its manifest has neither `config` and `layers` nor `manifests`: it is no OCI image manifest"]).await;
     fake.check(
         ":nonsense",
@@ -313,6 +313,32 @@ async fn an_index_leads_to_its_wasm_manifest() {
     fake.check(":nested", expect!["InvalidImage: cannot pull HOST0/a:nested: its index leads to another index: name the component's manifest by its digest"]).await;
     let puller = Puller::new(PullOptions::default());
     assert_eq!(puller.manifest(&fake.reference(":good")).await.unwrap().digest, digest);
+}
+
+#[tokio::test]
+async fn a_linux_image_is_pulled_with_all_its_parts() {
+    let fake = Fake::start().await;
+    let layer = "application/vnd.oci.image.layer.v1.tar+gzip";
+    let manifest = image("application/vnd.oci.image.config.v1+json", &[(layer, b"one"), (layer, b"two")]).to_string();
+    fake.put(&format!("/v2/a/manifests/{}", Digest::of(manifest.as_bytes())), ok(manifest.as_bytes()));
+    [&b"{}"[..], b"one", b"two"].iter().for_each(|blob| fake.put_layer(blob, blob));
+    let mut ours = descriptor("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes());
+    ours["platform"] = json!({ "os": "linux", "architecture": crate::manifest::ARCHITECTURE });
+    fake.put_manifest("index", &json!({ "manifests": [ours] }));
+    let dir = tempfile::tempdir().unwrap();
+    let pull = |options| async { Puller::new(options).pull_any(&fake.reference(":index"), dir.path()).await };
+    let pulled = pull(PullOptions::default()).await.unwrap();
+    assert_eq!((pulled.kind, pulled.size, pulled.files.len()), (ArtifactKind::Container, 8, 4));
+    assert_eq!((pulled.digest, pulled.layer_digest), (Digest::of(manifest.as_bytes()), pulled.digest));
+    for (path, size) in &pulled.files {
+        assert_eq!(std::fs::metadata(path).unwrap().len(), *size, "{}", path.display());
+    }
+    assert!(open_pulled(dir.path(), Digest::of(b"two")).await.unwrap().is_some(), "others get it from here");
+    let error = pull(PullOptions { image_bytes_max: 7, ..PullOptions::default() }).await.unwrap_err();
+    assert_eq!(error.reason(), "InvalidImage");
+    assert!(
+        error.to_string().ends_with("the image has 8 bytes in 2 layers, and at most 7 bytes in 127 layers are taken")
+    );
 }
 
 #[tokio::test]
