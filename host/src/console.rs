@@ -110,6 +110,11 @@ impl Console {
         }
     }
 
+    /// Where its input comes from.
+    pub(crate) fn stdin(&self) -> Stdin {
+        self.stdin
+    }
+
     /// Whether anything can be typed at all.
     pub fn takes_input(&self) -> bool {
         self.stdin != Stdin::Closed

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use coracle_registry::{PullError, Puller, Reference};
+use coracle_registry::{ArtifactKind, PullError, Puller, Reference};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use crate::pod::PullPolicy;
 pub trait Source: Send + Sync {
     /// The digest that a reference means now.
     async fn resolve(&self, reference: &Reference) -> Result<String, ImageError>;
-    /// Fetches a component into `folder`, verified.
+    /// Fetches a component or a Linux image into `folder`, verified.
     async fn pull(&self, reference: &Reference, folder: &Path) -> Result<Pulled, ImageError>;
 }
 
@@ -30,12 +30,14 @@ pub trait Source: Send + Sync {
 pub struct Pulled {
     /// The manifest's digest.
     pub digest: String,
-    /// The component's digest.
+    /// The digest of the file at `path`.
     pub layer_digest: String,
-    /// The component's size.
+    /// The size of the component, or of the image's parts together.
     pub size: u64,
-    /// Where it is.
+    /// Where the component is, or the image's manifest.
     pub path: PathBuf,
+    /// All files of a Linux image with their sizes; none of a component.
+    pub files: Vec<(PathBuf, u64)>,
 }
 
 /// Why there is no image; both texts are what the user sees.
@@ -55,9 +57,11 @@ pub struct ImageError {
 pub struct Image {
     /// Its reference by digest: `status.containerStatuses[].imageID`.
     pub id: String,
-    /// The component's digest, key of every cache.
+    /// What it holds.
+    pub kind: ArtifactKind,
+    /// The digest of the file at `path`, key of every cache.
     pub layer_digest: String,
-    /// Where the component is.
+    /// Where the component is, or the Linux image's manifest; the image's other parts lie beside it.
     pub path: PathBuf,
     /// Its size.
     pub size: u64,
@@ -106,6 +110,29 @@ struct IndexEntry {
     layer_digest: String,
     size: u64,
     file: String,
+    /// Of a Linux image all its files, `file` among them; empty for a component.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<(String, u64)>,
+}
+
+impl IndexEntry {
+    fn kind(&self) -> ArtifactKind {
+        if self.files.is_empty() { ArtifactKind::Component } else { ArtifactKind::Container }
+    }
+
+    fn is_whole(&self, folder: &Path) -> bool {
+        let has = |file: &str, size| std::fs::metadata(folder.join(file)).is_ok_and(|found| found.len() == size);
+        match self.kind() {
+            ArtifactKind::Component => has(&self.file, self.size),
+            ArtifactKind::Container => self.files.iter().all(|(file, size)| has(file, *size)),
+        }
+    }
+
+    fn image(&self, digest: &str, folder: &Path) -> Image {
+        let path = folder.join(&self.file);
+        let layer_digest = self.layer_digest.clone();
+        Image { id: digest.to_owned(), kind: self.kind(), layer_digest, path, size: self.size }
+    }
 }
 
 impl Images {
@@ -180,13 +207,11 @@ impl Images {
             return Some(Image { id: image_id(reference, digest), ..image.clone() });
         }
         let entry = state.index.images.get(digest)?.clone();
-        let path = self.folder.join(&entry.file);
-        let is_whole = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == entry.size);
-        if !is_whole {
+        if !entry.is_whole(&self.folder) {
             state.index.images.remove(digest);
             return None;
         }
-        let image = Image { id: digest.to_owned(), layer_digest: entry.layer_digest, path, size: entry.size };
+        let image = entry.image(digest, &self.folder);
         state.present.insert(digest.to_owned(), image.clone());
         Some(Image { id: image_id(reference, digest), ..image })
     }
@@ -244,17 +269,14 @@ impl Images {
         let started = tokio::time::Instant::now();
         let pinned = pin(reference, digest)?;
         let pulled = self.source.pull(&pinned, &self.folder).await?;
-        let image = Image {
-            id: digest.to_owned(),
-            layer_digest: pulled.layer_digest.clone(),
-            path: pulled.path.clone(),
-            size: pulled.size,
-        };
-        let file = pulled.path.strip_prefix(&self.folder).unwrap_or(&pulled.path).to_string_lossy().into_owned();
+        let name = |path: &Path| path.strip_prefix(&self.folder).unwrap_or(path).to_string_lossy().into_owned();
+        let files = pulled.files.iter().map(|(path, size)| (name(path), *size)).collect();
+        let Pulled { layer_digest, size, .. } = pulled;
+        let entry = IndexEntry { layer_digest, size, file: name(&pulled.path), files };
+        let image = entry.image(digest, &self.folder);
         let index = {
             let mut state = self.state.lock();
             state.present.insert(digest.to_owned(), image.clone());
-            let entry = IndexEntry { layer_digest: pulled.layer_digest, size: pulled.size, file };
             state.index.images.insert(digest.to_owned(), entry);
             state.index.clone()
         };
@@ -296,12 +318,13 @@ impl Source for Puller {
     }
 
     async fn pull(&self, reference: &Reference, folder: &Path) -> Result<Pulled, ImageError> {
-        let pulled = self.pull_component(reference, folder).await.map_err(image_error)?;
+        let pulled = self.pull_any(reference, folder).await.map_err(image_error)?;
         Ok(Pulled {
             digest: pulled.digest.to_string(),
             layer_digest: pulled.layer_digest.to_string(),
             size: pulled.size,
             path: pulled.path,
+            files: pulled.files,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The seam between the node agent and what runs containers: components today, Linux containers behind the same traits.
+//! The seam between the node agent and what runs containers: components and Linux images, behind the same traits.
 //!
 //! Deliberately absent: pods, probes, restarts and back-off. A runtime runs one container once and says how it ended.
 
@@ -16,12 +16,14 @@ use tokio::sync::watch;
 use crate::console::{Console, Stdin};
 use crate::egress::Egress;
 pub use crate::inspect::{InspectError, Inspection, Kind, inspect};
+pub use crate::linux::spec::{LinuxSpec, Security};
 pub use crate::volumes::folder::Folder;
 
 /// Runs containers of one kind.
 #[async_trait]
 pub trait Runtime: Send + Sync {
-    /// Checks, compiles and links the artifact, and starts it once for trial. Cached by digest; concurrent calls for one digest share the work.
+    /// Checks, compiles and links the component, and starts it once for trial; unpacks the Linux image. Cached by digest; concurrent calls
+    /// for one digest share the work.
     async fn prepare(&self, spec: &ContainerSpec) -> Result<Prepared, StartError>;
 
     /// Starts the container. A command begins to run; a handler becomes callable.
@@ -56,8 +58,8 @@ pub trait Container: Send + Sync {
     /// Its standard streams, if it is a command.
     fn console(&self) -> Option<Arc<Console>>;
 
-    /// Readies the same component to run once more beside the container: with these words as program name and arguments,
-    /// with the container's environment and limits, and with standard streams of its own.
+    /// Readies a program to run beside the container, with its environment and standard streams of its own: the same component once more
+    /// with these words as program name and arguments and with limits of its own, or a program within the Linux container.
     fn exec(&self, words: Vec<String>, console: Arc<Console>) -> Result<Start, ExecError>;
 }
 
@@ -135,7 +137,7 @@ pub struct ContainerSpec {
     pub pod: PodIdentity,
     /// The container's name within its pod.
     pub name: String,
-    /// The artifact on disk (for components the `.wasm` file), named by its digest and never changed.
+    /// The artifact on disk (for components the `.wasm` file, for Linux images the manifest), named by its digest and never changed.
     pub artifact: PathBuf,
     /// The artifact's digest, `sha256:` and 64 hex digits; the key of every cache, but for what is linked.
     pub digest: String,
@@ -165,6 +167,8 @@ pub struct ContainerSpec {
     pub mounts: Vec<Mount>,
     /// What it reaches outside of the cluster; nothing else.
     pub egress: Egress,
+    /// What concerns a Linux container only; `None` for a component.
+    pub linux: Option<LinuxSpec>,
 }
 
 /// A component whose exports satisfy another's imports.
@@ -215,25 +219,36 @@ impl ContainerSpec {
             stdin: Stdin::Closed,
             mounts: Vec::new(),
             egress: Egress::default(),
+            linux: None,
         }
     }
 }
 
 /// What `prepare` made: opaque, cheap to clone, shared by all containers of one digest.
 #[derive(Clone)]
-pub struct Prepared {
-    pub(crate) component: Arc<crate::wasm::component::PreparedComponent>,
+pub struct Prepared(pub(crate) PreparedArtifact);
+
+#[derive(Clone)]
+pub(crate) enum PreparedArtifact {
+    Component(Arc<crate::wasm::component::PreparedComponent>),
+    Image(Arc<crate::linux::PreparedImage>),
 }
 
 impl Prepared {
-    /// What the component is.
-    pub fn kind(&self) -> Kind {
-        self.component.kind()
+    /// What the component is; `None` for a Linux image.
+    pub fn kind(&self) -> Option<Kind> {
+        match &self.0 {
+            PreparedArtifact::Component(component) => Some(component.kind()),
+            PreparedArtifact::Image(_) => None,
+        }
     }
 
-    /// Time that compilation took for this call's process; zero if it came from the cache.
+    /// Time that compilation took for this call's process; zero if it came from the cache, or needs none.
     pub fn compile_time(&self) -> Duration {
-        self.component.compile_time()
+        match &self.0 {
+            PreparedArtifact::Component(component) => component.compile_time(),
+            PreparedArtifact::Image(_) => Duration::ZERO,
+        }
     }
 }
 
@@ -357,8 +372,32 @@ pub enum StartError {
         /// Which limit.
         reason: String,
     },
+    /// The Linux image can't be used.
+    #[error("the image cannot be used: {reason}")]
+    BadImage {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The Linux container can't be made as its pod has it.
+    #[error("{reason}")]
+    Config {
+        /// Field, reason, way out.
+        reason: String,
+    },
+    /// This host doesn't run Linux containers, as it is now.
+    #[error("this host cannot run Linux containers: {reason}")]
+    NoLinux {
+        /// What it lacks, and how it gets that.
+        reason: String,
+    },
+    /// The OCI runtime did not start the Linux container.
+    #[error("the container cannot be started: {reason}")]
+    NotStarted {
+        /// What the runtime said.
+        reason: String,
+    },
     /// This host could not do its part.
-    #[error("this host could not prepare the component: {reason}")]
+    #[error("this host could not prepare the container: {reason}")]
     Host {
         /// What went wrong here.
         reason: String,
@@ -373,17 +412,22 @@ impl StartError {
             | StartError::NothingToRun { .. }
             | StartError::TooLarge { .. }
             | StartError::CompileFailed { .. }
-            | StartError::CompileLimit { .. } => "InvalidImage",
-            StartError::UnknownImport { .. } | StartError::LinkFailed { .. } | StartError::Host { .. } => {
-                "CreateContainerError"
+            | StartError::CompileLimit { .. }
+            | StartError::BadImage { .. } => "InvalidImage",
+            StartError::UnknownImport { .. }
+            | StartError::LinkFailed { .. }
+            | StartError::NoLinux { .. }
+            | StartError::Host { .. } => "CreateContainerError",
+            StartError::Config { .. } => "CreateContainerConfigError",
+            StartError::TrapAtStart { .. } | StartError::LimitExceeded { .. } | StartError::NotStarted { .. } => {
+                "RunContainerError"
             }
-            StartError::TrapAtStart { .. } | StartError::LimitExceeded { .. } => "RunContainerError",
         }
     }
 
     /// Whether the same artifact can succeed later without being changed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, StartError::Host { .. })
+        matches!(self, StartError::Host { .. } | StartError::NoLinux { .. })
     }
 }
 

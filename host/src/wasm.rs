@@ -55,7 +55,9 @@ use self::parts::Parts;
 pub use self::standalone::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
 use crate::console::Console;
 use crate::inspect::Wasi;
-use crate::runtime::{Clock, Container, ContainerSpec, LogSink, Prepared, Runtime, StartError, SystemClock};
+use crate::runtime::{
+    Clock, Container, ContainerSpec, LogSink, Prepared, PreparedArtifact, Runtime, StartError, SystemClock,
+};
 
 /// Components kept loaded after their last container, so that a restart finds them warm.
 const RECENT_MAX: usize = 64;
@@ -219,7 +221,9 @@ impl WasmRuntime {
         logs: Arc<dyn LogSink>,
         inherit_stdio: bool,
     ) -> Result<Box<dyn Container>, StartError> {
-        let component = prepared.component.clone();
+        let PreparedArtifact::Component(component) = prepared.0.clone() else {
+            return Err(host_error("it is no component".to_owned()));
+        };
         if component.initial_memory_bytes > spec.memory_bytes_max {
             let (needs, has) = (Bytes(component.initial_memory_bytes), Bytes(spec.memory_bytes_max));
             return Err(StartError::LimitExceeded {
@@ -263,7 +267,7 @@ impl Runtime for WasmRuntime {
         let preparing = {
             let mut components = self.shared.components.lock();
             if let Some(component) = components.loaded.get(&digest).and_then(Weak::upgrade) {
-                return Ok(Prepared { component });
+                return Ok(Prepared(PreparedArtifact::Component(component)));
             }
             let start = || {
                 let work = self.shared.clone().prepare(parts);
@@ -282,7 +286,7 @@ impl Runtime for WasmRuntime {
                 components.preparing.remove(&digest);
             }
         }
-        prepared.map(|component| Prepared { component })
+        prepared.map(|component| Prepared(PreparedArtifact::Component(component)))
     }
 
     async fn start(

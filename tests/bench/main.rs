@@ -5,6 +5,7 @@
 
 mod api;
 mod cluster;
+mod container_start;
 mod density;
 mod fairness;
 mod http2;
@@ -33,6 +34,7 @@ fn main() -> Result<()> {
             "pod-start" => pod_start::measure()?,
             "api" => api::measure()?,
             "cluster" => cluster::measure()?,
+            "container-start" => container_start::measure()?,
             "density" => density::measure()?,
             "nodes" => nodes::measure()?,
             "store" => store::measure()?,

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
-use coracle_tests::{Cluster, Host, PATIENCE, eventually, example, root, wasmctl};
+use coracle_tests::{Cluster, Host, PATIENCE, eventually, example, push_busybox, root, wasmctl};
 
 #[test]
 fn hello() {
@@ -467,4 +467,74 @@ fn connect(cluster: &Cluster) -> TcpStream {
     let connection = TcpStream::connect(cluster.address("ingress")).unwrap();
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     connection
+}
+
+/// Needs root, crun and Debian's busybox, all of which CI has.
+#[test]
+fn busybox_container() {
+    let mut cluster = Cluster::start();
+    push_busybox(&cluster, "busybox", "1");
+    let manifest = root().join("examples/busybox-container/pod.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["wait", "--for=condition=Ready", "pod/busybox", "--timeout=60s"]).ok();
+    eventually("its first words", || {
+        (cluster.kubectl(&["logs", "busybox"]).ok() == "hello from busybox, as root\n").then_some(())
+    });
+
+    // It is a machine of its own, as far as it can see, and it is its image and its pod.
+    let inside = |script: &str| cluster.kubectl(&["exec", "busybox", "--", "sh", "-c", script]);
+    assert_eq!(
+        inside("echo $FROM_IMAGE $TZ $HOSTNAME; cat /etc/hostname; ls /etc").ok(),
+        "yes UTC busybox\nbusybox\nhostname\nhosts\nos-release\npasswd\n"
+    );
+    assert_eq!(inside("exit 3").code, 3);
+    assert!(inside("touch /file").fails_with(1).contains("Read-only file system"));
+    assert!(cluster.kubectl(&["exec", "busybox", "--", "nothing"]).fails_with(255).contains("not found"));
+    let limit = "cat /sys/fs/cgroup/memory.max 2>&- || cat /sys/fs/cgroup/memory/memory.limit_in_bytes";
+    assert_eq!(inside(limit).ok(), "33554432\n");
+
+    // A limit ends who passes it; a pod that ends says how.
+    let run = |name: &str, script: &str, more: &str| {
+        let manifest = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+             - {{name: main, image: 'registry.coracle.internal/busybox:1', command: [sh, -c, '{script}'], {more}}}\n"
+        );
+        cluster.kubectl_with(&manifest, &["apply", "-f", "-"]).ok();
+    };
+    let state = |name: &str, field: &str| {
+        let pod = cluster.object(&format!("pod/{name}"));
+        pod["status"]["containerStatuses"][0]["state"][field].clone()
+    };
+    run("big", "dd if=/dev/zero of=/dev/null bs=64M", "resources: {limits: {memory: 32Mi}}");
+    run("ends", "echo out; echo err >&2; exit 7", "workingDir: /tmp");
+    run("listens", "true", "ports: [{containerPort: 80}]");
+    let reason = eventually("it is killed", || state("big", "terminated")["reason"].as_str().map(str::to_owned));
+    assert_eq!(reason, "OOMKilled");
+    let ended = eventually("it ends", || Some(state("ends", "terminated")).filter(|ended| ended.is_object()));
+    assert_eq!((&ended["exitCode"], &ended["reason"]), (&7.into(), &"Error".into()));
+    let mut said: Vec<_> = cluster.kubectl(&["logs", "ends"]).ok().lines().map(str::to_owned).collect();
+    said.sort();
+    assert_eq!(said, ["err", "out"]);
+    let refused = eventually("it is refused", || {
+        Some(state("listens", "waiting")).filter(|waiting| waiting["message"].is_string())
+    });
+    assert_eq!(refused["reason"], "CreateContainerConfigError");
+    assert!(
+        refused["message"].as_str().unwrap().starts_with("container \"main\": ports: Linux containers have a network"),
+        "{refused}"
+    );
+
+    // Who is asked to end, and does not, is killed; and a host that is killed leaves nothing behind for long.
+    cluster.kubectl(&["delete", "pod", "ends", "big", "listens"]).ok();
+    let uid = cluster.object("pod/busybox")["metadata"]["uid"].as_str().unwrap().to_owned();
+    // Their control groups are named after the pod.
+    let processes = || {
+        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path().join("cgroup")));
+        all.filter(|path| std::fs::read_to_string(path).is_ok_and(|groups| groups.contains(&uid))).count()
+    };
+    assert_ne!(processes(), 0);
+    cluster.restart();
+    eventually("it runs again", || cluster.kubectl(&["exec", "busybox", "--", "true"]).code.eq(&0).then_some(()));
+    cluster.kubectl(&["delete", "pod", "busybox", "--grace-period=1", "--timeout=60s"]).ok();
+    eventually("all is gone", || (processes() == 0).then_some(()));
 }

@@ -4,6 +4,7 @@
 //! conditions are waited for, with a limit.
 
 mod control_plane;
+mod image;
 pub mod linearizability;
 mod network;
 mod process;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use control_plane::ControlPlane;
+pub use image::push_busybox;
 pub use network::{Machine, Network};
 use process::Process;
 

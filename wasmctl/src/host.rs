@@ -21,7 +21,9 @@ use arc_swap::ArcSwap;
 use coracle_api::kinds;
 use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
 use coracle_host::agent::{self, HostError, HostOptions, PodHandlers};
+use coracle_host::linux::LinuxRuntime;
 use coracle_host::node::is_deleted;
+use coracle_host::runtimes::Runtimes;
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
 use coracle_net::{Ingress, IngressOptions, Limits, Metrics, Outgoing, RoutingTable, Running, Transport};
@@ -88,7 +90,9 @@ impl Host {
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let cluster = Some(Outgoing::new(routes.clone(), handlers.clone(), transport.clone(), rand::random()));
         let runtime_options = coracle_host::wasm::Options { cluster, ..coracle_host::wasm::Options::new(&data_dir) };
-        let runtime = WasmRuntime::open(runtime_options).map_err(|error| Failure::new(chain(&error)))?;
+        let wasm = WasmRuntime::open(runtime_options).map_err(|error| Failure::new(chain(&error)))?;
+        let clock = Arc::new(coracle_host::runtime::SystemClock);
+        let runtime = Runtimes { wasm, linux: LinuxRuntime::open(&data_dir, clock.clone()) };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -110,7 +114,7 @@ impl Host {
             listener: TcpListener::bind((listening(address), 0))?,
             identity,
             pods_max: PODS_MAX,
-            clock: Arc::new(coracle_host::runtime::SystemClock),
+            clock,
             handlers: handlers.clone(),
             ingress: metrics.clone(),
             shutdown: shutdown.clone(),

@@ -27,6 +27,8 @@ enum Name {
     Api,
     /// Three members beside etcd's: durable writes, and what a lost leader and a lost host cost (needs root)
     Cluster,
+    /// From a Linux container's creation to running, beside podman (needs root)
+    ContainerStart,
     /// 100,000 idle pods on one host: memory, and how fast they come
     Density,
     /// Pods that compute beside each other and beside a handler
@@ -48,6 +50,7 @@ impl Name {
         match self {
             Name::Api => "api",
             Name::Cluster => "cluster",
+            Name::ContainerStart => "container-start",
             Name::Density => "density",
             Name::Fairness => "fairness",
             Name::Serve => "serve",
@@ -73,6 +76,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     if args.names.contains(&Name::Store) || args.names.contains(&Name::Cluster) {
         peers::debian(&[("etcd", "etcd-server")])?;
+    }
+    if args.names.contains(&Name::ContainerStart) {
+        peers::debian(&[("crun", "crun"), ("busybox", "busybox-static"), ("podman", "podman")])?;
+        bench.env("CORACLE_TEST_KUBECTL", peers::kubectl(37)?);
     }
     if args.names.contains(&Name::Cluster) {
         peers::debian(&[("ip", "iproute2")])?;

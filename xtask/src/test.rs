@@ -17,7 +17,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     tidy::run()?;
     let own_name = ["docker-registry", "faketime", "strace"].map(|program| (program, program));
     peers::debian(&own_name)?;
-    peers::debian(&[("ip", "iproute2")])?;
+    peers::debian(&[("ip", "iproute2"), ("crun", "crun"), ("busybox", "busybox-static")])?;
     let peers = [
         ("CORACLE_TEST_KUBECTL", peers::kubectl(37)?),
         ("CORACLE_TEST_KUBECTL_1_33", peers::kubectl(33)?),

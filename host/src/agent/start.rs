@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use coracle_api::kinds;
 use coracle_client::Client;
+use coracle_registry::ArtifactKind;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -21,9 +22,12 @@ use crate::pod::environment::{self, Allocatable, Surroundings, Values};
 use crate::pod::template::{LibraryShare, SourceKind};
 use crate::pod::{ContainerTemplate, Failure, PullPolicy, Template};
 use crate::runtime::{
-    Clock, Container, ContainerSpec, Kind, Library, LogSink, Mount, PodIdentity, Runtime, StartError, Stream,
+    Clock, Container, ContainerSpec, Kind, Library, LinuxSpec, LogSink, Mount, PodIdentity, Runtime, StartError, Stream,
 };
 use crate::volumes::{MountError, SetUpError, Volumes};
+
+/// What Linux takes as a machine's name; Kubernetes cuts there, too.
+const HOSTNAME_CHARACTERS_MAX: usize = 63;
 
 /// What all starts need.
 pub(crate) struct Shared {
@@ -100,11 +104,16 @@ impl Starter<'_> {
         }
         self.volumes().await?;
         let image = self.image().await?;
+        if image.kind == ArtifactKind::Container {
+            self.refuse_linux()?;
+        }
         let spec = self.spec(&image).await?;
         let prepared = self.shared.runtime.prepare(&spec).await;
         let prepared = prepared.map_err(|error| self.refused(error))?;
-        self.refuse_checks(&spec.name, prepared.kind())?;
-        self.refuse_endless(&spec.name, prepared.kind())?;
+        if let Some(kind) = prepared.kind() {
+            self.refuse_checks(&spec.name, kind)?;
+            self.refuse_endless(&spec.name, kind)?;
+        }
         self.notes.push(self.note(false, "Created", format!("Created container: {}", spec.name)));
         let key = LogKey { uid: self.order.uid.clone(), container: spec.name.as_str().into() };
         let log = self.shared.logs.start(key, self.order.incarnation);
@@ -120,6 +129,10 @@ impl Starter<'_> {
     /// Pulls a library, and sees whether it is one. Whether it fits is seen when a container is linked with it.
     async fn fetch_library(&mut self) -> Result<Started, Failure> {
         let image = self.image().await?;
+        if image.kind == ArtifactKind::Container {
+            let message = format!("library {:?} is a Linux image: only components are linked", self.template().name);
+            return Err(self.refuse(message));
+        }
         let (name, path) = (self.template().name.clone(), image.path.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let bytes = std::fs::read(&path).map_err(|error| StartError::Host { reason: error.to_string() })?;
@@ -156,8 +169,18 @@ impl Starter<'_> {
             return Ok(());
         };
         let message = format!("container {name:?}: {why}");
+        Err(self.refuse(message))
+    }
+
+    /// Refuses what a Linux container can't have.
+    fn refuse_linux(&mut self) -> Result<(), Failure> {
+        let refusal = self.template().linux.refusal.clone();
+        refusal.map_or(Ok(()), |message| Err(self.refuse(message)))
+    }
+
+    fn refuse(&mut self, message: String) -> Failure {
         self.notes.push(self.note(true, "Failed", format!("Error: CreateContainerConfigError: {message}")));
-        Err(self.failure("CreateContainerConfigError", message, false))
+        self.failure("CreateContainerConfigError", message, false)
     }
 
     /// Refuses a handler where others wait for its end.
@@ -169,8 +192,7 @@ impl Starter<'_> {
             "init container {name:?} is a {}, which has no end; make it one of spec.containers",
             kind.describe()
         );
-        self.notes.push(self.note(true, "Failed", format!("Error: CreateContainerConfigError: {message}")));
-        Err(self.failure("CreateContainerConfigError", message, false))
+        Err(self.refuse(message))
     }
 
     fn refused(&mut self, error: StartError) -> Failure {
@@ -255,6 +277,9 @@ impl Starter<'_> {
         };
         let artifact: PathBuf = image.path.clone();
         let mut spec = ContainerSpec::new(identity.clone(), &template.name, artifact, &image.layer_digest);
+        if image.kind == ArtifactKind::Container {
+            spec.linux = Some(linux_spec(template, identity, &resolved.args));
+        }
         spec.env = resolved.env;
         spec.args = resolved.args;
         if !template.ports.is_empty() {
@@ -305,6 +330,23 @@ impl Starter<'_> {
             objects.insert((kind, name), values);
         }
         Ok(objects)
+    }
+}
+
+/// What a Linux container is started with; `args` are its command's words and its arguments' in one.
+fn linux_spec(template: &ContainerTemplate, identity: &PodIdentity, args: &[String]) -> LinuxSpec {
+    let linux = &template.linux;
+    let (command, args) = args.split_at(linux.command_words.min(args.len()));
+    LinuxSpec {
+        command: command.to_vec(),
+        args: args.to_vec(),
+        working_dir: linux.working_dir.clone(),
+        hostname: linux
+            .hostname
+            .clone()
+            .unwrap_or_else(|| identity.name.chars().take(HOSTNAME_CHARACTERS_MAX).collect()),
+        memory_bytes_max: template.memory_bytes_max,
+        security: linux.security.clone(),
     }
 }
 

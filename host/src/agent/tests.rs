@@ -39,7 +39,7 @@ impl Source for OneComponent {
         let path = folder.join("one.wasm");
         std::fs::write(&path, &self.0).unwrap();
         let layer_digest = format!("sha256:{}", hex::encode(Sha256::digest(&self.0)));
-        Ok(Pulled { digest: DIGEST.to_owned(), layer_digest, size: self.0.len() as u64, path })
+        Ok(Pulled { digest: DIGEST.to_owned(), layer_digest, size: self.0.len() as u64, path, files: Vec::new() })
     }
 }
 

@@ -31,7 +31,7 @@ impl Source for Fake {
         tokio::task::yield_now().await;
         let path = folder.join("hello.wasm");
         std::fs::write(&path, b"wasm").unwrap();
-        Ok(Pulled { digest: DIGEST.to_owned(), layer_digest: "sha256:22".to_owned(), size: 4, path })
+        Ok(Pulled { digest: DIGEST.to_owned(), layer_digest: "sha256:22".to_owned(), size: 4, path, files: Vec::new() })
     }
 }
 

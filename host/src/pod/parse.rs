@@ -1,6 +1,7 @@
 //! From a Pod object to what the host wants to know of it; what cannot be run as written is refused by name.
 
 mod checks;
+mod linux;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -100,7 +101,7 @@ fn refuse_pod(pod: &Value) -> Option<Refusal> {
         return refusal("CreateContainerConfigError", message);
     }
     if spec["hostNetwork"].as_bool() == Some(true) {
-        let message = "spec.hostNetwork: components have no network of the host; leave it out".to_owned();
+        let message = "spec.hostNetwork: pods have no network of the host; leave it out".to_owned();
         return refusal("CreateContainerConfigError", message);
     }
     if let Some(error) = library_errors(pod, "spec").into_iter().next() {
@@ -150,6 +151,7 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
     });
     let image = text(item, "image").to_owned();
     let resources = &item["resources"];
+    let linux = linux::linux(pod, item, checks.as_deref());
     ContainerTemplate {
         name,
         pull_policy: pull_policy(item, &image),
@@ -174,6 +176,7 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
         },
         mounts,
         checks,
+        linux,
         refusal: refusals.into_iter().flatten().next(),
     }
 }

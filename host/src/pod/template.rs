@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::probe::SharedChecks;
 use crate::console::Stdin;
 use crate::egress::Egress;
+use crate::linux::spec::Security;
 use crate::volumes::template::{Volume, VolumeMount};
 
 /// A pod's containers and the rules for them.
@@ -118,8 +119,25 @@ pub struct ContainerTemplate {
     pub mounts: Vec<VolumeMount>,
     /// Its probes and hooks, where it has any.
     pub checks: SharedChecks,
+    /// What concerns it if its image is a Linux image.
+    pub linux: LinuxTemplate,
     /// Why it cannot be run as written.
     pub refusal: Option<Refusal>,
+}
+
+/// What a container's fields mean to a Linux image.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LinuxTemplate {
+    /// So many of the container's `args` are its `command`.
+    pub command_words: usize,
+    /// `workingDir`.
+    pub working_dir: Option<String>,
+    /// `spec.hostname`; otherwise the pod's name.
+    pub hostname: Option<String>,
+    /// As whom it runs, and what it may.
+    pub security: Security,
+    /// Why it can't be run as written, if it is one.
+    pub refusal: Option<String>,
 }
 
 /// Why a container cannot be run as written.

@@ -75,7 +75,7 @@ pub async fn serve_standalone(options: RunOptions, serve: ServeOptions) -> Resul
     let (runtime, spec, prepared) = prepare(options, Kind::is_handler, "handler").await?;
     let container = runtime.start_with(&spec, &prepared, Arc::new(Terminal), false)?;
     let Some(handler) = container.handler() else {
-        return Err(StandaloneError::Kind { found: prepared.kind(), wanted: "handler" });
+        return Err(StandaloneError::Kind { found: prepared.kind().unwrap_or(Kind::Other), wanted: "handler" });
     };
     let mut connections = 0_u32;
     loop {
@@ -108,7 +108,7 @@ async fn prepare(
     spec.memory_bytes_max = options.memory_bytes_max;
     spec.egress = options.egress;
     let prepared = runtime.prepare(&spec).await?;
-    match prepared.kind() {
+    match prepared.kind().unwrap_or(Kind::Other) {
         found if is_wanted(found) => Ok((runtime, spec, prepared)),
         found => Err(StandaloneError::Kind { found, wanted }),
     }

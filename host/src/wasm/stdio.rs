@@ -13,10 +13,9 @@ use wasmtime_wasi::cli::{IsTerminal, StdinStream, StdoutStream};
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError};
 
 use crate::console::{Closed, Console};
+use crate::lines::Lines;
 use crate::runtime::{LogSink, Stream};
 
-/// Longer lines are cut, as container runtimes do.
-const LINE_BYTES_MAX: usize = 16 << 10;
 /// Bytes taken at a time.
 const WRITE_BYTES_MAX: usize = 64 << 10;
 
@@ -28,15 +27,9 @@ pub(crate) struct LogStream {
     stream: Stream,
 }
 
-struct Lines {
-    sink: Arc<dyn LogSink>,
-    stream: Stream,
-    rest: Vec<u8>,
-}
-
 impl LogStream {
     pub(crate) fn new(sink: Arc<dyn LogSink>, console: Option<Arc<Console>>, stream: Stream) -> LogStream {
-        LogStream { lines: Arc::new(Mutex::new(Lines { sink, stream, rest: Vec::new() })), console, stream }
+        LogStream { lines: Arc::new(Mutex::new(Lines::new(sink, stream))), console, stream }
     }
 
     fn append(&self, bytes: &[u8]) {
@@ -45,49 +38,6 @@ impl LogStream {
             console.write(self.stream, bytes);
         }
     }
-}
-
-impl Lines {
-    fn append(&mut self, mut bytes: &[u8]) {
-        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
-            let (line, after) = (&bytes[..end], &bytes[end + 1..]);
-            if self.rest.is_empty() && line.len() <= LINE_BYTES_MAX {
-                self.sink.write(self.stream, without_carriage_return(line));
-            } else {
-                self.extend(line);
-                self.flush();
-            }
-            bytes = after;
-        }
-        self.extend(bytes);
-    }
-
-    fn extend(&mut self, mut bytes: &[u8]) {
-        while self.rest.len() + bytes.len() > LINE_BYTES_MAX {
-            let (now, later) = bytes.split_at(LINE_BYTES_MAX - self.rest.len());
-            self.rest.extend_from_slice(now);
-            self.flush();
-            bytes = later;
-        }
-        self.rest.extend_from_slice(bytes);
-    }
-
-    fn flush(&mut self) {
-        self.sink.write(self.stream, without_carriage_return(&self.rest));
-        self.rest.clear();
-    }
-}
-
-impl Drop for Lines {
-    fn drop(&mut self) {
-        if !self.rest.is_empty() {
-            self.flush();
-        }
-    }
-}
-
-fn without_carriage_return(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 impl IsTerminal for LogStream {
@@ -177,39 +127,5 @@ impl Pollable for ConsoleInput {
 impl InputStream for ConsoleInput {
     fn read(&mut self, bytes_max: usize) -> Result<Bytes, StreamError> {
         self.0.take_input(bytes_max).map_err(|Closed| StreamError::Closed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use expect_test::{Expect, expect};
-
-    #[derive(Default)]
-    struct Collected(Mutex<Vec<String>>);
-
-    impl LogSink for Collected {
-        fn write(&self, _: Stream, line: &[u8]) {
-            let text = String::from_utf8_lossy(line);
-            let shown = if text.len() > 20 { format!("{} bytes", text.len()) } else { text.into_owned() };
-            self.0.lock().push(shown);
-        }
-    }
-
-    #[track_caller]
-    fn check(writes: &[&[u8]], expected: Expect) {
-        let sink = Arc::new(Collected::default());
-        let stream = LogStream::new(sink.clone(), None, Stream::Stdout);
-        writes.iter().for_each(|bytes| stream.append(bytes));
-        drop(stream);
-        expected.assert_eq(&format!("{:?}", sink.0.lock()));
-    }
-
-    #[test]
-    fn output_is_cut_into_lines() {
-        check(&[b"one\ntwo\n"], expect![[r#"["one", "two"]"#]]);
-        check(&[b"o", b"ne\r\n", b"\ntw", b"o"], expect![[r#"["one", "", "two"]"#]]);
-        check(&[&[b'x'; 40_000]], expect![[r#"["16384 bytes", "16384 bytes", "7232 bytes"]"#]]);
-        check(&[&[b'x'; 16_384], b"\n"], expect![[r#"["16384 bytes"]"#]]);
     }
 }
