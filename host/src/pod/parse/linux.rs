@@ -66,7 +66,7 @@ fn capability(name: &str) -> String {
 fn refuse(pod: &Value, item: &Value, checks: Option<&Checks>) -> Option<(String, String)> {
     let spec = &pod["spec"];
     let refusal = |field: &str, why: &str| Some((field.to_owned(), why.to_owned()));
-    if list(&spec["containers"]).len() > 1 {
+    if list(&spec["containers"]).len() + list(&spec["initContainers"]).len() > 1 {
         return refusal(
             "spec.containers",
             "a Linux container is alone in its pod for now; put the others into pods of their own",
