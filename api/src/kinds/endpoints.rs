@@ -140,9 +140,9 @@ fn special(address: IpAddr) -> [(bool, &'static str); 4] {
     ]
 }
 
-/// The pods of a host on one machine are in this part of the loopback range; the rest of it is the machine's own.
+/// Pods are in this part of the loopback range; the rest of it is the machine's own.
 fn is_of_pods(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(address) if matches!(address.octets(), [127, 64..=95, ..]))
+    matches!(address, IpAddr::V4(address) if matches!(address.octets(), [127, 64..=255, ..]))
 }
 
 fn is_multicast_of(address: Ipv6Addr, scope: u16) -> bool {

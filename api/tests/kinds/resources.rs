@@ -426,7 +426,7 @@ fn wrong_endpoints_and_classes() {
             subsets[1].ports[1].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"
             subsets[1].ports[1].appProtocol: Invalid value: "a b": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"#]],
     );
-    errors(&endpoints("[{notReadyAddresses: [{ip: 10.0.0.1}, {ip: 127.64.0.1}], ports: [{port: 80}]}]"), expect![""]);
+    errors(&endpoints("[{notReadyAddresses: [{ip: 10.0.0.1}, {ip: 127.128.0.1}], ports: [{port: 80}]}]"), expect![""]);
     errors(
         "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: fast}, reclaimPolicy: Recycle, volumeBindingMode: Later, parameters: {'': x}}",
         expect![[r#"
