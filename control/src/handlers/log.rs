@@ -40,17 +40,21 @@ pub(super) async fn log(call: &Call, address: &Address) -> Result<Response, Stat
 
 /// The container that is meant; with several, the request must say.
 pub(super) fn container(call: &Call, pod: &Value, name: &str) -> Result<String, Status> {
-    let names: Vec<&str> = object::list_at(pod, &["spec", "containers"])
-        .iter()
-        .filter_map(|container| object::str_at(container, &["name"]))
-        .collect();
+    let named = |list: &str| -> Vec<&str> {
+        let containers = object::list_at(pod, &["spec", list]).iter();
+        containers.filter_map(|container| object::str_at(container, &["name"])).collect()
+    };
+    let (names, init) = (named("containers"), named("initContainers"));
     match (call.query.get("container"), names.as_slice()) {
-        (Some(asked), names) if names.contains(&asked) => Ok(asked.to_owned()),
+        (Some(asked), names) if names.contains(&asked) || init.contains(&asked) => Ok(asked.to_owned()),
         (Some(asked), _) => Err(status::bad_request(format!("container {asked} is not valid for pod {name}"))),
         (None, [only]) => Ok((*only).to_owned()),
         (None, names) => {
             let names = names.join(" ");
-            let message = format!("a container name must be specified for pod {name}, choose one of: [{names}]");
+            let mut message = format!("a container name must be specified for pod {name}, choose one of: [{names}]");
+            if !init.is_empty() {
+                message += &format!(" or one of the init containers: [{}]", init.join(" "));
+            }
             Err(status::bad_request(message))
         }
     }

@@ -16,9 +16,11 @@ async fn each_obstacle_is_named() {
     let mut two = pod("p");
     let second = json!({ "name": "side", "image": "example.org/b@sha256:00" });
     two["spec"]["containers"].as_array_mut().unwrap().push(second);
+    two["spec"]["initContainers"] = json!([{ "name": "first", "image": "example.org/c@sha256:00" }]);
     server.json(&format!("POST {pods}"), two).await;
-    check("p/log", expect!["400 a container name must be specified for pod p, choose one of: [main side]"]).await;
+    check("p/log", expect!["400 a container name must be specified for pod p, choose one of: [main side] or one of the init containers: [first]"]).await;
     check("p/log?container=nope", expect!["400 container nope is not valid for pod p"]).await;
+    check("p/log?container=first", expect!["400 pod p does not have a host assigned"]).await;
     check("p/log?container=side", expect!["400 pod p does not have a host assigned"]).await;
     server.json(&format!("POST {pods}/p/binding"), json!({ "target": { "name": "n1" } })).await;
     check("p/log?container=side", expect!["503 the host n1 is not known (any more)"]).await;
