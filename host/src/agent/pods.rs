@@ -23,7 +23,7 @@ use super::report::{Answer, Note, Report};
 use super::start::{self, Order, Outcome, Shared, Started};
 use super::{Message, PodHandlers, Totals};
 use crate::logs::LogKey;
-use crate::pod::{self, Command, ContainerTemplate, HookKind, Observed, Spec, Stage, Template, Termination, parse};
+use crate::pod::{self, Command, HookKind, Observed, Spec, Stage, Template, Termination, parse};
 use crate::probes::Probes;
 use crate::runtime::{Container, Exit};
 use crate::status;
@@ -561,14 +561,11 @@ impl Pods {
             .iter_mut()
             .find(|(_, pod)| pod.spec.identity.name == name && pod.spec.identity.namespace == namespace)?;
         let containers = pod.spec.template.containers.iter().zip(&pod.observed.containers).zip(&pod.running);
-        let is_library = |template: &ContainerTemplate| {
-            pod.spec.template.libraries.iter().any(|index| pod.spec.template.containers[*index].name == template.name)
-        };
-        let containers = containers.map(|((template, observed), running)| FoundContainer {
+        let containers = containers.enumerate().map(|(index, ((template, observed), running))| FoundContainer {
             name: template.name.clone(),
             incarnation: observed.restarts,
             started: match &observed.stage {
-                Stage::Running(_) if is_library(template) => Err("LibraryOfOtherContainers".to_owned()),
+                Stage::Running(_) if pod.spec.template.is_library(index) => Err("LibraryOfOtherContainers".to_owned()),
                 Stage::Running(_) | Stage::Exited(_) => Ok(()),
                 _ if observed.restarts > 0 => Ok(()),
                 Stage::Failed(failure) => Err(failure.reason.clone()),
