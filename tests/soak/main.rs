@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coracle_tests::{Cluster, eventually, example, root, try_get};
+use coracle_tests::{Cluster, eventually, example, root, status_field, try_get};
 
 /// How long it takes, unless it is said.
 const SECONDS: u64 = 120;
@@ -122,17 +122,12 @@ struct Sizes(BTreeMap<&'static str, u64>);
 impl Sizes {
     fn of(process: u32) -> Sizes {
         let of_process = |name: &str| PathBuf::from(format!("/proc/{process}/{name}"));
-        let status = std::fs::read_to_string(of_process("status")).unwrap();
-        let field = |name: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux tells");
-            line.trim().trim_end_matches(" kB").parse().unwrap()
-        };
         let mappings = std::fs::read_to_string(of_process("maps")).unwrap().lines().count();
         Sizes(BTreeMap::from([
-            ("MB", field("RssAnon:") >> 10),
+            ("MB", status_field(process, "RssAnon") >> 10),
             ("files", std::fs::read_dir(of_process("fd")).unwrap().count() as u64),
             ("mappings", mappings as u64),
-            ("threads", field("Threads:")),
+            ("threads", status_field(process, "Threads")),
         ]))
     }
 }

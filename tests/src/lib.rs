@@ -23,6 +23,7 @@ pub use control_plane::ControlPlane;
 pub use image::push_busybox;
 pub use network::{Machine, Network};
 use process::Process;
+pub use process::status_field;
 
 /// The longest wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(60);

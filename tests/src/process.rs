@@ -2,6 +2,13 @@
 
 use std::process::{Child, Command};
 
+/// A field of a process's status as the kernel tells it, such as `RssAnon`, which is in KiB.
+pub fn status_field(process_id: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process_id}/status")).expect("the process lives");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("Linux tells");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
 /// A running program. Dropping it kills it.
 pub(crate) struct Process(pub(crate) Child);
 

@@ -1,8 +1,6 @@
 //! A cluster with a neighbour, in which something is let loose.
 
-use std::path::Path;
-
-use coracle_tests::{Cluster, eventually, example, root};
+use coracle_tests::{Cluster, eventually, example, root, status_field};
 
 use crate::neighbour::Neighbour;
 
@@ -19,17 +17,12 @@ pub(crate) struct Cage {
 impl Cage {
     /// A cluster with the neighbour.
     pub(crate) fn new() -> Cage {
-        let cluster = Cluster::start();
-        let hello = root().join("examples/hello/hello.wat");
-        cluster.wasmctl(&["deploy", hello.to_str().unwrap()]).ok();
-        Cage::around(cluster)
+        Cage::around(with_hello())
     }
 
     /// The same with the handler of `tests/guests/zoo`, which has so much memory and answers within 3 s.
     pub(crate) fn with_handler(egress: &str) -> Cage {
-        let cluster = Cluster::start();
-        let hello = root().join("examples/hello/hello.wat");
-        cluster.wasmctl(&["deploy", hello.to_str().unwrap()]).ok();
+        let cluster = with_hello();
         let zoo = example("zoo.wasm");
         cluster.wasmctl(&["push", zoo.to_str().unwrap(), "zoo:1"]).ok();
         cluster.kubectl_with(&manifest(egress), &["apply", "-f", "-"]).ok();
@@ -101,6 +94,14 @@ spec:
     }
 }
 
+/// A cluster with who is to be the neighbour.
+fn with_hello() -> Cluster {
+    let cluster = Cluster::start();
+    let hello = root().join("examples/hello/hello.wat");
+    cluster.wasmctl(&["deploy", hello.to_str().unwrap()]).ok();
+    cluster
+}
+
 fn manifest(egress: &str) -> String {
     format!(
         r#"
@@ -138,8 +139,5 @@ spec:
 
 /// The process's own memory. Files that it maps are not counted.
 fn resident_bytes(process: u32) -> u64 {
-    let status = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status"));
-    let status = status.expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux tells");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+    status_field(process, "RssAnon") << 10
 }
