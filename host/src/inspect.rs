@@ -164,8 +164,9 @@ pub enum InspectError {
 const HANDLER_02: (&str, (u64, u64)) = ("wasi:http/incoming-handler", (0, 2));
 const HANDLER_03: (&str, (u64, u64)) = ("wasi:http/handler", (0, 3));
 
-/// Interfaces of WASI 0.2 that every host links.
+/// Interfaces of WASI 0.2 and of ours that go with it, which every host links.
 const PROVIDED_02: &[&str] = &[
+    "coracle:lifecycle/termination",
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -197,8 +198,9 @@ const PROVIDED_02: &[&str] = &[
     "wasi:sockets/udp-create-socket",
 ];
 
-/// Interfaces of WASI 0.3 that every host links.
+/// Interfaces of WASI 0.3 and of ours that go with it, which every host links.
 const PROVIDED_03: &[&str] = &[
+    "coracle:lifecycle/termination",
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",

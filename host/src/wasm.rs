@@ -23,6 +23,7 @@ mod reused;
 mod slots;
 mod standalone;
 mod stdio;
+mod termination;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -251,8 +252,19 @@ impl WasmRuntime {
                 let console = Arc::new(Console::new(spec.stdin));
                 surroundings.console = Some(console.clone());
                 let surroundings = Arc::new(surroundings);
-                let execs = self.shared.execs.clone();
-                let parts = CommandParts { wasm, background, slots, pre, surroundings, console, clock, account, execs };
+                let (execs, hears_termination) = (self.shared.execs.clone(), component.hears_termination);
+                let parts = CommandParts {
+                    wasm,
+                    background,
+                    slots,
+                    pre,
+                    hears_termination,
+                    surroundings,
+                    console,
+                    clock,
+                    account,
+                    execs,
+                };
                 Box::new(CommandContainer::start(parts, None))
             }
         })

@@ -33,6 +33,7 @@ pub mod config;
 pub mod http;
 pub mod job;
 pub mod log;
+pub mod termination;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
 pub mod time;

@@ -26,6 +26,24 @@ use serde::de::DeserializeOwned;
 use tower_service::Service;
 
 use crate::client::with_services;
+use crate::termination::platform;
+
+/// Asks what this thread runs to end: [`termination`](crate::termination) says so from now on, until the guard is dropped.
+pub fn request_termination() -> TerminationRequest {
+    platform::set_requested(true);
+    TerminationRequest(())
+}
+
+/// Takes the request to end back when it is dropped.
+#[derive(Debug)]
+#[must_use = "the request is taken back at once"]
+pub struct TerminationRequest(());
+
+impl Drop for TerminationRequest {
+    fn drop(&mut self) {
+        platform::set_requested(false);
+    }
+}
 
 /// Asks a router, or a single handler (`any(handler)`).
 #[derive(Clone, Debug)]

@@ -2,8 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::process::Command;
 
-use coracle_tests::{Cluster, Host, PATIENCE, eventually, example, push_busybox, root, wasmctl};
+use coracle_tests::{Cluster, Host, PATIENCE, Running, eventually, example, push_busybox, root, wasmctl, wasmctl_path};
 
 #[test]
 fn hello() {
@@ -85,6 +86,42 @@ fn ticker() {
     let printed = wasmctl(&["run", file.to_str().unwrap(), "--", "3", "1"]);
     assert_eq!((printed.code, printed.stdout.as_str()), (0, "tick 1\ntick 2\ntick 3\n"), "{printed:?}");
     assert_eq!(wasmctl(&["run", file.to_str().unwrap()]).code, 1);
+}
+
+#[test]
+fn worker() {
+    let cluster = Cluster::start();
+    let file = example("worker.wasm");
+    cluster.wasmctl(&["push", file.to_str().unwrap(), "worker:1"]).ok();
+    let manifest = root().join("examples/worker/deployment.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    cluster.kubectl(&["rollout", "status", "deployment/worker", "--timeout=60s"]).ok();
+    let mut log = cluster.start_kubectl(&["logs", "-f", "deployment/worker"]);
+    let begun = log.next_line();
+    assert_eq!(begun.trim_end(), r#"{"level":"info","message":"begun","piece":1}"#);
+    cluster.kubectl(&["delete", "deployment", "worker"]).ok();
+    // What was begun is finished.
+    let lines = begun + &log.end_with("").stdout;
+    let pieces = lines.matches("begun").count();
+    assert!(
+        lines.ends_with(&format!("{{\"level\":\"info\",\"message\":\"asked to end\",\"finished\":{pieces}}}\n")),
+        "{lines}"
+    );
+
+    // Without a cluster: the first interrupt asks, the second makes an end.
+    let start = |piece_ms: u32| {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec "$@" 2>&1"#, "sh"]).arg(wasmctl_path());
+        command.args(["run", file.to_str().unwrap(), "--env", &format!("PIECE_MS={piece_ms}")]);
+        let mut run = Running::start(&mut command);
+        assert!(run.next_line().contains("begun"));
+        run.signal("INT");
+        run
+    };
+    assert_eq!(start(10).end().code, 0);
+    let long = start(60_000);
+    long.signal("INT");
+    assert_eq!(long.end().code, 130);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) fn build() -> Result<PathBuf> {
 
 /// Runs the tests in those that are written with the SDK, as their authors would: on this machine's own target.
 pub(crate) fn test() -> Result<()> {
-    let packages = ["hello-sdk", "image-resizer", "job-sdk", "streaming"];
+    let packages = ["hello-sdk", "image-resizer", "job-sdk", "streaming", "worker"];
     let mut command = cargo()?;
     command.args(["test", "--quiet"]).args(packages.iter().flat_map(|package| ["--package", package]));
     stage("tests of the examples", &mut command)?;

@@ -52,6 +52,7 @@ type Row = (&'static str, Grant, &'static str, &'static [&'static str]);
 const ROWS: &[Row] = &[
     ("clocks", Grant::Given, "the time, and waiting", &["wasi:clocks/"]),
     ("random numbers", Grant::Given, "of the operating system's quality", &["wasi:random/"]),
+    ("its end", Grant::Given, "it is told when it is to end, and has its pod's grace for it", &["coracle:lifecycle/"]),
     ("streams", Grant::Given, "what the others are made of", &["wasi:io/", "wasi:http/types", "wasi:cli/types"]),
     (
         "output, exit",

@@ -1,6 +1,7 @@
 //! A `wasi:cli` command: one instance on the background threads, from start to exit; and others that run beside it on demand.
 //!
-//! Deliberately absent: signals. WASI has none, so a stop does what SIGTERM does to a program that ignores nothing.
+//! Deliberately absent: signals. WASI has none: who imports `coracle:lifecycle` is told of a stop and has its grace, and a stop does to all
+//! others what SIGTERM does to a program that handles none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub(crate) struct CommandParts {
     pub(crate) background: Handle,
     pub(crate) slots: u32,
     pub(crate) pre: CommandPre,
+    /// It ends by itself when it is asked to.
+    pub(crate) hears_termination: bool,
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) console: Arc<Console>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -68,7 +71,7 @@ impl CommandContainer {
         container.steering.starts_in_background();
         let (exit, clock, started_at) = (container.exit.clone(), parts.clock.clone(), parts.clock.now());
         let (steering, console) = (container.steering.clone(), parts.console.clone());
-        let background = parts.background.clone();
+        let (background, asked) = (parts.background.clone(), parts.surroundings.clone());
         background.clone().spawn(async move {
             let task = background.spawn(run(parts, steering.clone()));
             steering.goes_on_as(task.abort_handle());
@@ -76,7 +79,8 @@ impl CommandContainer {
                 true => Err(Failure::Interrupted),
                 false => Err(Failure::Trap("the host failed while running the component".to_owned())),
             });
-            exit.send_replace(Some(exit_of(ended, started_at, clock.now())));
+            let was_asked = asked.termination.is_requested();
+            exit.send_replace(Some(exit_of(ended, was_asked, started_at, clock.now())));
             console.finish();
         });
         container
@@ -119,12 +123,16 @@ impl Drop for Permit<'_> {
     }
 }
 
-fn exit_of(ended: Result<bool, Failure>, started_at: Timestamp, finished_at: Timestamp) -> Exit {
+/// How it ended; one that was asked to end and had to be ended nevertheless was killed.
+fn exit_of(ended: Result<bool, Failure>, was_asked: bool, started_at: Timestamp, finished_at: Timestamp) -> Exit {
     let (code, reason, message) = match ended {
         Ok(true) | Err(Failure::Exit(0)) => (0, ExitReason::Completed, String::new()),
         Ok(false) => (1, ExitReason::Error, String::new()),
         Err(Failure::Exit(code)) => (code, ExitReason::Error, String::new()),
         Err(failure @ Failure::Memory(_)) => (EXIT_KILLED, ExitReason::OomKilled, failure.text()),
+        Err(Failure::Interrupted) if was_asked => {
+            (EXIT_KILLED, ExitReason::Killed, "it had not ended when its grace was over".to_owned())
+        }
         Err(Failure::Interrupted) => (EXIT_STOPPED, ExitReason::Killed, "stopped by the host".to_owned()),
         Err(failure @ Failure::Trap(_)) => (1, ExitReason::Error, failure.text()),
     };
@@ -136,9 +144,18 @@ impl Container for CommandContainer {
         self.exit.subscribe()
     }
 
-    /// Ends the command at its next await or epoch tick; a guest cannot be told to, so there is nothing to wait for.
-    fn stop(&self, _grace: Duration) {
-        self.steering.cancel();
+    /// Asks a command that hears it to end within `grace`; then, and others at once, ends it at its next await or epoch tick.
+    fn stop(&self, grace: Duration) {
+        if !self.parts.hears_termination {
+            return self.steering.cancel();
+        }
+        self.parts.surroundings.termination.request();
+        let (mut exited, steering) = (self.exit.subscribe(), self.steering.clone());
+        self.parts.background.spawn(async move {
+            if tokio::time::timeout(grace, exited.wait_for(Option::is_some)).await.is_err() {
+                steering.cancel();
+            }
+        });
     }
 
     fn handler(&self) -> Option<Arc<dyn coracle_net::Handler>> {

@@ -11,6 +11,7 @@ use wasmtime_wasi::{p2::bindings as wasi_02, p3::bindings as wasi_03};
 use wasmtime_wasi_http::{p2::bindings as http_02, p3::bindings as http_03};
 
 use super::background::{Movable, Steering};
+use super::capabilities::lifecycle::hears_termination;
 use super::compile::error_chain;
 use super::engine::Wasm;
 use super::failure::Failure;
@@ -30,6 +31,8 @@ pub(crate) struct PreparedComponent {
     pub(crate) slots: u32,
     /// Memory of an instance that has done nothing yet.
     pub(crate) initial_memory_bytes: u64,
+    /// It ends by itself when it is asked to.
+    pub(crate) hears_termination: bool,
     compile_time: Duration,
 }
 
@@ -83,12 +86,8 @@ pub(crate) fn link(
     compile_time: Duration,
 ) -> Result<PreparedComponent, StartError> {
     let outline = component.component_type();
-    let unknown: Vec<String> = outline
-        .imports(&wasm.engine)
-        .map(|(name, _)| name)
-        .filter(|name| !is_provided(name))
-        .map(str::to_owned)
-        .collect();
+    let imports: Vec<&str> = outline.imports(&wasm.engine).map(|(name, _)| name).collect();
+    let unknown: Vec<String> = imports.iter().copied().filter(|name| !is_provided(name)).map(str::to_owned).collect();
     if !unknown.is_empty() {
         return Err(StartError::UnknownImport { imports: unknown });
     }
@@ -107,7 +106,8 @@ pub(crate) fn link(
     };
     let required = component.resources_required();
     let slots = required.map_or(1, |required| required.num_memories.max(required.num_tables.div_ceil(4)).max(1));
-    Ok(PreparedComponent { wasm, pre, slots, initial_memory_bytes: 0, compile_time })
+    let hears_termination = imports.iter().copied().any(hears_termination);
+    Ok(PreparedComponent { wasm, pre, slots, initial_memory_bytes: 0, hears_termination, compile_time })
 }
 
 pub(crate) struct Nowhere;

@@ -9,7 +9,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::capabilities::{filesystem, sockets};
+use super::capabilities::{filesystem, lifecycle, sockets};
 use super::compile::engine_hash;
 use super::guest::Guest;
 use super::slots::Slots;
@@ -52,6 +52,7 @@ impl Wasm {
             filesystem::link_03(&mut linker)?;
             sockets::link_03(&mut linker)?;
             linker.allow_shadowing(false);
+            lifecycle::link_03(&mut linker)?;
         }
         let slots = Arc::new(Slots::new(slots.max(SLOTS_MIN)));
         start_epochs(&engine, &slots)?;
@@ -164,5 +165,6 @@ fn linker_02(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     filesystem::link_02(&mut linker)?;
     sockets::link_02(&mut linker)?;
     linker.allow_shadowing(false);
+    lifecycle::link_02(&mut linker)?;
     Ok(linker)
 }

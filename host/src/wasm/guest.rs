@@ -15,6 +15,7 @@ use super::capabilities::sockets;
 use super::engine::TICK;
 use super::limits::{Limits, MemoryAccount};
 use super::stdio::{ConsoleInput, LogStream};
+use super::termination::Termination;
 use crate::console::Console;
 use crate::runtime::{LogSink, Mount, PodIdentity, Stream};
 
@@ -43,6 +44,8 @@ pub(crate) struct Surroundings {
     pub(crate) mounts: Vec<Mount>,
     /// What it may reach.
     pub(crate) reach: Reach,
+    /// Whether it is to end.
+    pub(crate) termination: Termination,
 }
 
 impl Surroundings {
@@ -62,6 +65,7 @@ impl Surroundings {
             inherit_stdio: false,
             console: None,
             mounts: Vec::new(),
+            termination: Termination::default(),
         }
     }
 }

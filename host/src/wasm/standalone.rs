@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coracle_net::{DirectStream, Limits, serve_stream};
 use tokio::net::TcpListener;
@@ -14,6 +15,9 @@ use super::{OpenError, Options, WasmRuntime};
 use crate::egress::Egress;
 use crate::inspect::Kind;
 use crate::runtime::{ContainerSpec, Exit, LogSink, PodIdentity, Prepared, Runtime, StartError, Stream};
+
+/// As pods have it that name none.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -61,13 +65,23 @@ pub enum StandaloneError {
     Accept(#[source] std::io::Error),
 }
 
-/// Runs a command to its end with this process's standard streams, and says how it ended.
-pub async fn run_standalone(options: RunOptions) -> Result<Exit, StandaloneError> {
+/// Runs a command to its end with this process's standard streams, and says how it ended. On `shutdown` it is asked to end, and has the
+/// grace that a pod has by default.
+pub async fn run_standalone(options: RunOptions, shutdown: CancellationToken) -> Result<Exit, StandaloneError> {
     let (runtime, spec, prepared) = prepare(options, Kind::is_command, "command").await?;
     let container = runtime.start_with(&spec, &prepared, Arc::new(Terminal), true)?;
     let mut exited = container.exited();
-    let exit = exited.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
-    exit.ok_or_else(|| StartError::Host { reason: "the component ended without a word".to_owned() }.into())
+    let mut ended = std::pin::pin!(exited.wait_for(Option::is_some));
+    let exit = tokio::select! {
+        exit = &mut ended => exit,
+        () = shutdown.cancelled() => {
+            container.stop(GRACE);
+            ended.await
+        }
+    };
+    exit.ok()
+        .and_then(|exit| exit.clone())
+        .ok_or_else(|| StartError::Host { reason: "the component ended without a word".to_owned() }.into())
 }
 
 /// Serves a handler until `shutdown`, with an access line for each request.

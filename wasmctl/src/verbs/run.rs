@@ -10,7 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::{Global, block_on};
 use crate::failure::{Failure, Result, chain};
-use crate::{files, images};
+use crate::{daemon, files, images};
+
+/// 128 + SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
 
 /// Run a component without a cluster: a command to its end, a handler until interrupted
 ///
@@ -70,7 +73,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
     let failed = |error: StandaloneError| Failure::new(format!("{}: {}", args.what, chain(&error)));
     match inspection.kind {
         kind if kind.is_command() => {
-            let exit = block_on(async { run_standalone(options(&file)).await.map_err(failed) })?;
+            let exit = block_on(async {
+                let shutdown = CancellationToken::new();
+                tokio::spawn(interrupts(shutdown.clone()));
+                run_standalone(options(&file), shutdown).await.map_err(failed)
+            })?;
             if !exit.message.is_empty() {
                 eprintln!("{}: {}", args.what, exit.message);
             }
@@ -85,12 +92,8 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
             eprintln!("answering at http://{}/ until Ctrl-C", listener.local_addr()?);
             listener.set_nonblocking(true)?;
             let shutdown = CancellationToken::new();
-            let interrupted = shutdown.clone();
             block_on(async move {
-                tokio::spawn(async move {
-                    let _ = tokio::signal::ctrl_c().await;
-                    interrupted.cancel();
-                });
+                tokio::spawn(interrupts(shutdown.clone()));
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 serve_standalone(options(&file), ServeOptions { listener, shutdown }).await.map_err(failed)
             })?;
@@ -102,4 +105,12 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
             super::inspect::describe(kind)
         ))),
     }
+}
+
+/// Asks for an end at the first interrupt, and makes one at the second.
+async fn interrupts(shutdown: CancellationToken) {
+    daemon::stop_signal().await;
+    shutdown.cancel();
+    daemon::stop_signal().await;
+    std::process::exit(EXIT_INTERRUPTED);
 }

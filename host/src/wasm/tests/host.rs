@@ -85,3 +85,25 @@ async fn requests_of_a_container_over_its_limit_wait() {
     let others = container.stats().cpu_ns - first;
     assert!(others < 100_000_000, "{others}");
 }
+
+#[tokio::test]
+async fn a_command_that_hears_of_its_end_has_its_grace() {
+    let host = Host::new();
+    for guest in ["command-ends-when-asked", "command-03-ends-when-asked"] {
+        let container = host.start(&host.spec(guest)).await.unwrap();
+        container.stop(Duration::from_secs(60));
+        assert_eq!(exit_text(&*container).await, "0 Completed", "{guest}");
+    }
+
+    // One that goes on nevertheless is ended.
+    let mut spec = host.spec("command-ends-when-asked");
+    spec.args = vec!["for ever".to_owned()];
+    let container = host.start(&spec).await.unwrap();
+    container.stop(Duration::from_millis(50));
+    assert_eq!(exit_text(&*container).await, "137 Error it had not ended when its grace was over");
+
+    // One that does not hear of it has no use for the time.
+    let container = host.start(&host.spec("command-loops")).await.unwrap();
+    container.stop(Duration::from_secs(60));
+    assert_eq!(exit_text(&*container).await, "143 Error stopped by the host");
+}
