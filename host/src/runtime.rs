@@ -106,6 +106,31 @@ pub trait LogSink: Send + Sync {
     fn denied(&self, why: &str) {
         self.write(Stream::Stderr, why.as_bytes());
     }
+
+    /// A request cost the instance that had it its life. Sinks that tell of it elsewhere need not tell of each.
+    fn failed(&self, _why: RequestFailure, _message: &str) {}
+}
+
+/// Why a request ended an instance. `as_str` is the reason of the Event that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestFailure {
+    /// It asked for more memory than its container has.
+    OomKilled,
+    /// It gave no answer within the time for requests.
+    DeadlineExceeded,
+    /// It trapped, or broke another limit.
+    Trapped,
+}
+
+impl RequestFailure {
+    /// The word shown to users.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RequestFailure::OomKilled => "OOMKilled",
+            RequestFailure::DeadlineExceeded => "DeadlineExceeded",
+            RequestFailure::Trapped => "Trapped",
+        }
+    }
 }
 
 /// The two streams of a container's output.
@@ -278,8 +303,8 @@ pub enum ExitReason {
     OomKilled,
     /// It was stopped and did not end within its grace.
     Killed,
-    /// Several requests in a row trapped, so the handler counts as restarted.
-    TrapsInARow,
+    /// A handler failed its first requests and answered none, so it counts as broken.
+    NeverAnswered,
 }
 
 impl ExitReason {
@@ -287,7 +312,7 @@ impl ExitReason {
     pub fn as_str(self) -> &'static str {
         match self {
             ExitReason::Completed => "Completed",
-            ExitReason::Error | ExitReason::TrapsInARow | ExitReason::Killed => "Error",
+            ExitReason::Error | ExitReason::NeverAnswered | ExitReason::Killed => "Error",
             ExitReason::OomKilled => "OOMKilled",
         }
     }

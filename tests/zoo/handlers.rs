@@ -1,20 +1,26 @@
 //! Handlers that mean ill.
 
+use coracle_tests::eventually;
 use expect_test::{Expect, expect};
 
 use crate::Cage;
 
-/// Asks for the same four times at once, and again after the handler has behaved: none may harm the neighbour, and all are answered alike.
-fn check(path: &str, expected: Expect) {
+/// Asks for the same eight times at once: none may harm the neighbour, all are answered alike, and nothing but these requests fails. An Event tells
+/// why.
+fn check(path: &str, reason: &str, expected: Expect) {
     let cage = Cage::with_handler("");
-    let mut answers = cage.provoke_at_once(path, 4);
+    let answers = cage.provoke_at_once(path, 8);
     assert_eq!(cage.provoke("/"), (200, "tame\n".to_owned()));
-    answers.extend(cage.provoke_at_once(path, 4));
     let without_id = |text: &str| text.split(" (request ").next().unwrap_or_default().trim_end().to_owned();
     let mut answers: Vec<_> = answers.iter().map(|(status, text)| format!("{status} {}\n", without_id(text))).collect();
     answers.sort();
     answers.dedup();
     expected.assert_eq(&answers.concat());
+    eventually("an Event tells of it", || {
+        let described = cage.cluster.kubectl(&["describe", "pods", "-l", "app=zoo"]).ok();
+        assert!(described.contains("Restart Count:  0\n"), "{described}");
+        described.contains(&format!("  Warning  {reason} ")).then_some(())
+    });
     cage.end_unharmed();
 }
 
@@ -22,8 +28,20 @@ fn check(path: &str, expected: Expect) {
 fn loops_for_ever() {
     check(
         "/spin",
+        "DeadlineExceeded",
         expect![[r#"
         504 no response within 3 s
+    "#]],
+    );
+}
+
+#[test]
+fn traps() {
+    check(
+        "/trap",
+        "Trapped",
+        expect![[r#"
+        500 the component failed: wasm `unreachable` instruction executed
     "#]],
     );
 }
@@ -32,6 +50,7 @@ fn loops_for_ever() {
 fn calls_itself() {
     check(
         "/recursion",
+        "Trapped",
         expect![[r#"
         500 the component failed: call stack exhausted
     "#]],
@@ -42,6 +61,7 @@ fn calls_itself() {
 fn takes_all_memory() {
     check(
         "/memory",
+        "OOMKilled",
         expect![[r#"
         500 the component failed: memory limit of 64Mi exceeded
     "#]],
@@ -52,6 +72,7 @@ fn takes_all_memory() {
 fn takes_all_handles() {
     check(
         "/handles",
+        "Trapped",
         expect![[r#"
         500 the component failed: it holds as many handles as an instance may have: files, connections, streams
     "#]],
@@ -62,6 +83,7 @@ fn takes_all_handles() {
 fn wants_two_gigabytes_of_chance() {
     check(
         "/random",
+        "Trapped",
         expect![[r#"
         500 the component failed: requested len 2147483648 exceeds limit 67108864
     "#]],
@@ -72,6 +94,7 @@ fn wants_two_gigabytes_of_chance() {
 fn hands_over_a_long_field() {
     check(
         "/long-field",
+        "Trapped",
         expect![[r#"
         500 the component failed: too much data is being copied between the host and the guest: fuel allocated for hostcalls has been exhausted
     "#]],
@@ -82,6 +105,7 @@ fn hands_over_a_long_field() {
 fn hands_over_many_fields() {
     check(
         "/many-fields",
+        "Trapped",
         expect![[r#"
         500 the component failed: total size of fields exceeds limit
     "#]],
@@ -92,6 +116,7 @@ fn hands_over_many_fields() {
 fn answers_with_headers_without_end() {
     check(
         "/headers",
+        "Trapped",
         expect![[r#"
         500 the component failed: total size of fields exceeds limit
     "#]],
@@ -102,6 +127,7 @@ fn answers_with_headers_without_end() {
 fn prints_without_end() {
     check(
         "/output",
+        "DeadlineExceeded",
         expect![[r#"
         504 no response within 3 s
     "#]],

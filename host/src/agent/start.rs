@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use coracle_api::kinds;
 use coracle_client::Client;
 use coracle_registry::ArtifactKind;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -22,7 +23,8 @@ use crate::pod::environment::{self, Allocatable, Surroundings, Values};
 use crate::pod::template::{LibraryShare, SourceKind};
 use crate::pod::{ContainerTemplate, Failure, PullPolicy, Template};
 use crate::runtime::{
-    Clock, Container, ContainerSpec, Kind, Library, LinuxSpec, LogSink, Mount, PodIdentity, Runtime, StartError, Stream,
+    Clock, Container, ContainerSpec, Kind, Library, LinuxSpec, LogSink, Mount, PodIdentity, RequestFailure, Runtime,
+    StartError, Stream,
 };
 use crate::volumes::{MountError, SetUpError, Volumes};
 
@@ -119,7 +121,8 @@ impl Starter<'_> {
         let log = self.shared.logs.start(key, self.order.incarnation);
         let name = spec.name.clone();
         let (uid, messages) = (self.order.uid.clone(), self.messages.clone());
-        let sink = NotedSink { sink: Sink(log), uid, container: self.order.index, messages };
+        let failure_told_at = Mutex::default();
+        let sink = NotedSink { sink: Sink(log), uid, container: self.order.index, messages, failure_told_at };
         let started = self.shared.runtime.start(spec, prepared, Arc::new(sink)).await;
         let container = started.map_err(|error| self.refused(error))?;
         self.notes.push(self.note(false, "Started", format!("Started container {name}")));
@@ -350,12 +353,16 @@ fn linux_spec(template: &ContainerTemplate, identity: &PodIdentity, args: &[Stri
     }
 }
 
-/// A container's log; what it was denied becomes an Event, too.
+/// The least time between two Events that tell of failed requests of a container: there may be thousands a second.
+const FAILURES_PAUSE: Duration = Duration::from_secs(1);
+
+/// A container's log; what it was denied becomes an Event, too, and what of its requests failed.
 struct NotedSink {
     sink: Sink,
     uid: Arc<str>,
     container: usize,
     messages: mpsc::UnboundedSender<Message>,
+    failure_told_at: Mutex<Option<Instant>>,
 }
 
 impl LogSink for NotedSink {
@@ -369,8 +376,23 @@ impl LogSink for NotedSink {
 
     fn denied(&self, why: &str) {
         self.sink.denied(why);
+        self.note("Denied", why);
+    }
+
+    fn failed(&self, why: RequestFailure, message: &str) {
+        let now = Instant::now();
+        let mut told_at = self.failure_told_at.lock();
+        if told_at.is_none_or(|told_at| now.duration_since(told_at) >= FAILURES_PAUSE) {
+            *told_at = Some(now);
+            self.note(why.as_str(), message);
+        }
+    }
+}
+
+impl NotedSink {
+    fn note(&self, reason: &'static str, message: &str) {
         let (uid, container) = (self.uid.clone(), Some(self.container));
-        let note = Note { uid, container, is_warning: true, reason: "Denied", message: why.to_owned() };
+        let note = Note { uid, container, is_warning: true, reason, message: message.to_owned() };
         // The agent is gone only when the host shuts down.
         let _ = self.messages.send(Message::Note(note));
     }

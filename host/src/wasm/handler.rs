@@ -29,13 +29,14 @@ use super::reused::{Life, call_02};
 use super::slots::Slots;
 use crate::console::Console;
 use crate::runtime::{
-    Answer, Clock, Container, ContainerSpec, ExecError, Exit, ExitReason, Start, Stats, Stream, Unanswered,
+    Answer, Clock, Container, ContainerSpec, ExecError, Exit, ExitReason, RequestFailure, Start, Stats, Stream,
+    Unanswered,
 };
 
 /// 128 + SIGKILL.
 const EXIT_KILLED: i32 = 137;
-/// So many traps in a row, and the container counts as broken.
-const TRAPS_IN_A_ROW_MAX: u32 = 5;
+/// A container that fails so many requests before it answered any counts as broken. One that has answered can't be brought down by requests.
+const FIRST_FAILURES_MAX: u32 = 5;
 /// A container whose last requests were this often too slow for the serving threads starts on the background threads.
 const SLOWNESS_MAX: u32 = 4;
 /// Requests that an instance of a 0.3 handler answers in its life, and at once, as with `wasmtime serve`.
@@ -73,7 +74,8 @@ pub(super) struct Counts {
     refused: AtomicU64,
     timeouts: AtomicU64,
     traps: AtomicU64,
-    traps_in_a_row: AtomicU32,
+    has_answered: AtomicBool,
+    first_failures: AtomicU32,
 }
 
 /// What a handler is made of.
@@ -180,7 +182,11 @@ impl HandlerContainer {
                     continue;
                 }
                 Ok(Err(_)) => Err(self.no_response(answering.failure(), &request_id)),
-                Err(_) => Err(self.timed_out()),
+                Err(_) => {
+                    let gap = self.timed_out();
+                    self.surroundings.logs.failed(RequestFailure::DeadlineExceeded, &gap.reason);
+                    Err(gap)
+                }
             };
         }
     }
@@ -303,8 +309,7 @@ impl HandlerContainer {
             }
         };
         match result {
-            Ok(()) if origin == Origin::Client => self.succeeded(cpu),
-            Ok(()) => self.note_slowness(cpu >= TICK),
+            Ok(()) => self.succeeded(cpu),
             Err(error) => {
                 let failure = Failure::of(&error);
                 self.note_failure(&failure, origin);
@@ -331,8 +336,8 @@ impl HandlerContainer {
 
     /// A guest did what it was asked, in so much processor time.
     pub(super) fn succeeded(&self, cpu: Duration) {
-        if self.counts.traps_in_a_row.load(Relaxed) > 0 {
-            self.counts.traps_in_a_row.store(0, Relaxed);
+        if !self.counts.has_answered.load(Relaxed) {
+            self.counts.has_answered.store(true, Relaxed);
         }
         self.note_slowness(cpu >= TICK);
     }
@@ -357,13 +362,21 @@ impl HandlerContainer {
             // Probes have thresholds of their own.
             return;
         }
-        let in_a_row = self.counts.traps_in_a_row.fetch_add(1, Relaxed) + 1;
-        if in_a_row >= TRAPS_IN_A_ROW_MAX && !self.stopping.swap(true, Relaxed) {
-            let (code, reason) = match failure {
-                Failure::Memory(_) => (137, ExitReason::OomKilled),
-                _ => (1, ExitReason::TrapsInARow),
+        let why = match failure {
+            Failure::Memory(_) => RequestFailure::OomKilled,
+            _ => RequestFailure::Trapped,
+        };
+        self.surroundings.logs.failed(why, &failure.text());
+        if self.counts.has_answered.load(Relaxed) {
+            return;
+        }
+        let failures = self.counts.first_failures.fetch_add(1, Relaxed) + 1;
+        if failures >= FIRST_FAILURES_MAX && !self.stopping.swap(true, Relaxed) {
+            let (code, reason) = match why {
+                RequestFailure::OomKilled => (EXIT_KILLED, ExitReason::OomKilled),
+                _ => (1, ExitReason::NeverAnswered),
             };
-            self.end(code, reason, format!("{in_a_row} requests in a row failed: {}", failure.text()));
+            self.end(code, reason, format!("its first {failures} requests failed: {}", failure.text()));
         }
     }
 

@@ -22,6 +22,7 @@ impl Guest for Zoo {
             "/spin" => loop {
                 black_box(());
             },
+            "/trap" => core::arch::wasm32::unreachable(),
             "/recursion" => drop(black_box(recurse(1))),
             "/memory" => take_memory(),
             "/handles" => loop {
