@@ -14,6 +14,7 @@ mod native;
 mod nodes;
 mod pod_start;
 mod report;
+mod restart;
 mod serve;
 mod store;
 mod up;
@@ -37,6 +38,7 @@ fn main() -> Result<()> {
             "container-start" => container_start::measure()?,
             "density" => density::measure()?,
             "nodes" => nodes::measure()?,
+            "restart" => restart::measure()?,
             "store" => store::measure()?,
             "fairness" => fairness::measure()?,
             "up" => up::measure()?,

@@ -39,6 +39,8 @@ enum Name {
     Nodes,
     /// From a pod's creation to Ready, alone and in a burst of 1,000
     PodStart,
+    /// How soon a command runs again, and what traps cost the handlers beside
+    Restart,
     /// Durable puts/s and latency of the store, beside etcd on the same disk
     Store,
     /// How soon `wasmctl up` is ready, its memory, the binary's size
@@ -56,6 +58,7 @@ impl Name {
             Name::Serve => "serve",
             Name::Nodes => "nodes",
             Name::PodStart => "pod-start",
+            Name::Restart => "restart",
             Name::Store => "store",
             Name::Up => "up",
         }
@@ -67,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let guests = guests::build()?;
     stage("wasmctl for release", cargo().args(["build", "--quiet", "--release"]))?;
     let mut bench = cargo();
-    if args.names.contains(&Name::Serve) || args.names.contains(&Name::Fairness) {
+    if [Name::Serve, Name::Fairness, Name::Restart].iter().any(|name| args.names.contains(name)) {
         peers::debian(&[("wrk", "wrk")])?;
         bench.env("CORACLE_TEST_KUBECTL", peers::kubectl(37)?);
     }
