@@ -8,10 +8,12 @@ use serde_json::Value;
 
 use super::Attributes;
 
-/// Fields of a pod's spec that have no meaning for a component, and do no harm.
-const IGNORED: &[&str] = &["securityContext", "dnsConfig", "imagePullSecrets"];
+/// Fields of a pod's spec that mean nothing, and do no harm.
+const IGNORED: &[&str] = &["dnsConfig", "imagePullSecrets"];
+/// Those that mean something for a Linux container only: what an image holds is not known here.
+const LINUX_ONLY: &[&str] = &["securityContext"];
 /// The same of a container.
-const IGNORED_IN_CONTAINER: &[&str] = &["securityContext", "tty", "workingDir"];
+const LINUX_ONLY_IN_CONTAINER: &[&str] = &["securityContext", "tty", "workingDir"];
 
 pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
     if attributes.trusted {
@@ -46,12 +48,42 @@ fn ignored(kind: &Kind, object: &Value) -> Vec<String> {
         Some(Value::Object(fields)) => !fields.is_empty(),
         Some(_) => true,
     };
-    let of_spec =
-        IGNORED.iter().filter(|field| has(spec, field)).map(|field| format!("{path}.{field}: has no effect here"));
-    let containers = object::list_at(spec, &["containers"]).iter().enumerate();
-    let of_containers = containers.flat_map(|(index, container)| {
-        let fields = IGNORED_IN_CONTAINER.iter().filter(move |field| has(container, field));
-        fields.map(move |field| format!("{path}.containers[{index}].{field}: has no effect here"))
+    let of_spec = [(IGNORED, "here"), (LINUX_ONLY, "on a Wasm component")].into_iter().flat_map(|(fields, whom)| {
+        let found = fields.iter().filter(|field| has(spec, field));
+        found.map(move |field| format!("{path}.{field}: has no effect {whom}"))
+    });
+    let of_containers = ["initContainers", "containers"].into_iter().flat_map(|list| {
+        object::list_at(spec, &[list]).iter().enumerate().flat_map(move |(index, container)| {
+            let found = LINUX_ONLY_IN_CONTAINER.iter().filter(move |field| has(container, field));
+            found.map(move |field| format!("{path}.{list}[{index}].{field}: has no effect on a Wasm component"))
+        })
     });
     of_spec.chain(of_containers).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use coracle_api::kinds;
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_means_nothing_is_warned_of() {
+        let container = json!({ "name": "main", "workingDir": "/tmp", "tty": false });
+        let object = json!({ "spec": { "template": { "spec": {
+            "dnsConfig": { "nameservers": ["192.0.2.1"] }, "securityContext": { "runAsUser": 7 }, "imagePullSecrets": [],
+            "initContainers": [{ "name": "first", "tty": true }],
+            "containers": [container, { "name": "more", "securityContext": { "privileged": false } }],
+        } } } });
+        let kind = kinds::by_any_name("deployments").expect("it is built in");
+        expect![[r#"
+            spec.template.spec.dnsConfig: has no effect here
+            spec.template.spec.securityContext: has no effect on a Wasm component
+            spec.template.spec.initContainers[0].tty: has no effect on a Wasm component
+            spec.template.spec.containers[0].workingDir: has no effect on a Wasm component
+            spec.template.spec.containers[1].securityContext: has no effect on a Wasm component"#]]
+        .assert_eq(&ignored(kind, &object).join("\n"));
+    }
 }
