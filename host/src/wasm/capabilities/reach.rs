@@ -2,9 +2,10 @@
 //!
 //! Deliberately absent: how it is reached; `http.rs` and `sockets.rs` do that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use coracle_net::Outgoing;
 use parking_lot::Mutex;
@@ -21,6 +22,11 @@ pub(super) const DENIAL_LENGTH_MAX: usize = 400;
 /// Names that a program has looked up, kept to know their addresses again.
 const NAMES_MAX: usize = 256;
 
+/// Senders of datagrams that may be answered.
+const SENDERS_MAX: usize = 4_096;
+/// How long after its last datagram, as Linux' connection tracking has it (`nf_conntrack_udp_timeout`).
+const ANSWER_TIME: Duration = Duration::from_secs(30);
+
 /// The network as a container may use it.
 pub(crate) struct Reach {
     pub(super) namespace: String,
@@ -33,6 +39,8 @@ pub(crate) struct Reach {
     logs: Arc<dyn LogSink>,
     told: Mutex<Vec<String>>,
     looked_up: Mutex<BTreeSet<Box<str>>>,
+    /// Who sent datagrams of late, and when.
+    senders: Mutex<BTreeMap<SocketAddr, Instant>>,
     /// Made with the first request.
     pub(super) calls: OnceLock<Box<Calls>>,
 }
@@ -59,6 +67,7 @@ impl Reach {
             logs,
             told: Mutex::default(),
             looked_up: Mutex::default(),
+            senders: Mutex::default(),
             calls: OnceLock::new(),
         }
     }
@@ -138,6 +147,23 @@ impl Reach {
         }
         self.deny(denial);
         false
+    }
+
+    /// Notes who sent a datagram, so that it can be answered.
+    pub(super) fn hear(&self, sender: SocketAddr, now: Instant) {
+        let mut senders = self.senders.lock();
+        if senders.len() >= SENDERS_MAX && !senders.contains_key(&sender) {
+            senders.retain(|_, heard_at| now.duration_since(*heard_at) < ANSWER_TIME);
+            if senders.len() >= SENDERS_MAX {
+                return;
+            }
+        }
+        senders.insert(sender, now);
+    }
+
+    /// Whether a datagram to an address answers one from there.
+    pub(super) fn is_answer(&self, address: SocketAddr, now: Instant) -> bool {
+        self.senders.lock().get(&address).is_some_and(|heard_at| now.duration_since(*heard_at) < ANSWER_TIME)
     }
 
     /// What to look up for a name: the name, where it is declared for some port, or the address of a pod of this host, where it is the

@@ -1,10 +1,12 @@
 //! `wasi:sockets`: TCP and UDP at the pod's own address, and outwards to other pods here and to what the pod declares.
 //!
-//! Whoever binds to no address in particular is bound to the pod's. Deliberately absent: listeners of handlers, whose instances end with their
-//! requests; IPv6 listeners, as pods have IPv4 addresses; and pods of other hosts, which are reached over HTTP.
+//! Whoever binds to no address in particular is bound to the pod's. Whoever sends a datagram may be answered. Deliberately absent: listeners of
+//! handlers, whose instances end with their requests; IPv6 listeners, as pods have IPv4 addresses; and pods of other hosts, which are reached over
+//! HTTP.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::lookup_host;
 use wasmtime::component::{Linker, Resource};
@@ -47,8 +49,13 @@ async fn judge(surroundings: &Surroundings, address: SocketAddr, reason: SocketA
         // Somebody who connects or sends without having bound; who listens is asked again.
         SocketAddrUse::TcpBind | SocketAddrUse::UdpBind if address.ip().is_unspecified() && address.port() == 0 => true,
         SocketAddrUse::TcpBind | SocketAddrUse::TcpListen | SocketAddrUse::UdpBind => reach.allow_listener(address),
+        SocketAddrUse::UdpSend if reach.is_answer(address, Instant::now()) => true,
         SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => reach.allow_connection(address).await,
-        SocketAddrUse::TcpAccept | SocketAddrUse::UdpReceive => true,
+        SocketAddrUse::UdpReceive => {
+            reach.hear(address, Instant::now());
+            true
+        }
+        SocketAddrUse::TcpAccept => true,
     }
 }
 

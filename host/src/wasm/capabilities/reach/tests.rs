@@ -97,3 +97,22 @@ fn names_are_looked_up_as_declared() {
         ["a.example", "A.EXAMPLE.", "10.0.0.1", "[::1]"]
         the name example was denied: the pod does not declare it; declare "example" in the pod's annotation coracle.dev/egress"#]].assert_eq(&format!("{allowed:?}\n{}", told.0.lock().join("\n")));
 }
+
+#[test]
+fn who_sent_a_datagram_may_be_answered_for_a_while() {
+    let (reach, _) = reach("", true);
+    let client: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let now = Instant::now();
+    assert!(!reach.is_answer(client, now));
+    reach.hear(client, now);
+    assert!(reach.is_answer(client, now));
+    assert!(!reach.is_answer("127.0.0.1:10".parse().unwrap(), now));
+    assert!(!reach.is_answer(client, now + ANSWER_TIME));
+    // Many others are forgotten when they are old, and no more of them are kept than there may be.
+    for port in 0..u16::try_from(SENDERS_MAX).unwrap() + 9 {
+        reach.hear(([10, 0, 0, 1], port).into(), now + ANSWER_TIME / 2);
+    }
+    assert_eq!(reach.senders.lock().len(), SENDERS_MAX);
+    reach.hear("127.0.0.1:10".parse().unwrap(), now + ANSWER_TIME * 2);
+    assert_eq!(reach.senders.lock().len(), 1);
+}
