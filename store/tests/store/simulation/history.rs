@@ -1,17 +1,23 @@
 //! Is there an order of all operations on one key in which each answer is right, and that no client could tell from the clock?
 //!
 //! A search after Wing and Gong: of the operations that began before any that is left had ended, one must be the next. One without an
-//! answer may have happened at any time after it began, or never. Deliberately absent: several keys at once; a revision orders those.
+//! answer may have happened at any time after it began, or never. There may be many of those, so what makes no difference is not tried:
+//! which of two alike happened, and what failed already with fewer of them.
+//!
+//! Deliberately absent: several keys at once; a revision orders those.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use coracle_store::{Precondition, Revision};
 
 /// What a key holds: a value, which no two writes have in common, and its revision.
 pub(super) type Held = Option<(u64, Revision)>;
 
+/// Stands for all values that nobody saw.
+const UNSEEN: u64 = u64::MAX;
+
 /// What a client wants of a key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Put(u64, Precondition),
     Delete(Precondition),
@@ -147,32 +153,59 @@ impl State {
 fn check(operations: &[Operation]) -> Result<(), String> {
     // Of a read without an answer nothing can be said.
     let counts = |operation: &&Operation| operation.ended.is_some() || !matches!(operation.action, Action::Read);
-    let operations = &operations.iter().filter(counts).cloned().collect::<Vec<_>>()[..];
-    let mut search = Search { operations, done: vec![false; operations.len()], tried: HashSet::new() };
+    let mut operations: Vec<Operation> = operations.iter().filter(counts).cloned().collect();
+    forget_unseen(&mut operations);
+    // In the order of their beginnings, so that of several alike the first is found first.
+    operations.sort_by_key(|operation| operation.began);
+    let mut search = Search { operations: &operations, done: vec![false; operations.len()], tried: HashMap::new() };
     if search.go_on(State::default()) {
         return Ok(());
     }
     Err(operations.iter().map(|operation| format!("  {operation:?}\n")).collect())
 }
 
+/// Values of writes without an answer that nobody ever saw are all the same to everybody.
+fn forget_unseen(operations: &mut [Operation]) {
+    let held = |operation: &Operation| match operation.ended?.1 {
+        Answer::Conflict(held) | Answer::Found(held) => held,
+        Answer::Written(_) | Answer::Deleted(_) => None,
+    };
+    let seen: BTreeSet<u64> = operations.iter().filter_map(held).map(|(value, _)| value).collect();
+    for operation in operations.iter_mut().filter(|operation| operation.ended.is_none()) {
+        match &mut operation.action {
+            Action::Put(value, _) if !seen.contains(value) => *value = UNSEEN,
+            _ => {}
+        }
+    }
+}
+
 struct Search<'a> {
     operations: &'a [Operation],
     done: Vec<bool>,
-    tried: HashSet<(Vec<bool>, State)>,
+    /// By the answered operations that are done and the state after them: those without an answer that were done, too.
+    tried: HashMap<(Vec<bool>, State), Vec<Vec<bool>>>,
 }
 
 impl Search<'_> {
     /// Can all that were answered and are left come after this state?
     fn go_on(&mut self, state: State) -> bool {
-        let left = || self.operations.iter().zip(&self.done).enumerate().filter(|(_, (_, is_done))| !**is_done);
-        let Some(end) = left().filter_map(|(_, (operation, _))| operation.ended.map(|(end, _)| end)).min() else {
-            return true;
-        };
-        if !self.tried.insert((self.done.clone(), state)) {
+        if self.has_failed_with_fewer(state) {
             return false;
         }
-        let mut next: Vec<usize> =
-            left().filter(|(_, (operation, _))| operation.began < end).map(|(place, _)| place).collect();
+        let left = || self.operations.iter().enumerate().filter(|(place, _)| !self.done[*place]);
+        let Some(end) = left().filter_map(|(_, operation)| operation.ended.map(|(end, _)| end)).min() else {
+            return true;
+        };
+        let mut next: Vec<usize> = Vec::new();
+        for (place, operation) in left().filter(|(_, operation)| operation.began < end) {
+            let is_alike = |other: &usize| {
+                let other = &self.operations[*other];
+                other.ended.is_none() && operation.ended.is_none() && other.action == operation.action
+            };
+            if !next.iter().any(is_alike) {
+                next.push(place);
+            }
+        }
         // Those without an answer come last: most never happened.
         next.sort_by_key(|place| self.operations[*place].ended.map_or(u64::MAX, |(end, _)| end));
         next.into_iter().any(|place| {
@@ -182,6 +215,22 @@ impl Search<'_> {
             self.done[place] = is_found;
             is_found
         })
+    }
+
+    /// Whether this was tried before with no operation more of those without an answer. If not, it is being tried now.
+    fn has_failed_with_fewer(&mut self, state: State) -> bool {
+        let (mut answered, mut others) = (self.done.clone(), self.done.clone());
+        for (place, operation) in self.operations.iter().enumerate() {
+            let of_other_sort = if operation.ended.is_some() { &mut others } else { &mut answered };
+            of_other_sort[place] = false;
+        }
+        let tried = self.tried.entry((answered, state)).or_default();
+        let is_part = |part: &Vec<bool>| part.iter().zip(&others).all(|(part, whole)| !part || *whole);
+        if tried.iter().any(is_part) {
+            return true;
+        }
+        tried.push(others);
+        false
     }
 }
 
@@ -255,6 +304,11 @@ mod tests {
             // A conflict where there was none.
             vec![put(1, 2, 1, 5), operation(3, 4, Action::Put(2, Precondition::Present), conflict)],
             vec![operation(1, 2, Action::Put(2, Precondition::Absent), conflict)],
+            // Many without an answer, and none of them explains it.
+            (1..20)
+                .map(|began| lost(began, began))
+                .chain([put(20, 21, 20, 30), read(22, 23, Some((21, 31)))])
+                .collect(),
             // It was deleted once, and told twice.
             vec![
                 put(1, 2, 1, 5),
