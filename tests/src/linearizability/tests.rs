@@ -123,7 +123,7 @@ fn unknown_writes_do_not_make_the_search_long() {
         history.push(Operation { action, outcome: Outcome::Done, called: at + 5, answered: at + 6 });
         let action = Action::Replace { expected, value: 5_000 + round };
         history.push(Operation { action, outcome: Outcome::Unknown, called: at + 4, answered: at + 7 });
-        if round % 20 == 0 {
+        if round % 4 == 0 {
             let action = Action::Replace { expected: None, value: 9_000 + round };
             history.push(Operation { action, outcome: Outcome::Unknown, called: at + 4, answered: at + 7 });
         }
