@@ -226,9 +226,13 @@ const PROVIDED_03: &[&str] = &[
     "wasi:sockets/types",
 ];
 
+/// What no final version of WASI has. Drafts are not compatible with each other, so it is this one or none.
+const PROVIDED_DRAFTS: &[&str] = &["wasi:config/store@0.2.0-rc.1"];
+
 /// Whether every host provides this import.
 pub fn is_provided(import: &str) -> bool {
     match versioned(import) {
+        _ if PROVIDED_DRAFTS.contains(&import) => true,
         Some((name, (0, 2))) => PROVIDED_02.contains(&name),
         Some((name, (0, 3))) => PROVIDED_03.contains(&name),
         _ => false,
@@ -387,6 +391,9 @@ mod tests {
             ("wasi:http/types@0.2.12", true),
             ("wasi:http/types@0.2.0-rc-2024-01-01", true),
             ("wasi:http/types@0.3.0", true),
+            ("wasi:config/store@0.2.0-rc.1", true),
+            ("wasi:config/store@0.2.0-draft", false),
+            ("wasi:config/store@0.2.0", false),
             ("wasi:http/handler@0.3.0", false),
             ("wasi:io/streams@0.3.0", false),
             ("wasi:http/types@0.4.0", false),

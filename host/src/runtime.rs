@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: pods, probes, restarts and back-off. A runtime runs one container once and says how it ended.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,6 +173,8 @@ pub struct ContainerSpec {
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
+    /// What `wasi:config` tells a component, by key; `None` where its pod declares nothing.
+    pub config: Option<BTreeMap<String, String>>,
     /// Ports on which a handler answers.
     pub ports: Vec<u16>,
     /// All memory an instance may have.
@@ -234,6 +237,7 @@ impl ContainerSpec {
             libraries: Vec::new(),
             args: Vec::new(),
             env: Vec::new(),
+            config: None,
             ports: vec![8080],
             memory_bytes_max: 128 << 20,
             cpu_millis: CPU_MILLIS_DEFAULT,

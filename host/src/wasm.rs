@@ -42,6 +42,7 @@ use wasmtime::component::Component;
 use self::access_log::AccessLog;
 use self::background::Background;
 use self::cache::Cache;
+use self::capabilities::config::Configuration;
 use self::capabilities::reach::Reach;
 use self::command::{CommandContainer, CommandParts};
 pub use self::compile::{CompileLimits, Compiler, compile_child_main};
@@ -235,6 +236,7 @@ impl WasmRuntime {
         let mut surroundings = Surroundings::new(&spec.name, &spec.args, spec.env.clone(), memory, logs.clone());
         surroundings.inherit_stdio = inherit_stdio;
         surroundings.mounts.clone_from(&spec.mounts);
+        surroundings.config = Configuration::new(spec.config.as_ref());
         let (cluster, is_command) = (self.shared.options.cluster.clone(), component.kind().is_command());
         surroundings.reach = Reach::new(spec, is_command, cluster, logs.clone());
         let background = self.shared.background.handle().clone();

@@ -14,7 +14,8 @@
 //!
 //! No error shows a value: it may be a secret's. As a response, an error is logged and the client gets a bare 500.
 //!
-//! Deliberately absent: a format of configuration files; `serde` and its formats read what [`text`] gives.
+//! Deliberately absent: a format of configuration files; `serde` and its formats read what [`text`] gives. And `wasi:config`: as long as it is a
+//! draft, a component that asks for it runs on the hosts of that draft only.
 
 use std::any::type_name;
 use std::fmt::Display;

@@ -1,6 +1,6 @@
-//! Volumes of pods: what they wait for, what outlasts what, and what the host's owner allows.
+//! Volumes and configuration of pods: what they wait for, what outlasts what, and what the host's owner allows.
 
-use coracle_tests::{Cluster, eventually, example, up};
+use coracle_tests::{Cluster, eventually, example, guest, up};
 
 /// A cluster with the component of a pod that follows a file and counts its starts.
 fn furnish(cluster: &Cluster) {
@@ -114,4 +114,43 @@ fn paths_of_the_host_are_its_owners_to_give() {
         let text = cluster.kubectl(&["describe", "pod", "missing"]).ok();
         text.contains("hostPath type check failed").then_some(())
     });
+}
+
+#[test]
+fn a_pod_waits_for_its_configuration() {
+    let cluster = Cluster::start();
+    // It fails unless wasi:config says "Hello" for "greeting".
+    let file = guest("command-asks-config.wat");
+    cluster.wasmctl(&["push", file.to_str().unwrap(), "asks:1"]).ok();
+    cluster.kubectl(&["create", "configmap", "base", "--from-literal", "greeting=Goodbye"]).ok();
+    let pod = |name: &str, annotations: &str| {
+        format!(
+            "
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}, annotations: {{{annotations}}}}}
+spec:
+  restartPolicy: Never
+  containers: [{{name: main, image: registry.coracle.internal/asks:1}}]
+"
+        )
+    };
+    let pods = [pod("declares", "coracle.dev/config: \"base, late\""), pod("silent", "")];
+    cluster.kubectl_with(&pods.join("---"), &["apply", "-f", "-"]).ok();
+    eventually("the reason", || {
+        let waiting = &cluster.object("pod/declares")["status"]["containerStatuses"][0]["state"]["waiting"];
+        (waiting["reason"] == "CreateContainerConfigError" && waiting["message"] == "configmap \"late\" not found")
+            .then_some(())
+    });
+    cluster.kubectl(&["create", "configmap", "late", "--from-literal", "greeting=Hello"]).ok();
+    for (pod, phase) in [("declares", "Succeeded"), ("silent", "Failed")] {
+        eventually(phase, || (cluster.object(&format!("pod/{pod}"))["status"]["phase"] == phase).then_some(()));
+    }
+    eventually("the denial", || {
+        let described = cluster.kubectl(&["describe", "pod", "silent"]).ok();
+        described.contains("Warning  Denied").then_some(())
+    });
+    let wrong = pod("wrong", "coracle.dev/config: base late");
+    let refused = cluster.kubectl_with(&wrong, &["apply", "-f", "-"]).fails_with(1);
+    assert!(refused.contains("metadata.annotations[coracle.dev/config]"), "{refused}");
 }

@@ -1,6 +1,7 @@
 //! A pod: containers that run together on one node.
 
 mod columns;
+mod config;
 mod container;
 pub(crate) mod default;
 mod libraries;
@@ -14,6 +15,7 @@ mod volumes;
 
 use serde_json::Value;
 
+pub use config::{CONFIG_ANNOTATION, config_errors, config_maps};
 pub use libraries::{LIBRARIES_ANNOTATION, LIBRARIES_MAX, libraries, library_errors};
 pub use references::refers_to;
 pub use resources::qos_class;

@@ -103,6 +103,8 @@ impl References {
 /// Whether a pod refers to an object. What doesn't hold the name at all isn't decoded.
 fn refers(record: &Record, kind: &str, name: &str) -> bool {
     let quoted = format!("{name:?}");
-    let is_named = str::from_utf8(&record.json).is_ok_and(|json| json.contains(&quoted));
-    is_named && serde_json::from_slice::<Value>(&record.json).is_ok_and(|pod| pod::refers_to(&pod["spec"], kind, name))
+    // One of several names, in the annotation.
+    let is_listed = |json: &str| json.contains(pod::CONFIG_ANNOTATION) && json.contains(name);
+    let is_named = str::from_utf8(&record.json).is_ok_and(|json| json.contains(&quoted) || is_listed(json));
+    is_named && serde_json::from_slice::<Value>(&record.json).is_ok_and(|pod| pod::refers_to(&pod, kind, name))
 }

@@ -284,6 +284,7 @@ impl Starter<'_> {
             spec.linux = Some(linux_spec(template, identity, &resolved.args));
         }
         spec.env = resolved.env;
+        spec.config = resolved.config;
         spec.args = resolved.args;
         if !template.ports.is_empty() {
             spec.ports.clone_from(&template.ports);

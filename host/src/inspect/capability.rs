@@ -67,6 +67,12 @@ const ROWS: &[Row] = &[
             "wasi:cli/terminal-stderr",
         ],
     ),
+    (
+        "configuration",
+        Grant::Declared,
+        "the ConfigMaps in the pod's annotation coracle.dev/config, as they are at its start; else none",
+        &["wasi:config/store"],
+    ),
     ("environment", Grant::Declared, "the container's `args`, `env` and `envFrom`", &["wasi:cli/environment"]),
     (
         "input",
@@ -128,7 +134,7 @@ fn describe(import: &str) -> (&'static str, Grant, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PROVIDED_02, PROVIDED_03};
+    use super::super::{PROVIDED_02, PROVIDED_03, PROVIDED_DRAFTS};
     use super::*;
     use expect_test::{Expect, expect};
 
@@ -148,6 +154,7 @@ mod tests {
                 "wasi:io/streams@0.2.3",
                 "wasi:http/types@0.2.3",
                 "wasi:cli/environment@0.2.0",
+                "wasi:config/store@0.2.0-rc.1",
                 "wasi:filesystem/types@0.2.0",
                 "wasi:filesystem/preopens@0.2.0",
                 "wasi:http/outgoing-handler@0.2.3",
@@ -160,6 +167,7 @@ mod tests {
                 a handler: missing (wasi:http/incoming-handler@0.2.3)
                 not of WASI: missing (acme:billing/ledger@1.2.0)
                 other WASI: missing (wasi:keyvalue/store@0.2.0-draft)
+                configuration: as declared (wasi:config/store@0.2.0-rc.1)
                 environment: as declared (wasi:cli/environment@0.2.0)
                 files: as declared (wasi:filesystem/types@0.2.0, wasi:filesystem/preopens@0.2.0)
                 outgoing HTTP: as declared (wasi:http/outgoing-handler@0.2.3)
@@ -180,11 +188,13 @@ mod tests {
 
     #[test]
     fn everything_that_hosts_provide_is_told() {
-        for (interfaces, version) in [(PROVIDED_02, "0.2.0"), (PROVIDED_03, "0.3.0")] {
-            for interface in interfaces {
-                let (name, grant, _) = describe(&format!("{interface}@{version}"));
-                assert_ne!(grant, Grant::Missing, "{interface}: {name}");
-            }
+        let of = |interfaces: &[&str], version| {
+            interfaces.iter().map(move |it| format!("{it}@{version}")).collect::<Vec<_>>()
+        };
+        let drafts = PROVIDED_DRAFTS.iter().map(|import| (*import).to_owned());
+        for import in of(PROVIDED_02, "0.2.0").into_iter().chain(of(PROVIDED_03, "0.3.0")).chain(drafts) {
+            let (name, grant, _) = describe(&import);
+            assert_ne!(grant, Grant::Missing, "{import}: {name}");
         }
     }
 }

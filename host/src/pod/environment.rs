@@ -1,4 +1,4 @@
-//! Arguments and environment variables of a container, resolved as Kubernetes does; pure, the objects they come from are handed in.
+//! Arguments, environment variables and configuration of a container, resolved as Kubernetes does; pure, the objects they come from are handed in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -64,21 +64,20 @@ pub struct Resolved {
     pub env: Vec<(String, String)>,
     /// Arguments.
     pub args: Vec<String>,
+    /// Configuration; `None` where none is declared.
+    pub config: Option<BTreeMap<String, String>>,
 }
 
-/// Which objects a container's variables come from.
+/// Which objects a container's variables and configuration come from.
 pub fn sources(container: &ContainerTemplate) -> BTreeSet<(SourceKind, String)> {
-    container
-        .env
-        .iter()
-        .filter_map(|entry| match entry {
-            EnvEntry::Key { source, .. } | EnvEntry::All { source, .. } => Some((source.kind, source.name.clone())),
-            EnvEntry::Value { .. } | EnvEntry::Field { .. } => None,
-        })
-        .collect()
+    let of_env = container.env.iter().filter_map(|entry| match entry {
+        EnvEntry::Key { source, .. } | EnvEntry::All { source, .. } => Some(source),
+        EnvEntry::Value { .. } | EnvEntry::Field { .. } => None,
+    });
+    of_env.chain(&container.config).map(|source| (source.kind, source.name.clone())).collect()
 }
 
-/// The variables in order (a later one of the same name replaces an earlier one) and the arguments.
+/// The variables in order, the arguments and the configuration; a later variable or key replaces an earlier one of the same name.
 pub fn resolve(
     container: &ContainerTemplate,
     around: Surroundings<'_>,
@@ -105,7 +104,21 @@ pub fn resolve(
         }
     }
     let args = container.args.iter().map(|arg| expand(arg, |name| env.get(name))).collect();
-    Ok(Resolved { env: env.list, args })
+    Ok(Resolved { env: env.list, args, config: config(container, objects)? })
+}
+
+fn config(
+    container: &ContainerTemplate,
+    objects: &BTreeMap<(SourceKind, String), Values>,
+) -> Result<Option<BTreeMap<String, String>>, EnvironmentError> {
+    if container.config.is_empty() {
+        return Ok(None);
+    }
+    let mut entries = BTreeMap::new();
+    for source in &container.config {
+        entries.extend(object(source, objects)?.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+    }
+    Ok(Some(entries))
 }
 
 #[derive(Default)]
@@ -237,8 +250,12 @@ mod tests {
     use super::*;
 
     fn check(container: Value, expected: Expect) {
+        check_annotated(json!({}), container, expected);
+    }
+
+    fn check_annotated(annotations: Value, container: Value, expected: Expect) {
         let pod = json!({
-            "metadata": {"name": "web-1", "namespace": "team", "uid": "u1", "labels": {"app": "web"}},
+            "metadata": {"name": "web-1", "namespace": "team", "uid": "u1", "labels": {"app": "web"}, "annotations": annotations},
             "spec": {"containers": [container]}
         });
         let spec = crate::pod::parse::spec(&pod);
@@ -254,11 +271,13 @@ mod tests {
             |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         let objects = BTreeMap::from([
             ((SourceKind::ConfigMap, "conf".to_owned()), Some(values(&[("a", "1"), ("b", "2")]))),
+            ((SourceKind::ConfigMap, "more".to_owned()), Some(values(&[("b", "3"), ("c.d", "4")]))),
             ((SourceKind::Secret, "gone".to_owned()), None),
         ]);
         let text = match (&template.refusal, resolve(template, around, &objects)) {
             (Some(refusal), _) => format!("refused: {}: {}", refusal.reason, refusal.message),
-            (None, Ok(Resolved { env, args })) => format!("{env:?} {args:?}"),
+            (None, Ok(Resolved { env, args, config: None })) => format!("{env:?} {args:?}"),
+            (None, Ok(Resolved { config: Some(config), .. })) => format!("{config:?}"),
             (None, Err(error)) => format!("error: {error}"),
         };
         expected.assert_eq(&text);
@@ -308,6 +327,22 @@ mod tests {
             json!({"name": "main", "env": [{"name": "X", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "containerName": "other"}}}]}),
             expect![[
                 r#"refused: CreateContainerConfigError: env "X": valueFrom: resourceFieldRef "limits.memory" is not supported by this host"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn configuration_is_what_the_annotation_names() {
+        let named = |names: &str| json!({"coracle.dev/config": names});
+        check_annotated(named("conf, more"), json!({}), expect![[r#"{"a": "1", "b": "3", "c.d": "4"}"#]]);
+        check_annotated(named("more,conf"), json!({}), expect![[r#"{"a": "1", "b": "2", "c.d": "4"}"#]]);
+        check_annotated(named("conf, gone"), json!({}), expect![[r#"error: configmap "gone" not found"#]]);
+        check_annotated(named(""), json!({}), expect!["[] []"]);
+        check_annotated(
+            named("conf, conf"),
+            json!({}),
+            expect![[
+                r#"refused: CreateContainerConfigError: metadata.annotations[coracle.dev/config]: Invalid value: "conf, conf": "conf" is named twice"#
             ]],
         );
     }

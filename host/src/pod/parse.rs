@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_api::kinds::pod::{libraries, library_errors};
+use coracle_api::kinds::pod::{CONFIG_ANNOTATION, config_errors, config_maps, libraries, library_errors};
 use coracle_api::object;
 use coracle_api::quantity::Quantity;
 use jiff::{SignedDuration, Timestamp};
@@ -104,7 +104,7 @@ fn refuse_pod(pod: &Value) -> Option<Refusal> {
         let message = "spec.hostNetwork: pods have no network of the host; leave it out".to_owned();
         return refusal("CreateContainerConfigError", message);
     }
-    if let Some(error) = library_errors(pod, "spec").into_iter().next() {
+    if let Some(error) = library_errors(pod, "spec").into_iter().chain(config_errors(pod, "spec")).next() {
         return refusal("CreateContainerConfigError", error.to_string());
     }
     match spec["runtimeClassName"].as_str() {
@@ -161,6 +161,7 @@ fn container(pod: &Value, item: &Value, volumes: &[Volume], pod_refusal: Option<
             .flat_map(|words| list(words).iter().filter_map(Value::as_str).map(str::to_owned))
             .collect(),
         env,
+        config: config_maps(pod).into_iter().map(config_map).collect(),
         ports: ports(item),
         memory_bytes_max: quantity(&resources["limits"]["memory"]).and_then(|value| u64::try_from(value.units()).ok()),
         cpu_millis: millis(&resources["requests"]["cpu"]).or_else(|| millis(&resources["limits"]["cpu"])),
@@ -345,6 +346,10 @@ pub(crate) fn resource_field(container: &Value, reference: &Value) -> Option<Pod
         amount,
         divisor: whole(divisor.unwrap_or(Quantity::from_units(1))),
     }))
+}
+
+fn config_map(name: &str) -> Source {
+    Source { kind: SourceKind::ConfigMap, name: name.to_owned(), is_optional: false }
 }
 
 pub(crate) fn source(kind: SourceKind, reference: &Value) -> Source {

@@ -97,6 +97,8 @@ pub struct ContainerTemplate {
     pub args: Vec<String>,
     /// Environment variables in the order in which they are resolved.
     pub env: Vec<EnvEntry>,
+    /// The ConfigMaps that are its configuration, in the order in which their keys replace each other.
+    pub config: Vec<Source>,
     /// Ports on which a handler answers.
     pub ports: Vec<u16>,
     /// `resources.limits.memory`.

@@ -182,6 +182,7 @@ impl Container for CommandContainer {
         surroundings.reach = own.reach.for_another(nowhere);
         surroundings.console = Some(console.clone());
         surroundings.mounts.clone_from(&own.mounts);
+        surroundings.config = own.config.clone();
         let parts = CommandParts { surroundings: Arc::new(surroundings), console, ..self.parts.clone() };
         Ok(Box::new(move || Arc::new(CommandContainer::start(parts, Some(places)))))
     }

@@ -9,7 +9,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::capabilities::{filesystem, lifecycle, sockets};
+use super::capabilities::{config, filesystem, lifecycle, sockets};
 use super::compile::engine_hash;
 use super::guest::Guest;
 use super::slots::Slots;
@@ -164,6 +164,7 @@ fn linker_02(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     bindings::io::streams::add_to_linker::<Guest, HasTable>(&mut linker, table)?;
     filesystem::link_02(&mut linker)?;
     sockets::link_02(&mut linker)?;
+    config::link(&mut linker)?;
     linker.allow_shadowing(false);
     lifecycle::link_02(&mut linker)?;
     Ok(linker)

@@ -9,6 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::background::{Steering, Yield};
+use super::capabilities::config::Configuration;
 use super::capabilities::http::Hooks;
 use super::capabilities::reach::Reach;
 use super::capabilities::sockets;
@@ -42,6 +43,8 @@ pub(crate) struct Surroundings {
     pub(crate) console: Option<Arc<Console>>,
     /// The folders that it sees.
     pub(crate) mounts: Vec<Mount>,
+    /// What `wasi:config` tells it.
+    pub(crate) config: Configuration,
     /// What it may reach.
     pub(crate) reach: Reach,
     /// Whether it is to end.
@@ -65,6 +68,7 @@ impl Surroundings {
             inherit_stdio: false,
             console: None,
             mounts: Vec::new(),
+            config: Configuration::default(),
             termination: Termination::default(),
         }
     }

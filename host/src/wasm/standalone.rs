@@ -2,11 +2,13 @@
 //!
 //! Deliberately absent: limits on compilation. It is the user's own file.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_api::kinds::pod::CONFIG_ANNOTATION;
 use coracle_net::{DirectStream, Limits, serve_stream};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +30,8 @@ pub struct RunOptions {
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
+    /// What `wasi:config` tells it; `None` denies it.
+    pub config: Option<BTreeMap<String, String>>,
     /// All memory an instance may have.
     pub memory_bytes_max: u64,
     /// What it may reach.
@@ -119,6 +123,7 @@ async fn prepare(
     let mut spec = ContainerSpec::new(PodIdentity::default(), &name, options.file.clone(), "file");
     spec.args = options.args;
     spec.env = options.env;
+    spec.config = options.config;
     spec.memory_bytes_max = options.memory_bytes_max;
     spec.egress = options.egress;
     let prepared = runtime.prepare(&spec).await?;
@@ -133,7 +138,8 @@ struct Terminal;
 
 impl LogSink for Terminal {
     fn denied(&self, why: &str) {
-        self.write(Stream::Stderr, format!("{why} (without a cluster: with --egress)").as_bytes());
+        let option = if why.ends_with(CONFIG_ANNOTATION) { "--config" } else { "--egress" };
+        self.write(Stream::Stderr, format!("{why} (without a cluster: with {option})").as_bytes());
     }
 
     fn write(&self, stream: Stream, line: &[u8]) {

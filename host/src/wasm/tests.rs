@@ -185,6 +185,24 @@ async fn outgoing_requests_are_denied_and_reported_once() {
 }
 
 #[tokio::test]
+async fn configuration_is_what_the_pod_declares() {
+    let host = Host::new();
+    let mut spec = host.spec("command-asks-config");
+    let declared =
+        |pairs: &[(&str, &str)]| Some(pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect());
+    spec.config = declared(&[("other", "x"), ("greeting", "Hello")]);
+    let container = host.start(&spec).await.unwrap();
+    assert_eq!(exit_text(&*container).await, "0 Completed");
+    let without = "1 Error wasm `unreachable` instruction executed";
+    spec.config = declared(&[]);
+    assert_eq!(exit_text(&*host.start(&spec).await.unwrap()).await, without);
+    assert_eq!(host.lines(), [""; 0]);
+    spec.config = None;
+    assert_eq!(exit_text(&*host.start(&spec).await.unwrap()).await, without);
+    expect!["configuration was denied, so there is none: the pod declares none; name ConfigMaps in the pod's annotation coracle.dev/config"].assert_eq(&host.lines().join("\n"));
+}
+
+#[tokio::test]
 async fn a_container_that_only_traps_counts_as_broken() {
     let host = Host::new();
     let container = host.start(&host.spec("handler-traps")).await.unwrap();

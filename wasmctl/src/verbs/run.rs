@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// An environment variable, K=V; may be repeated
     #[arg(long, value_name = "K=V")]
     env: Vec<String>,
+    /// An entry of its configuration (wasi:config), K=V; may be repeated
+    #[arg(long, value_name = "K=V")]
+    config: Vec<String>,
     /// Where a handler answers
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     addr: SocketAddr,
@@ -52,18 +55,14 @@ pub(crate) fn run(args: &Args, global: &Global) -> Result<ExitCode> {
         block_on(images::pull(&args.what, global))?.0
     };
     let inspection = super::inspect::inspect(&args.what, &bytes)?;
-    let mut env = Vec::new();
-    for pair in &args.env {
-        let Some((key, value)) = pair.split_once('=') else {
-            return Err(Failure::usage(format!("--env {pair}: not K=V")));
-        };
-        env.push((key.to_owned(), value.to_owned()));
-    }
+    let env = pairs("--env", &args.env)?;
+    let config = pairs("--config", &args.config)?;
     let egress: Egress = args.egress.join(",").parse().map_err(|error| Failure::usage(format!("--egress: {error}")))?;
     let options = |file: &Path| RunOptions {
         file: file.to_owned(),
         args: args.arguments.clone(),
         env: env.clone(),
+        config: (!config.is_empty()).then(|| config.iter().cloned().collect()),
         memory_bytes_max: args.memory_mib << 20,
         egress: egress.clone(),
     };
@@ -113,4 +112,12 @@ async fn interrupts(shutdown: CancellationToken) {
     shutdown.cancel();
     daemon::stop_signal().await;
     std::process::exit(EXIT_INTERRUPTED);
+}
+
+fn pairs(option: &str, given: &[String]) -> Result<Vec<(String, String)>> {
+    let pair = |pair: &String| match pair.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(Failure::usage(format!("{option} {pair}: not K=V"))),
+    };
+    given.iter().map(pair).collect()
 }

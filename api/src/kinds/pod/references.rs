@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
+use super::config::config_maps;
 use crate::kinds::check::text;
 use crate::object;
 
-/// Whether a pod's spec names an object of a kind, `ConfigMap` or `Secret`: in variables, volumes, or for pulling images.
-pub fn refers_to(spec: &Value, kind: &str, name: &str) -> bool {
-    let is_secret = kind == "Secret";
+/// Whether a pod names an object of a kind, `ConfigMap` or `Secret`: in variables, volumes, as configuration, or for pulling images.
+pub fn refers_to(pod: &Value, kind: &str, name: &str) -> bool {
+    let (spec, is_secret) = (&pod["spec"], kind == "Secret");
     let (volume, name_field) = if is_secret { ("secret", "secretName") } else { ("configMap", "name") };
     let (key, all) = if is_secret { ("secretKeyRef", "secretRef") } else { ("configMapKeyRef", "configMapRef") };
     let is_named = |source: &Value, field: &str| source.is_object() && text(source, field) == name;
@@ -23,7 +24,8 @@ pub fn refers_to(spec: &Value, kind: &str, name: &str) -> bool {
         is_named(&entry[volume], name_field) || projected.map(|source| &source[volume]).any(|it| is_named(it, "name"))
     });
     let pulls = object::list_at(spec, &["imagePullSecrets"]).iter();
-    in_containers || in_volumes || (is_secret && pulls.into_iter().any(|secret| is_named(secret, "name")))
+    let is_config = !is_secret && config_maps(pod).contains(&name);
+    in_containers || in_volumes || is_config || (is_secret && pulls.into_iter().any(|secret| is_named(secret, "name")))
 }
 
 #[cfg(test)]
@@ -34,15 +36,15 @@ mod tests {
 
     #[test]
     fn each_place_counts_for_its_kind() {
-        let spec = json!({
+        let pod = json!({"metadata": {"annotations": {"coracle.dev/config": "j, k"}}, "spec": {
             "containers": [{"env": [{"valueFrom": {"configMapKeyRef": {"name": "a"}}}, {"valueFrom": {"secretKeyRef": {"name": "b"}}}]}],
             "initContainers": [{"envFrom": [{"configMapRef": {"name": "c"}}, {"secretRef": {"name": "d"}}]}],
             "volumes": [{"name": "v", "configMap": {"name": "e"}}, {"name": "w", "secret": {"secretName": "f"}},
                 {"name": "x", "projected": {"sources": [{"configMap": {"name": "g"}}, {"secret": {"name": "h"}}]}}],
             "imagePullSecrets": [{"name": "i"}],
-        });
+        }});
         let found =
-            |kind: &str| ('a'..='z').filter(|name| refers_to(&spec, kind, &name.to_string())).collect::<String>();
-        assert_eq!((found("ConfigMap").as_str(), found("Secret").as_str()), ("aceg", "bdfhi"));
+            |kind: &str| ('a'..='z').filter(|name| refers_to(&pod, kind, &name.to_string())).collect::<String>();
+        assert_eq!((found("ConfigMap").as_str(), found("Secret").as_str()), ("acegjk", "bdfhi"));
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::config::config_errors;
 use super::libraries::library_errors;
 use super::volumes::SOURCES;
 use crate::kind::Kind;
@@ -46,7 +47,10 @@ pub fn unsupported_fields(kind: &Kind, object: &Value) -> Vec<FieldError> {
     let Some(spec) = object::get(object, path) else { return Vec::new() };
     let path = path.join(".");
     let mut errors = of_spec(spec, &path);
-    errors.extend(object::get(object, pod).map(|pod| library_errors(pod, &path)).into_iter().flatten());
+    if let Some(pod) = object::get(object, pod) {
+        errors.extend(library_errors(pod, &path));
+        errors.extend(config_errors(pod, &path));
+    }
     errors
 }
 

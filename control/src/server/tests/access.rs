@@ -91,7 +91,10 @@ async fn hosts_read_what_their_pods_refer_to() {
     let mut created = Vec::new();
     for (name, target, config_map) in [("a", "n1", "mine"), ("b", "n2", "theirs"), ("c", "n1", "mine")] {
         let mut pod = pod(name);
-        pod["spec"]["volumes"] = json!([{ "name": "v", "configMap": { "name": config_map } }]);
+        match name {
+            "c" => pod["metadata"]["annotations"] = json!({ "coracle.dev/config": format!("other, {config_map}") }),
+            _ => pod["spec"]["volumes"] = json!([{ "name": "v", "configMap": { "name": config_map } }]),
+        }
         admin.json(&format!("POST {pods}"), pod).await;
         created
             .push(admin.json(&format!("POST {pods}/{name}/binding"), json!({ "target": { "name": target } })).await.0);

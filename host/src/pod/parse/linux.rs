@@ -114,6 +114,7 @@ fn refuse(pod: &Value, item: &Value, checks: Option<&Checks>) -> Option<(String,
     }
     if let Some(annotation) = [
         EGRESS_ANNOTATION,
+        super::CONFIG_ANNOTATION,
         super::CONCURRENCY_ANNOTATION,
         super::INSTANCE_REUSE_ANNOTATION,
         super::REQUEST_TIMEOUT_ANNOTATION,
