@@ -31,7 +31,7 @@ pub struct CompileLimits {
     pub memory_bytes_max: u64,
     /// Processor time of the compiler, over all its threads.
     pub cpu_max: Duration,
-    /// Time until the compiler is killed.
+    /// Time until the compiler is killed: on a busy machine, a multiple of its processor time.
     pub wall_max: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Default for CompileLimits {
             component_bytes_max: 64 << 20,
             memory_bytes_max: 4 << 30,
             cpu_max: Duration::from_secs(120),
-            wall_max: Duration::from_secs(120),
+            wall_max: Duration::from_secs(600),
         }
     }
 }
