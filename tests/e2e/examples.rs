@@ -4,7 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 
-use coracle_tests::{Cluster, Host, PATIENCE, Running, eventually, example, push_busybox, root, wasmctl, wasmctl_path};
+use coracle_tests::{
+    Cluster, Host, PATIENCE, Running, eventually, example, example_of_language, push_busybox, root, wasmctl,
+    wasmctl_path,
+};
 
 #[test]
 fn hello() {
@@ -574,4 +577,34 @@ fn busybox_container() {
     eventually("it runs again", || cluster.kubectl(&["exec", "busybox", "--", "true"]).code.eq(&0).then_some(()));
     cluster.kubectl(&["delete", "pod", "busybox", "--grace-period=1", "--timeout=60s"]).ok();
     eventually("all is gone", || (processes() == 0).then_some(()));
+}
+
+#[test]
+#[ignore = "is run by `cargo xtask test --languages`"]
+fn hello_javascript() {
+    let (status, text) = answer_of_language("hello-javascript", "/boats?id=1");
+    assert_eq!((status, text.as_str()), (200, "Hello from JavaScript, to whoever asked for /boats!\n"));
+}
+
+#[test]
+#[ignore = "is run by `cargo xtask test --languages`"]
+fn hello_python() {
+    let (status, text) = answer_of_language("hello-python", "/boats?id=1");
+    assert!(text.starts_with("Hello from Python 3."), "{text}");
+    assert_eq!((status, text.ends_with(", to whoever asked for /boats?id=1!\n")), (200, true), "{text}");
+}
+
+/// What an example answers that is deployed by its manifest.
+fn answer_of_language(name: &str, path: &str) -> (u16, String) {
+    let cluster = Cluster::start();
+    let file = example_of_language(&format!("{name}.wasm"));
+    cluster.wasmctl(&["push", file.to_str().unwrap(), &format!("{name}:1")]).ok();
+    let manifest = root().join("examples").join(name).join("deployment.yaml");
+    cluster.kubectl(&["apply", "-f", manifest.to_str().unwrap()]).ok();
+    // They are compiled first.
+    cluster.kubectl(&["rollout", "status", &format!("deployment/{name}"), "--timeout=150s"]).ok();
+    eventually("the ingress knows the pod", || {
+        let (status, text) = cluster.get(&format!("{name}.localhost"), path);
+        (status == 200).then_some((status, text))
+    })
 }

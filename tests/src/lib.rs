@@ -151,6 +151,11 @@ pub fn example(file: &str) -> PathBuf {
     from_environment("CORACLE_TEST_GUESTS").join(file)
 }
 
+/// An example component built from another language.
+pub fn example_of_language(file: &str) -> PathBuf {
+    from_environment("CORACLE_TEST_LANGUAGES").join(file)
+}
+
 /// A component written as text, made for the tests.
 pub fn guest(file: &str) -> PathBuf {
     root().join("tests/guests").join(file)

