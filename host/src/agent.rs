@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::disk_quota::DiskQuota;
 use crate::images::{Images, Source};
 use crate::logs::LogStore;
 use crate::node::{self, Machine, NodeFacts};
@@ -56,6 +57,8 @@ pub struct HostOptions {
     pub runtime: Arc<dyn Runtime>,
     /// Where images come from.
     pub images: Arc<dyn Source>,
+    /// What images may take on disk; the runtime's own.
+    pub quota: Arc<DiskQuota>,
     /// Where the log server listens.
     pub listener: TcpListener,
     /// Who the log server is, and whom it answers.
@@ -127,6 +130,7 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
         messages: messages.clone(),
         logs: shared.logs.clone(),
         images_dir: options.data_dir.join("images"),
+        quota: options.quota.clone(),
         clock: options.clock.clone(),
         handlers: options.handlers.clone(),
         ingress: options.ingress.clone(),
@@ -189,7 +193,8 @@ fn shared(
     Ok(Arc::new(Shared {
         client: options.client.clone(),
         runtime: options.runtime.clone(),
-        images: Images::open(images_dir.clone(), options.images.clone()).map_err(at(&images_dir))?,
+        images: Images::open(images_dir.clone(), options.images.clone(), options.quota.clone())
+            .map_err(at(&images_dir))?,
         logs: LogStore::open(pods_dir.clone(), options.clock.clone()).map_err(at(&pods_dir))?,
         volumes: Volumes::open(volumes).map_err(at(&volumes_dir))?,
         node_name: options.node_name.clone(),

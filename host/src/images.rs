@@ -1,19 +1,22 @@
 //! Images on this host: which digests are here, what tags meant when they were last looked up, and one pull per digest at a time.
 //!
-//! Deliberately absent: deleting images that nothing uses any more, and verification of signatures.
+//! Which of them go when there is want of room, [`DiskQuota`] decides. Deliberately absent: verification of signatures.
 
-use std::collections::{BTreeMap, HashMap};
+mod index;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use coracle_registry::{ArtifactKind, PullError, Puller, Reference};
+use coracle_registry::{ArtifactKind, PullError, Puller, Reference, Room};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
+use self::index::{Index, IndexEntry};
+use crate::disk_quota::{DiskQuota, Hold, Keeper, Key, Kind, Reservation, used_at};
 use crate::pod::PullPolicy;
 
 /// Where images come from.
@@ -21,8 +24,8 @@ use crate::pod::PullPolicy;
 pub trait Source: Send + Sync {
     /// The digest that a reference means now.
     async fn resolve(&self, reference: &Reference) -> Result<String, ImageError>;
-    /// Fetches a component or a Linux image into `folder`, verified.
-    async fn pull(&self, reference: &Reference, folder: &Path) -> Result<Pulled, ImageError>;
+    /// Fetches a component or a Linux image into `folder`, verified, once `room` is made for it.
+    async fn pull(&self, reference: &Reference, folder: &Path, room: &dyn Room) -> Result<Pulled, ImageError>;
 }
 
 /// What a pull brought.
@@ -38,6 +41,8 @@ pub struct Pulled {
     pub path: PathBuf,
     /// All files of a Linux image with their sizes; none of a component.
     pub files: Vec<(PathBuf, u64)>,
+    /// The manifest, and the index that led to it, with their sizes.
+    pub manifests: Vec<(PathBuf, u64)>,
 }
 
 /// Why there is no image; both texts are what the user sees.
@@ -50,6 +55,8 @@ pub struct ImageError {
     pub message: String,
     /// Trying again may help.
     pub is_transient: bool,
+    /// The disk has no room, whatever the quota says.
+    pub is_disk_full: bool,
 }
 
 /// An image that is here.
@@ -82,7 +89,10 @@ type Pull = Shared<BoxFuture<'static, Result<(Image, Duration), ImageError>>>;
 pub struct Images {
     folder: PathBuf,
     source: Arc<dyn Source>,
+    quota: Arc<DiskQuota>,
     state: Mutex<State>,
+    /// Held while the index is written, so that an older one never replaces a newer one.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -94,64 +104,23 @@ struct State {
     lookups: HashMap<String, Shared<BoxFuture<'static, Result<String, ImageError>>>>,
 }
 
-/// What is remembered across restarts.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Index {
-    /// By manifest digest.
-    images: BTreeMap<String, IndexEntry>,
-    /// What a reference by tag meant when it was last looked up.
-    tags: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IndexEntry {
-    layer_digest: String,
-    size: u64,
-    file: String,
-    /// Of a Linux image all its files, `file` among them; empty for a component.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    files: Vec<(String, u64)>,
-}
-
-impl IndexEntry {
-    fn kind(&self) -> ArtifactKind {
-        if self.files.is_empty() { ArtifactKind::Component } else { ArtifactKind::Container }
-    }
-
-    fn is_whole(&self, folder: &Path) -> bool {
-        let has = |file: &str, size| std::fs::metadata(folder.join(file)).is_ok_and(|found| found.len() == size);
-        match self.kind() {
-            ArtifactKind::Component => has(&self.file, self.size),
-            ArtifactKind::Container => self.files.iter().all(|(file, size)| has(file, *size)),
-        }
-    }
-
-    fn image(&self, digest: &str, folder: &Path) -> Image {
-        let path = folder.join(&self.file);
-        let layer_digest = self.layer_digest.clone();
-        Image { id: digest.to_owned(), kind: self.kind(), layer_digest, path, size: self.size }
-    }
-}
-
 impl Images {
     /// The images in `folder`. A damaged index is forgotten: images are then pulled again.
-    pub fn open(folder: PathBuf, source: Arc<dyn Source>) -> std::io::Result<Arc<Images>> {
+    pub fn open(folder: PathBuf, source: Arc<dyn Source>, quota: Arc<DiskQuota>) -> std::io::Result<Arc<Images>> {
         std::fs::create_dir_all(&folder)?;
-        let index = match std::fs::read(folder.join("index.json")) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(%error, "the index of images is damaged; images are pulled again");
-                Index::default()
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Index::default(),
-            Err(error) => return Err(error),
-        };
-        Ok(Arc::new(Images { folder, source, state: Mutex::new(State { index, ..State::default() }) }))
+        let index = Index::open(&folder)?;
+        for (digest, entry) in &index.images {
+            quota.put(image_key(digest), entry.parts(), Some(used_at(&folder.join(&entry.file))));
+        }
+        let state = Mutex::new(State { index, ..State::default() });
+        let images = Arc::new(Images { folder, source, quota, state, writing: tokio::sync::Mutex::default() });
+        let keeper: Weak<Images> = Arc::downgrade(&images);
+        images.quota.join(Kind::Image, keeper);
+        Ok(images)
     }
 
     /// The image, if it can be had without asking anyone.
-    pub fn present(&self, image: &str, policy: PullPolicy) -> Option<Image> {
+    pub(crate) fn present(&self, image: &str, policy: PullPolicy) -> Option<(Image, Hold)> {
         let reference: Reference = image.parse().ok()?;
         let digest = match reference.digest() {
             Some(digest) => digest.to_string(),
@@ -161,15 +130,15 @@ impl Images {
         self.known(&reference, &digest)
     }
 
-    /// The image, pulled if need be and allowed. `pulling` is called before anything is fetched.
-    pub async fn ensure(
+    /// The image, pulled if need be and allowed; it stays for as long as it is held. `pulling` is called before anything is fetched.
+    pub(crate) async fn ensure(
         self: &Arc<Images>,
         image: &str,
         policy: PullPolicy,
         pulling: impl FnOnce(),
-    ) -> Result<(Image, Arrival), ImageError> {
-        if let Some(image) = self.present(image, policy) {
-            return Ok((image, Arrival::Present));
+    ) -> Result<(Image, Arrival, Hold), ImageError> {
+        if let Some((image, hold)) = self.present(image, policy) {
+            return Ok((image, Arrival::Present, hold));
         }
         let reference: Reference = image.parse().map_err(|error| ImageError {
             reason: "InvalidImageName".to_owned(),
@@ -177,34 +146,44 @@ impl Images {
                 "Failed to apply default image tag {image:?}: couldn't parse image name {image:?}: {error}"
             ),
             is_transient: false,
+            is_disk_full: false,
         })?;
         if policy == PullPolicy::Never {
             return Err(ImageError {
                 reason: "ErrImageNeverPull".to_owned(),
                 message: format!("Container image {image:?} is not present with pull policy of Never"),
                 is_transient: false,
+                is_disk_full: false,
             });
         }
         let digest = match reference.digest() {
             Some(digest) => digest.to_string(),
             None => {
                 let digest = self.resolve(&reference).await?;
-                if let Some(image) = self.known(&reference, &digest) {
-                    return Ok((image, Arrival::Present));
+                if let Some((image, hold)) = self.known(&reference, &digest) {
+                    return Ok((image, Arrival::Present, hold));
                 }
                 digest
             }
         };
         pulling();
+        let hold = self.quota.hold(image_key(&digest));
         let (image, took) = self.pull(&reference, digest).await?;
-        Ok((Image { id: image_id(&reference, &image.id), ..image }, Arrival::Pulled(took)))
+        Ok((Image { id: image_id(&reference, &image.id), ..image }, Arrival::Pulled(took), hold))
     }
 
     /// The image of that digest, if it is here.
-    fn known(&self, reference: &Reference, digest: &str) -> Option<Image> {
+    fn known(&self, reference: &Reference, digest: &str) -> Option<(Image, Hold)> {
+        // First, so that it isn't evicted meanwhile; and before the lock, as whoever evicts takes it, too.
+        let hold = self.quota.hold(image_key(digest));
+        let image = self.look_up(digest)?;
+        Some((Image { id: image_id(reference, digest), ..image }, hold))
+    }
+
+    fn look_up(&self, digest: &str) -> Option<Image> {
         let mut state = self.state.lock();
         if let Some(image) = state.present.get(digest) {
-            return Some(Image { id: image_id(reference, digest), ..image.clone() });
+            return Some(image.clone());
         }
         let entry = state.index.images.get(digest)?.clone();
         if !entry.is_whole(&self.folder) {
@@ -213,7 +192,7 @@ impl Images {
         }
         let image = entry.image(digest, &self.folder);
         state.present.insert(digest.to_owned(), image.clone());
-        Some(Image { id: image_id(reference, digest), ..image })
+        Some(image)
     }
 
     /// What the tag means now; concurrent callers share the question.
@@ -268,25 +247,96 @@ impl Images {
     async fn pull_now(&self, reference: &Reference, digest: &str) -> Result<(Image, Duration), ImageError> {
         let started = tokio::time::Instant::now();
         let pinned = pin(reference, digest)?;
-        let pulled = self.source.pull(&pinned, &self.folder).await?;
+        let room = PullRoom { quota: self.quota.clone(), reservation: tokio::sync::Mutex::default() };
+        let pulled = match self.source.pull(&pinned, &self.folder, &room).await {
+            Err(error) if error.is_disk_full => {
+                let quota = self.quota.clone();
+                // It is pulled again soon; a panic in there was reported by its hook.
+                let _ = tokio::task::spawn_blocking(move || quota.evict_unused()).await;
+                return Err(error);
+            }
+            pulled => pulled?,
+        };
         let name = |path: &Path| path.strip_prefix(&self.folder).unwrap_or(path).to_string_lossy().into_owned();
-        let files = pulled.files.iter().map(|(path, size)| (name(path), *size)).collect();
+        let names = |files: &[(PathBuf, u64)]| files.iter().map(|(path, size)| (name(path), *size)).collect();
+        let (files, manifests) = (names(&pulled.files), names(&pulled.manifests));
         let Pulled { layer_digest, size, .. } = pulled;
-        let entry = IndexEntry { layer_digest, size, file: name(&pulled.path), files };
-        let image = entry.image(digest, &self.folder);
-        let index = {
+        let entry = IndexEntry { layer_digest, size, file: name(&pulled.path), files, manifests };
+        let (image, parts) = (entry.image(digest, &self.folder), entry.parts());
+        {
             let mut state = self.state.lock();
+            if !entry.is_whole(&self.folder) {
+                return Err(ImageError {
+                    reason: "ErrImagePull".to_owned(),
+                    message: format!("what {reference} shares with another image was evicted with that"),
+                    is_transient: true,
+                    is_disk_full: false,
+                });
+            }
             state.present.insert(digest.to_owned(), image.clone());
             state.index.images.insert(digest.to_owned(), entry);
-            state.index.clone()
-        };
-        let path = self.folder.join("index.json");
+        }
+        self.quota.put(image_key(digest), parts, None);
+        drop(room);
         // Losing the index costs pulling again, nothing else.
-        if let Err(error) = write_whole(&path, &index).await {
-            tracing::warn!(path = %path.display(), %error, "the index of images could not be written");
+        if let Err(error) = self.write_index().await {
+            let folder = self.folder.display();
+            tracing::warn!(%folder, %error, "the index of images could not be written");
         }
         Ok((image, started.elapsed()))
     }
+
+    async fn write_index(&self) -> std::io::Result<()> {
+        let _alone = self.writing.lock().await;
+        let index = self.state.lock().index.clone();
+        index.write(&self.folder).await
+    }
+}
+
+/// What is evicted stays in the index on disk until that is written for another reason: images of it that lack files are none.
+impl Keeper for Images {
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        let mut state = self.state.lock();
+        state.present.remove(name);
+        let Some(entry) = state.index.images.remove(name) else { return Ok(()) };
+        let others = state.index.all_files();
+        for file in entry.all_files().into_keys().filter(|file| !others.contains(file)) {
+            match std::fs::remove_file(self.folder.join(file)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        Some(self.folder.join(&self.state.lock().index.images.get(name)?.file))
+    }
+}
+
+/// Room for one pull, kept until what it brings counts by itself.
+struct PullRoom {
+    quota: Arc<DiskQuota>,
+    reservation: tokio::sync::Mutex<Option<Reservation>>,
+}
+
+impl Room for PullRoom {
+    fn make(&self, bytes: u64) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            let mut reservation = self.reservation.lock().await;
+            *reservation = None;
+            let quota = self.quota.clone();
+            let made = tokio::task::spawn_blocking(move || quota.reserve(bytes)).await;
+            let made = made.map_err(|error| error.to_string())?;
+            *reservation = Some(made.map_err(|error| error.to_string())?);
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+fn image_key(digest: &str) -> Key {
+    Key::new(Kind::Image, digest)
 }
 
 fn pin(reference: &Reference, digest: &str) -> Result<Reference, ImageError> {
@@ -294,6 +344,7 @@ fn pin(reference: &Reference, digest: &str) -> Result<Reference, ImageError> {
         reason: "ErrImagePull".to_owned(),
         message: format!("the registry answered with digest {digest:?} for {reference}: {error}"),
         is_transient: true,
+        is_disk_full: false,
     })?;
     Ok(reference.at(digest))
 }
@@ -303,28 +354,21 @@ fn image_id(reference: &Reference, digest: &str) -> String {
     format!("{}/{}@{digest}", reference.registry(), reference.repository())
 }
 
-/// Written beside, then renamed: readers see the old index or the new one.
-async fn write_whole(path: &Path, index: &Index) -> std::io::Result<()> {
-    let bytes = serde_json::to_vec(index)?;
-    let beside = path.with_extension("json.new");
-    tokio::fs::write(&beside, bytes).await?;
-    tokio::fs::rename(&beside, path).await
-}
-
 #[async_trait]
 impl Source for Puller {
     async fn resolve(&self, reference: &Reference) -> Result<String, ImageError> {
         Puller::resolve(self, reference).await.map(|digest| digest.to_string()).map_err(image_error)
     }
 
-    async fn pull(&self, reference: &Reference, folder: &Path) -> Result<Pulled, ImageError> {
-        let pulled = self.pull_any(reference, folder).await.map_err(image_error)?;
+    async fn pull(&self, reference: &Reference, folder: &Path, room: &dyn Room) -> Result<Pulled, ImageError> {
+        let pulled = self.pull_any(reference, folder, room).await.map_err(image_error)?;
         Ok(Pulled {
             digest: pulled.digest.to_string(),
             layer_digest: pulled.layer_digest.to_string(),
             size: pulled.size,
             path: pulled.path,
             files: pulled.files,
+            manifests: pulled.manifests,
         })
     }
 }
@@ -334,6 +378,7 @@ fn image_error(error: PullError) -> ImageError {
         reason: error.reason().to_owned(),
         // Even a missing image is asked for again: it may be pushed later.
         is_transient: error.is_temporary() || error.reason() == "ErrImagePull",
+        is_disk_full: error.is_disk_full(),
         message: error.to_string(),
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod console;
+pub mod disk_quota;
 pub mod egress;
 #[cfg(test)]
 mod harness;

@@ -33,9 +33,11 @@ use self::cgroup::Layout;
 use self::container::LinuxContainer;
 use self::image::{Config, Image, ImageError};
 use self::launch::Containers;
+use self::layers::Layers;
 use self::quarters::Quarters;
 use self::unpack::UnpackError;
 use crate::console::Console;
+use crate::disk_quota::{DiskQuota, Hold};
 use crate::runtime::{Clock, Container, ContainerSpec, LogSink, Prepared, PreparedArtifact, Runtime, StartError};
 
 /// The OCI runtime that is looked for.
@@ -45,6 +47,7 @@ const PROGRAM: &str = "crun";
 pub struct LinuxRuntime {
     dir: PathBuf,
     clock: Arc<dyn Clock>,
+    layers: Arc<Layers>,
     opened: tokio::sync::OnceCell<Arc<Shared>>,
     /// Held while layers are unpacked: images share them.
     unpacking: tokio::sync::Mutex<()>,
@@ -64,6 +67,8 @@ pub(crate) struct PreparedImage {
     config: Config,
     /// The names of its layers, the uppermost first.
     layers: Vec<String>,
+    /// They stay where they are.
+    _held: Vec<Hold>,
 }
 
 impl Shared {
@@ -74,10 +79,13 @@ impl Shared {
 }
 
 impl LinuxRuntime {
-    /// Keeps everything in `data_dir/linux`. Containers that a host left there when it was killed are ended and removed.
-    pub fn open(data_dir: &Path, clock: Arc<dyn Clock>) -> LinuxRuntime {
+    /// Keeps everything in `data_dir/linux`, layers within the quota. Containers that a host left there when it was killed are ended and
+    /// removed.
+    pub fn open(data_dir: &Path, clock: Arc<dyn Clock>, quota: Arc<DiskQuota>) -> LinuxRuntime {
+        let dir = data_dir.join("linux");
         let runtime = LinuxRuntime {
-            dir: data_dir.join("linux"),
+            layers: Layers::open(dir.join("layers"), quota),
+            dir,
             clock,
             opened: tokio::sync::OnceCell::new(),
             unpacking: tokio::sync::Mutex::default(),
@@ -159,7 +167,8 @@ impl LinuxRuntime {
 impl Runtime for LinuxRuntime {
     async fn prepare(&self, spec: &ContainerSpec) -> Result<Prepared, StartError> {
         let shared = self.shared().await?;
-        let prepared = |image| Ok(Prepared(PreparedArtifact::Image(image)));
+        let prepared =
+            |image: Arc<PreparedImage>| Ok(Prepared { artifact: PreparedArtifact::Image(image.clone()), kept: image });
         if let Some(image) = self.known(&spec.digest) {
             return prepared(image);
         }
@@ -170,10 +179,11 @@ impl Runtime for LinuxRuntime {
         // It is read from another working directory.
         let absolute = std::path::absolute(&spec.artifact);
         let manifest = absolute.map_err(|error| StartError::Host { reason: error.to_string() })?;
+        let layers = self.layers.clone();
         let done = shared.quarters.run(move || {
-            let Image { config, layers } = Image::read(&manifest)?;
-            let layers = layers::ensure(&Image { config: config.clone(), layers })?;
-            Ok(PreparedImage { config, layers })
+            let image = Image::read(&manifest)?;
+            let (names, held) = layers.ensure(&image)?;
+            Ok(PreparedImage { config: image.config, layers: names, _held: held })
         });
         let image: Result<PreparedImage, StartError> =
             done.await.unwrap_or_else(|error| Err(StartError::Host { reason: error.to_string() }));
@@ -191,7 +201,7 @@ impl Runtime for LinuxRuntime {
         logs: Arc<dyn LogSink>,
     ) -> Result<Box<dyn Container>, StartError> {
         let shared = self.shared().await?;
-        let PreparedArtifact::Image(image) = prepared.0 else {
+        let PreparedArtifact::Image(image) = prepared.artifact else {
             return Err(StartError::Host { reason: "it is no Linux image".to_owned() });
         };
         let stop_signal = stop_signal(&image.config.stop_signal)?;

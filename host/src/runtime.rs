@@ -34,6 +34,11 @@ pub trait Runtime: Send + Sync {
         prepared: Prepared,
         logs: Arc<dyn LogSink>,
     ) -> Result<Box<dyn Container>, StartError>;
+
+    /// Compilations begun so far.
+    fn compilations(&self) -> u64 {
+        0
+    }
 }
 
 /// A started container.
@@ -255,7 +260,14 @@ impl ContainerSpec {
 
 /// What `prepare` made: opaque, cheap to clone, shared by all containers of one digest.
 #[derive(Clone)]
-pub struct Prepared(pub(crate) PreparedArtifact);
+pub struct Prepared {
+    pub(crate) artifact: PreparedArtifact,
+    /// What it is made from stays on disk as long as this is kept.
+    pub(crate) kept: Kept,
+}
+
+/// Keeps something on disk, while anybody has it.
+pub(crate) type Kept = Arc<dyn Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) enum PreparedArtifact {
@@ -266,7 +278,7 @@ pub(crate) enum PreparedArtifact {
 impl Prepared {
     /// What the component is; `None` for a Linux image.
     pub fn kind(&self) -> Option<Kind> {
-        match &self.0 {
+        match &self.artifact {
             PreparedArtifact::Component(component) => Some(component.kind()),
             PreparedArtifact::Image(_) => None,
         }
@@ -274,7 +286,7 @@ impl Prepared {
 
     /// Time that compilation took for this call's process; zero if it came from the cache, or needs none.
     pub fn compile_time(&self) -> Duration {
-        match &self.0 {
+        match &self.artifact {
             PreparedArtifact::Component(component) => component.compile_time(),
             PreparedArtifact::Image(_) => Duration::ZERO,
         }

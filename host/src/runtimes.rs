@@ -39,4 +39,8 @@ impl Runtime for Runtimes {
     ) -> Result<Box<dyn Container>, StartError> {
         self.of(&spec).start(spec, prepared, logs).await
     }
+
+    fn compilations(&self) -> u64 {
+        self.wasm.compilations()
+    }
 }

@@ -39,6 +39,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use crate::agent::{FoundContainer, FoundPod, Message, PodHandlers};
+use crate::disk_quota::DiskQuota;
 use crate::logs::read::ReadOptions;
 use crate::logs::{LogKey, LogStore};
 use crate::runtime::Clock;
@@ -76,6 +77,7 @@ pub(crate) struct Sources {
     pub(crate) logs: Arc<LogStore>,
     /// Where images are pulled to.
     pub(crate) images_dir: PathBuf,
+    pub(crate) quota: Arc<DiskQuota>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) handlers: Arc<PodHandlers>,
     pub(crate) ingress: Arc<coracle_net::Metrics>,
@@ -363,6 +365,7 @@ async fn metrics(State(sources): State<Sources>) -> Response {
     match ask(&sources, |reply| Message::Totals { reply }).await {
         Some(totals) => {
             let mut text = totals.to_text();
+            sources.quota.render(&mut text);
             sources.ingress.render(&mut text);
             sources.certificate.render("host", &mut text);
             ([("content-type", "text/plain; version=0.0.4")], text).into_response()

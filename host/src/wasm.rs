@@ -27,6 +27,7 @@ mod termination;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -56,6 +57,7 @@ use self::limits::Bytes;
 use self::parts::Parts;
 pub use self::standalone::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
 use crate::console::Console;
+use crate::disk_quota::{DiskQuota, Keeper, Key, Kind, Part};
 use crate::inspect::Wasi;
 use crate::runtime::{
     Clock, Container, ContainerSpec, LogSink, Prepared, PreparedArtifact, Runtime, StartError, SystemClock,
@@ -93,6 +95,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The way to the cluster's Services and pods, where there is a cluster.
     pub cluster: Option<Arc<Outgoing>>,
+    /// What compiled components may take on disk, together with others.
+    pub quota: Arc<DiskQuota>,
 }
 
 impl Options {
@@ -114,6 +118,7 @@ impl Options {
             start_max: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
             cluster: None,
+            quota: DiskQuota::unlimited(Arc::new(SystemClock)),
         }
     }
 }
@@ -157,6 +162,7 @@ struct RuntimeShared {
     /// Bounds what runs beside containers.
     execs: Arc<Semaphore>,
     components: Mutex<Components>,
+    compilations: AtomicU64,
 }
 
 /// An engine, and the code compiled for it that is kept on disk.
@@ -191,7 +197,8 @@ type Preparing = Shared<BoxFuture<'static, Result<Arc<PreparedComponent>, StartE
 struct Components {
     loaded: HashMap<String, Weak<PreparedComponent>>,
     preparing: HashMap<String, Preparing>,
-    recent: VecDeque<Arc<PreparedComponent>>,
+    /// With their digests.
+    recent: VecDeque<(String, Arc<PreparedComponent>)>,
 }
 
 impl WasmRuntime {
@@ -206,8 +213,13 @@ impl WasmRuntime {
             options,
             execs: Arc::new(Semaphore::new(command::EXECS_ON_HOST_MAX)),
             components: Mutex::default(),
+            compilations: AtomicU64::new(0),
         };
-        Ok(WasmRuntime { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        shared.take_stock();
+        let keeper: Weak<RuntimeShared> = Arc::downgrade(&shared);
+        shared.options.quota.join(Kind::Code, keeper);
+        Ok(WasmRuntime { shared })
     }
 
     /// Pool slots in use: live instances, counted by their memories.
@@ -223,7 +235,7 @@ impl WasmRuntime {
         logs: Arc<dyn LogSink>,
         inherit_stdio: bool,
     ) -> Result<Box<dyn Container>, StartError> {
-        let PreparedArtifact::Component(component) = prepared.0.clone() else {
+        let PreparedArtifact::Component(component) = prepared.artifact.clone() else {
             return Err(host_error("it is no component".to_owned()));
         };
         if component.initial_memory_bytes > spec.memory_bytes_max {
@@ -278,10 +290,12 @@ impl Runtime for WasmRuntime {
     async fn prepare(&self, spec: &ContainerSpec) -> Result<Prepared, StartError> {
         let parts = Parts::of(spec);
         let digest = parts.digest.clone();
+        // Before anybody looks for its code.
+        let kept = self.shared.options.quota.hold(code_key(&digest));
         let preparing = {
             let mut components = self.shared.components.lock();
             if let Some(component) = components.loaded.get(&digest).and_then(Weak::upgrade) {
-                return Ok(Prepared(PreparedArtifact::Component(component)));
+                return Ok(Prepared { artifact: PreparedArtifact::Component(component), kept });
             }
             let start = || {
                 let work = self.shared.clone().prepare(parts);
@@ -300,7 +314,7 @@ impl Runtime for WasmRuntime {
                 components.preparing.remove(&digest);
             }
         }
-        prepared.map(|component| Prepared(PreparedArtifact::Component(component)))
+        prepared.map(|component| Prepared { artifact: PreparedArtifact::Component(component), kept })
     }
 
     async fn start(
@@ -311,6 +325,10 @@ impl Runtime for WasmRuntime {
     ) -> Result<Box<dyn Container>, StartError> {
         self.start_with(&spec, &prepared, logs, false)
     }
+
+    fn compilations(&self) -> u64 {
+        self.shared.compilations.load(Ordering::Relaxed)
+    }
 }
 
 impl RuntimeShared {
@@ -320,8 +338,8 @@ impl RuntimeShared {
         components.preparing.remove(&parts.digest);
         components.loaded.retain(|_, component| component.strong_count() > 0);
         if let Ok(component) = &result {
-            components.loaded.insert(parts.digest, Arc::downgrade(component));
-            components.recent.push_back(component.clone());
+            components.loaded.insert(parts.digest.clone(), Arc::downgrade(component));
+            components.recent.push_back((parts.digest, component.clone()));
             if components.recent.len() > RECENT_MAX {
                 components.recent.pop_front();
             }
@@ -373,9 +391,9 @@ impl RuntimeShared {
         };
         self.compile(&wasm, &cache, parts).await?;
         let compile_time = began.elapsed();
-        let digest = parts.digest.clone();
+        let (this, digest) = (self.clone(), parts.digest.clone());
         blocking(move || {
-            cache.seal(&digest).map_err(|error| host_error(format!("the compiled component was not kept: {error}")))?;
+            this.keep(&cache, &digest)?;
             let component = cache.load(&wasm.engine, &digest)?;
             let component = component.ok_or_else(|| host_error("the compiled component did not load".to_owned()))?;
             Ok((wasm, component, compile_time))
@@ -388,11 +406,77 @@ impl RuntimeShared {
         let Compile::Child { compiler, .. } = &self.options.compile else {
             return Err(host_error("it was not compiled".to_owned()));
         };
+        self.compilations.fetch_add(1, Ordering::Relaxed);
         let output = cache.unsealed(&parts.digest);
         let (limits, engine_hash) = (&self.options.compile_limits, &wasm.engine_hash);
         let compiled = compile_in_child(compiler, limits, engine_hash, &parts.files, &output).await;
         compiled.inspect_err(|_| drop(std::fs::remove_file(&output)))
     }
+
+    /// Seals what was just compiled, if there is room for it.
+    fn keep(&self, cache: &Cache, digest: &str) -> Result<(), StartError> {
+        let quota = &self.options.quota;
+        let keep = || {
+            let bytes = cache.unsealed_bytes(digest).map_err(not_kept)?;
+            let room = quota.reserve(bytes);
+            let _room = room.map_err(|error| host_error(format!("there is no room for its compiled code: {error}")))?;
+            cache.seal(digest).map_err(not_kept)?;
+            quota.put(code_key(digest), code_parts(&cache::file_stem(digest), bytes), None);
+            Ok(())
+        };
+        keep().inspect_err(|_| cache.discard(digest))
+    }
+
+    /// Counts the code that is kept from before, and removes what no engine of this program can load.
+    fn take_stock(&self) {
+        let Compile::Child { cache_dir, .. } = &self.options.compile else { return };
+        // The engine of 0.3 is made when it is needed.
+        let Ok(engine_03) = wasmtime::Engine::new(&engine::compile_config(Wasi::V03)) else { return };
+        let hashes = [&self.engine_02.wasm.engine_hash, &compile::engine_hash(&engine_03)];
+        match cache::take_stock(cache_dir, &hashes.map(String::as_str)) {
+            Err(error) => {
+                tracing::warn!(dir = %cache_dir.display(), %error, "compiled components could not be counted")
+            }
+            Ok(found) => found.into_iter().for_each(|code| {
+                let parts = code_parts(&code.stem, code.bytes);
+                self.options.quota.put(Key::new(Kind::Code, code.stem), parts, Some(code.used_at));
+            }),
+        }
+    }
+
+    /// The folders of all engines' code.
+    fn code_folders(&self) -> Vec<PathBuf> {
+        let Compile::Child { cache_dir, .. } = &self.options.compile else { return Vec::new() };
+        let folders = std::fs::read_dir(cache_dir).into_iter().flatten().flatten();
+        folders.map(|folder| folder.path()).filter(|folder| folder.is_dir()).collect()
+    }
+}
+
+impl Keeper for RuntimeShared {
+    /// Also from memory: what is mapped keeps its room on disk.
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        let mut components = self.components.lock();
+        components.recent.retain(|(digest, _)| cache::file_stem(digest) != name);
+        components.loaded.retain(|digest, _| cache::file_stem(digest) != name);
+        self.code_folders().iter().try_for_each(|folder| cache::remove(folder, name))
+    }
+
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        let files = self.code_folders().into_iter().map(|folder| cache::code_file(&folder, name));
+        files.into_iter().find(|file| file.exists())
+    }
+}
+
+fn code_key(digest: &str) -> Key {
+    Key::new(Kind::Code, cache::file_stem(digest))
+}
+
+fn code_parts(stem: &str, bytes: u64) -> Vec<Part> {
+    vec![Part { name: format!("{stem}.cwasm"), bytes }]
+}
+
+fn not_kept(error: std::io::Error) -> StartError {
+    host_error(format!("the compiled component was not kept: {error}"))
 }
 
 async fn blocking<T: Send + 'static>(

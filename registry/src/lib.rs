@@ -22,7 +22,7 @@ pub use cluster::{Change, Cluster, ClusterError, Peer};
 pub use digest::{Digest, DigestError};
 pub use endpoints::Endpoints;
 pub use manifest::{ArtifactKind, Manifest, NotAComponent};
-pub use pull::{PullCause, PullError, PullOptions, PulledArtifact, Puller, open_pulled};
+pub use pull::{PullCause, PullError, PullOptions, PulledArtifact, Puller, Room, open_pulled};
 pub use push::{ComponentConfig, PushError, PushTarget, PushedComponent, push_component};
 pub use reference::{CLUSTER_REGISTRY, Reference, ReferenceError};
 pub use server::{Body, Caller, Registry, ServerOptions, is_change, serve};

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, header};
 
 mod download;
@@ -145,6 +146,9 @@ pub enum PullCause {
     /// The registry's address makes no URL.
     #[error("the registry's address `{0}` is not valid")]
     BadAddress(String),
+    /// Whoever pulls has no room for it.
+    #[error("there is no room for it: {0}")]
+    NoRoom(String),
     /// The file could not be written.
     #[error("it cannot be stored in {}: {cause}", .path.display())]
     Disk {
@@ -173,7 +177,7 @@ impl PullError {
             PullCause::Transport(error) => {
                 !matches!(error, TransportError::TooLarge { .. } | TransportError::NoTls { .. })
             }
-            PullCause::Disk { .. } | PullCause::NoClusterRegistry => true,
+            PullCause::Disk { .. } | PullCause::NoRoom(_) | PullCause::NoClusterRegistry => true,
             PullCause::WrongDigest { .. } | PullCause::WrongSize { .. } => true,
             PullCause::NotAComponent(_)
             | PullCause::BadManifest(_)
@@ -181,6 +185,27 @@ impl PullError {
             | PullCause::ImageTooLarge { .. }
             | PullCause::BadAddress(_) => false,
         }
+    }
+
+    /// Whether the disk that it was to be stored on is full.
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(&*self.cause, PullCause::Disk { cause, .. } if matches!(cause.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
+/// Makes room for what is pulled, before anything of it is fetched.
+pub trait Room: Send + Sync {
+    /// Makes room for so many bytes instead of what was asked for before, or says why there is none.
+    fn make(&self, bytes: u64) -> BoxFuture<'_, Result<(), String>>;
+}
+
+/// There is room for all that may be pulled.
+struct Boundless;
+
+impl Room for Boundless {
+    fn make(&self, _: u64) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -199,6 +224,8 @@ pub struct PulledArtifact {
     pub path: PathBuf,
     /// All files of a Linux image with their sizes: manifest, configuration, layers. None of a component.
     pub files: Vec<(PathBuf, u64)>,
+    /// The manifest, and the index where one was named, with their sizes.
+    pub manifests: Vec<(PathBuf, u64)>,
 }
 
 /// What may be pulled.
@@ -230,11 +257,13 @@ struct Found {
 }
 
 impl Found {
-    async fn keep(&self, into: &Path) -> Result<(), PullCause> {
+    async fn keep(&self, into: &Path) -> Result<Vec<(PathBuf, u64)>, PullCause> {
+        let mut kept = Vec::new();
         for manifest in self.index.iter().chain([&self.manifest]) {
             download::keep(manifest, into).await?;
+            kept.push((download::manifest_path(into, manifest.digest), manifest.bytes.len() as u64));
         }
-        Ok(())
+        Ok(kept)
     }
 }
 
@@ -297,13 +326,18 @@ impl Puller {
     /// Pulls the component of a reference into the folder `into`, under its digest's digits and `.wasm`, and then what led there, for
     /// [`open_pulled`]. A component that is there already and intact is kept.
     pub async fn pull_component(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullError> {
-        self.pull_wanted(reference, into, Wanted::Component).await
+        self.pull_wanted(reference, into, Wanted::Component, &Boundless).await
     }
 
     /// Pulls what a reference leads to: a component, like [`Puller::pull_component`], or a Linux image for this machine, whose
-    /// configuration and layers come to lie in `into` under their digests' digits and `.blob`.
-    pub async fn pull_any(&self, reference: &Reference, into: &Path) -> Result<PulledArtifact, PullError> {
-        self.pull_wanted(reference, into, Wanted::Any).await
+    /// configuration and layers come to lie in `into` under their digests' digits and `.blob`. `room` is asked for before.
+    pub async fn pull_any(
+        &self,
+        reference: &Reference,
+        into: &Path,
+        room: &dyn Room,
+    ) -> Result<PulledArtifact, PullError> {
+        self.pull_wanted(reference, into, Wanted::Any, room).await
     }
 
     async fn pull_wanted(
@@ -311,11 +345,12 @@ impl Puller {
         reference: &Reference,
         into: &Path,
         wanted: Wanted,
+        room: &dyn Room,
     ) -> Result<PulledArtifact, PullError> {
         let mut turns = Turns::new(self, reference);
         loop {
             let session = turns.next()?;
-            if let Some(pulled) = turns.settle(self.pull(&session, reference, into, wanted).await)? {
+            if let Some(pulled) = turns.settle(self.pull(&session, reference, into, (wanted, room)).await)? {
                 return Ok(pulled);
             }
         }
@@ -336,13 +371,13 @@ impl Puller {
         session: &Session<'_>,
         reference: &Reference,
         into: &Path,
-        wanted: Wanted,
+        (wanted, room): (Wanted, &dyn Room),
     ) -> Result<PulledArtifact, PullCause> {
         let found = self.find(session, reference, wanted).await?;
         let layer = match found.manifest.document.component_layer() {
             Ok(layer) => layer,
             Err(NotAComponent::Container { .. }) if wanted == Wanted::Any => {
-                return self.pull_container(session, found, into).await;
+                return self.pull_container(session, found, into, room).await;
             }
             Err(error) => return Err(PullCause::NotAComponent(error)),
         };
@@ -350,11 +385,12 @@ impl Puller {
         if layer.size > limit {
             return Err(PullCause::TooLarge { size: layer.size, limit });
         }
+        room.make(layer.size).await.map_err(PullCause::NoRoom)?;
         let path = download::layer(session, layer, download::component_path(into, layer.digest)).await?;
         let (layer_digest, size) = (layer.digest, layer.size);
-        found.keep(into).await?;
-        let digest = found.manifest.digest;
-        Ok(PulledArtifact { digest, layer_digest, kind: ArtifactKind::Component, size, path, files: Vec::new() })
+        let manifests = found.keep(into).await?;
+        let (digest, kind) = (found.manifest.digest, ArtifactKind::Component);
+        Ok(PulledArtifact { digest, layer_digest, kind, size, path, files: Vec::new(), manifests })
     }
 
     async fn pull_container(
@@ -362,6 +398,7 @@ impl Puller {
         session: &Session<'_>,
         found: Found,
         into: &Path,
+        room: &dyn Room,
     ) -> Result<PulledArtifact, PullCause> {
         let document = &found.manifest.document;
         let (layers, limit) = (document.layers.len(), self.options.image_bytes_max);
@@ -369,14 +406,16 @@ impl Puller {
         if size > limit || layers > IMAGE_LAYERS_MAX {
             return Err(PullCause::ImageTooLarge { size, layers, limit });
         }
+        room.make(size).await.map_err(PullCause::NoRoom)?;
         let digest = found.manifest.digest;
         let path = download::manifest_path(into, digest);
         let mut files = vec![(path.clone(), found.manifest.bytes.len() as u64)];
         for part in document.container_parts() {
             files.push((download::layer(session, part, download::blob_path(into, part.digest)).await?, part.size));
         }
-        found.keep(into).await?;
-        Ok(PulledArtifact { digest, layer_digest: digest, kind: ArtifactKind::Container, size, path, files })
+        let manifests = found.keep(into).await?;
+        let kind = ArtifactKind::Container;
+        Ok(PulledArtifact { digest, layer_digest: digest, kind, size, path, files, manifests })
     }
 
     async fn find(&self, session: &Session<'_>, reference: &Reference, wanted: Wanted) -> Result<Found, PullCause> {

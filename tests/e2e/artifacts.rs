@@ -1,6 +1,6 @@
 //! Components in the registries of several members: what was acknowledged outlives the member that took it.
 
-use coracle_tests::{Host, Server, eventually, guest, root};
+use coracle_tests::{Cluster, Host, Server, eventually, guest, root, up};
 
 use crate::servers::{dir, three, token};
 
@@ -74,4 +74,44 @@ fn a_host_gets_from_another_what_no_member_has_any_more() {
 fn has(folder: &tempfile::TempDir, member: &str, image: &str) -> bool {
     let digits = image.rsplit(':').next().unwrap();
     dir(folder, member).join("registry/blobs/sha256").join(&digits[..2]).join(digits).exists()
+}
+
+#[test]
+fn a_host_keeps_images_and_code_within_its_quota() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start_in(folder.path());
+    cluster.wasmctl(&["deploy", &hello(), "--name", "hello"]).ok();
+    let bytes = figure(&cluster, "coracle_host_image_disk_bytes");
+    cluster.kill();
+
+    let quota = (bytes + bytes / 2).to_string();
+    let cluster = Cluster::spawn(up(folder.path()).args(["--image-disk-quota", &quota]), folder.path());
+    eventually("it runs again", || cluster.try_get("hello.localhost", "/").is_ok_and(|got| got.0 == 200).then_some(()));
+    assert_eq!(figure(&cluster, "coracle_host_image_disk_bytes"), bytes);
+    let other = folder.path().join("other.wat");
+    std::fs::write(&other, std::fs::read_to_string(hello()).unwrap().replace("Hello", "Hallo")).unwrap();
+    let image = cluster.wasmctl(&["push", other.to_str().unwrap(), "other"]).ok();
+    cluster.kubectl(&["create", "deployment", "other", "--image", image.trim()]).ok();
+    eventually("it waits for room", || {
+        let waiting = "jsonpath={.items[*].status.containerStatuses[0].state.waiting.message}";
+        let message = cluster.kubectl(&["get", "pods", "-l", "app=other", "-o", waiting]).stdout;
+        (message.contains("there is no room for it") && message.contains("--image-disk-quota")).then_some(())
+    });
+    assert_eq!(cluster.get("hello.localhost", "/").0, 200);
+
+    cluster.kubectl(&["delete", "deployment", "hello"]).ok();
+    eventually("it has room", || {
+        let ready = cluster.kubectl(&["get", "deployment", "other", "-o", "jsonpath={.status.readyReplicas}"]);
+        (ready.stdout == "1").then_some(())
+    });
+    assert!(figure(&cluster, "coracle_host_image_disk_bytes") <= bytes + bytes / 2);
+    assert_ne!(figure(&cluster, "coracle_host_image_evictions_total{kind=\"code\"}"), 0);
+}
+
+/// What the only host counts.
+fn figure(cluster: &Cluster, name: &str) -> u64 {
+    let node = cluster.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]).ok();
+    let text = cluster.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/metrics")]).ok();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in {text}"))
 }

@@ -21,6 +21,7 @@ use arc_swap::ArcSwap;
 use coracle_api::kinds;
 use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
 use coracle_host::agent::{self, HostError, HostOptions, PodHandlers};
+use coracle_host::disk_quota::DiskQuota;
 use coracle_host::linux::LinuxRuntime;
 use coracle_host::node::is_deleted;
 use coracle_host::runtimes::Runtimes;
@@ -89,10 +90,17 @@ impl Host {
         let handlers = Arc::new(PodHandlers::default());
         let routes = Arc::new(ArcSwap::from_pointee(RoutingTable::default()));
         let cluster = Some(Outgoing::new(routes.clone(), handlers.clone(), transport.clone(), rand::random()));
-        let runtime_options = coracle_host::wasm::Options { cluster, ..coracle_host::wasm::Options::new(&data_dir) };
-        let wasm = WasmRuntime::open(runtime_options).map_err(|error| Failure::new(chain(&error)))?;
         let clock = Arc::new(coracle_host::runtime::SystemClock);
-        let runtime = Runtimes { wasm, linux: LinuxRuntime::open(&data_dir, clock.clone()) };
+        std::fs::create_dir_all(&data_dir).map_err(|error| Failure::file(&data_dir, &error))?;
+        let quota_bytes = flags.image_disk_quota.unwrap_or_else(|| DiskQuota::default_bytes(&data_dir));
+        let quota = DiskQuota::new(quota_bytes, clock.clone());
+        let runtime_options = coracle_host::wasm::Options {
+            cluster,
+            quota: quota.clone(),
+            ..coracle_host::wasm::Options::new(&data_dir)
+        };
+        let wasm = WasmRuntime::open(runtime_options).map_err(|error| Failure::new(chain(&error)))?;
+        let runtime = Runtimes { wasm, linux: LinuxRuntime::open(&data_dir, clock.clone(), quota.clone()) };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -111,6 +119,7 @@ impl Host {
             client: client.clone(),
             runtime: Arc::new(runtime),
             images: puller.clone(),
+            quota,
             listener: TcpListener::bind((listening(address), 0))?,
             identity,
             pods_max: PODS_MAX,

@@ -11,6 +11,8 @@ pub struct Totals {
     pub pods: [u64; 4],
     /// Containers running now.
     pub containers: u64,
+    /// Components compiled since the host started.
+    pub compilations: u64,
     /// What they used; of containers that ended nothing is counted.
     pub stats: Stats,
 }
@@ -39,6 +41,13 @@ impl Totals {
         for (phase, count) in Totals::PHASES.iter().zip(self.pods) {
             writeln!(text, "coracle_host_pods{{phase=\"{phase}\"}} {count}").expect("writing to a string succeeds");
         }
+        let name = "coracle_host_compilations_total";
+        writeln!(
+            text,
+            "# HELP {name} Compilations of components.\n# TYPE {name} counter\n{name} {}",
+            self.compilations
+        )
+        .expect("writing to a string succeeds");
         let stats = &self.stats;
         let cpu_seconds = stats.cpu_ns as f64 / 1e9;
         for (name, help, value) in [

@@ -25,7 +25,7 @@ use super::{Message, PodHandlers, Totals};
 use crate::logs::LogKey;
 use crate::pod::{self, Command, HookKind, Observed, Spec, Stage, Template, Termination, parse};
 use crate::probes::Probes;
-use crate::runtime::{Container, Exit};
+use crate::runtime::{Container, Exit, Kept};
 use crate::status;
 use crate::usage::Rate;
 
@@ -100,7 +100,8 @@ use usage::MachineUse;
 pub(super) struct Pods {
     shared: Arc<Shared>,
     pods: HashMap<Arc<str>, Pod>,
-    templates: HashSet<Arc<Template>>,
+    /// With what is on disk for their containers: it stays as long as there are pods of the template.
+    templates: HashMap<Arc<Template>, Vec<Kept>>,
     addresses: Addresses,
     handlers: Arc<PodHandlers>,
     are_handlers_changed: bool,
@@ -132,7 +133,7 @@ impl Pods {
         Pods {
             shared,
             pods: HashMap::new(),
-            templates: HashSet::new(),
+            templates: HashMap::new(),
             addresses,
             handlers,
             are_handlers_changed: false,
@@ -298,8 +299,12 @@ impl Pods {
         let template = &pod.spec.template.containers[index];
         let observed = &mut pod.observed.containers[index];
         match outcome.result {
-            Ok(Started { container: None, image_id }) => observed.started(None, image_id, false, now),
-            Ok(Started { container: Some(container), image_id }) => {
+            Ok(Started { container: None, image_id, kept }) => {
+                keep(&mut self.templates, &pod.spec.template, kept);
+                observed.started(None, image_id, false, now);
+            }
+            Ok(Started { container: Some(container), image_id, kept }) => {
+                keep(&mut self.templates, &pod.spec.template, kept);
                 let container: Arc<dyn Container> = container.into();
                 let ports = if template.ports.is_empty() { PORTS_DEFAULT } else { &template.ports };
                 let is_handler = self.handlers.insert(&uid, pod.observed.ip, index, ports, &container);
@@ -580,7 +585,7 @@ impl Pods {
     }
 
     fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+        let mut totals = Totals { compilations: self.shared.runtime.compilations(), ..Totals::default() };
         for pod in self.pods.values() {
             let phase = status::phase(&pod.spec, &pod.observed);
             if let Some(index) = Totals::PHASES.iter().position(|known| *known == phase) {
@@ -619,12 +624,22 @@ fn describe(pod: &mut Pod, host_ip: &str, with_status: bool, now: Timestamp) -> 
 }
 
 /// Equal templates are kept once.
-fn intern(templates: &mut HashSet<Arc<Template>>, template: Arc<Template>) -> Arc<Template> {
-    if let Some(known) = templates.get(&template) {
+fn intern(templates: &mut HashMap<Arc<Template>, Vec<Kept>>, template: Arc<Template>) -> Arc<Template> {
+    if let Some((known, _)) = templates.get_key_value(&template) {
         return known.clone();
     }
-    templates.insert(template.clone());
+    templates.insert(template.clone(), Vec::new());
     template
+}
+
+/// What all pods of a template are made from is kept once.
+fn keep(templates: &mut HashMap<Arc<Template>, Vec<Kept>>, template: &Arc<Template>, kept: Vec<Kept>) {
+    let known = templates.entry(template.clone()).or_default();
+    for kept in kept {
+        if !known.iter().any(|known| Arc::ptr_eq(known, &kept)) {
+            known.push(kept);
+        }
+    }
 }
 
 fn watch_exit(

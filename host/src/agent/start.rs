@@ -23,8 +23,8 @@ use crate::pod::environment::{self, Allocatable, Surroundings, Values};
 use crate::pod::template::{LibraryShare, SourceKind};
 use crate::pod::{ContainerTemplate, Failure, PullPolicy, Template};
 use crate::runtime::{
-    Clock, Container, ContainerSpec, Kind, Library, LinuxSpec, LogSink, Mount, PodIdentity, RequestFailure, Runtime,
-    StartError, Stream,
+    Clock, Container, ContainerSpec, Kept, Kind, Library, LinuxSpec, LogSink, Mount, PodIdentity, RequestFailure,
+    Runtime, StartError, Stream,
 };
 use crate::volumes::{MountError, SetUpError, Volumes};
 
@@ -68,11 +68,14 @@ pub(crate) struct Started {
     /// `None` for a library.
     pub(crate) container: Option<Box<dyn Container>>,
     pub(crate) image_id: String,
+    /// What it is made from, on disk.
+    pub(crate) kept: Vec<Kept>,
 }
 
 /// Starts the container and tells the agent.
 pub(crate) async fn start(shared: Arc<Shared>, order: Order, messages: mpsc::UnboundedSender<Message>) {
-    let mut starter = Starter { shared: &shared, order: &order, messages: &messages, notes: Vec::new() };
+    let (notes, kept) = (Vec::new(), Vec::new());
+    let mut starter = Starter { shared: &shared, order: &order, messages: &messages, notes, kept };
     let result = starter.start().await;
     let notes = starter.notes;
     let Order { uid, index, .. } = order;
@@ -85,6 +88,8 @@ struct Starter<'a> {
     order: &'a Order,
     messages: &'a mpsc::UnboundedSender<Message>,
     notes: Vec<Note>,
+    /// What is held so far.
+    kept: Vec<Kept>,
 }
 
 impl Starter<'_> {
@@ -112,6 +117,7 @@ impl Starter<'_> {
         let spec = self.spec(&image).await?;
         let prepared = self.shared.runtime.prepare(&spec).await;
         let prepared = prepared.map_err(|error| self.refused(error))?;
+        self.kept.push(prepared.kept.clone());
         if let Some(kind) = prepared.kind() {
             self.refuse_checks(&spec.name, kind)?;
             self.refuse_endless(&spec.name, kind)?;
@@ -126,7 +132,7 @@ impl Starter<'_> {
         let started = self.shared.runtime.start(spec, prepared, Arc::new(sink)).await;
         let container = started.map_err(|error| self.refused(error))?;
         self.notes.push(self.note(false, "Started", format!("Started container {name}")));
-        Ok(Started { container: Some(container), image_id: image.id })
+        Ok(Started { container: Some(container), image_id: image.id, kept: std::mem::take(&mut self.kept) })
     }
 
     /// Pulls a library, and sees whether it is one. Whether it fits is seen when a container is linked with it.
@@ -145,7 +151,7 @@ impl Starter<'_> {
         });
         let looked = looked.await.unwrap_or_else(|error| Err(StartError::Host { reason: error.to_string() }));
         looked.map_err(|error| self.refused(error))?;
-        Ok(Started { container: None, image_id: image.id })
+        Ok(Started { container: None, image_id: image.id, kept: std::mem::take(&mut self.kept) })
     }
 
     /// The files of the libraries that are linked into the container.
@@ -155,7 +161,9 @@ impl Starter<'_> {
         let mut libraries = Vec::new();
         for (index, id) in template.libraries.iter().zip(&self.order.libraries) {
             let image = self.shared.images.ensure(id, PullPolicy::IfNotPresent, || {}).await;
-            let (image, _) = image.map_err(|error| self.failure(error.reason, error.message, error.is_transient))?;
+            let (image, _, hold) =
+                image.map_err(|error| self.failure(error.reason, error.message, error.is_transient))?;
+            self.kept.push(hold);
             libraries.push(Library {
                 name: template.containers[*index].name.clone(),
                 artifact: image.path,
@@ -230,7 +238,8 @@ impl Starter<'_> {
             let _ = messages.send(Message::Note(pulling));
         };
         match self.shared.images.ensure(&name, policy, announce).await {
-            Ok((image, arrival)) => {
+            Ok((image, arrival, hold)) => {
+                self.kept.push(hold);
                 let message = match arrival {
                     Arrival::Present => format!("Container image {name:?} already present on machine"),
                     Arrival::Pulled(took) => {

@@ -7,12 +7,13 @@ use axum::Json;
 use axum::extract::State;
 use coracle_client::Config;
 use coracle_net::Handlers as _;
-use coracle_registry::Reference;
+use coracle_registry::{Reference, Room};
 use expect_test::expect;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
+use crate::disk_quota::DiskQuota;
 use crate::images::{ImageError, Pulled};
 use crate::runtime::SystemClock;
 use crate::wasm::{Options, WasmRuntime};
@@ -30,16 +31,24 @@ impl Source for OneComponent {
                 reason: "ErrImagePull".to_owned(),
                 message: "no such tag".to_owned(),
                 is_transient: true,
+                is_disk_full: false,
             }),
             _ => Ok(DIGEST.to_owned()),
         }
     }
 
-    async fn pull(&self, _: &Reference, folder: &Path) -> Result<Pulled, ImageError> {
+    async fn pull(&self, _: &Reference, folder: &Path, _: &dyn Room) -> Result<Pulled, ImageError> {
         let path = folder.join("one.wasm");
         std::fs::write(&path, &self.0).unwrap();
         let layer_digest = format!("sha256:{}", hex::encode(Sha256::digest(&self.0)));
-        Ok(Pulled { digest: DIGEST.to_owned(), layer_digest, size: self.0.len() as u64, path, files: Vec::new() })
+        Ok(Pulled {
+            digest: DIGEST.to_owned(),
+            layer_digest,
+            size: self.0.len() as u64,
+            path,
+            files: Vec::new(),
+            manifests: Vec::new(),
+        })
     }
 }
 
@@ -96,7 +105,12 @@ impl Harness {
         let shared = Arc::new(Shared {
             client,
             runtime: Arc::new(WasmRuntime::open(Options::in_process()).unwrap()),
-            images: Images::open(dir.path().join("images"), Arc::new(OneComponent(component))).unwrap(),
+            images: Images::open(
+                dir.path().join("images"),
+                Arc::new(OneComponent(component)),
+                DiskQuota::unlimited(clock.clone()),
+            )
+            .unwrap(),
             logs: LogStore::open(dir.path().join("pods"), clock.clone()).unwrap(),
             volumes: Volumes::open(volumes).unwrap(),
             node_name: "h1".to_owned(),

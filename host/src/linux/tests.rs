@@ -54,7 +54,8 @@ impl Host {
         });
         let manifest = json!({ "config": put(config.to_string().as_bytes()), "layers": [layer] });
         std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
-        let runtime = LinuxRuntime::open(dir.path(), Arc::new(SystemClock));
+        let runtime =
+            LinuxRuntime::open(dir.path(), Arc::new(SystemClock), DiskQuota::unlimited(Arc::new(SystemClock)));
         Host { dir, runtime }
     }
 
@@ -234,7 +235,7 @@ async fn what_a_killed_host_left_is_removed() {
     let host = Host::new();
     let container = host.start(host.spec("while true; do /bin/busybox sleep 1; done"), Arc::default()).await.unwrap();
     let mut exited = container.exited();
-    let again = LinuxRuntime::open(host.dir.path(), Arc::new(SystemClock));
+    let again = LinuxRuntime::open(host.dir.path(), Arc::new(SystemClock), DiskQuota::unlimited(Arc::new(SystemClock)));
     assert_eq!(exited.wait_for(Option::is_some).await.unwrap().as_ref().unwrap().code, 137);
     assert_eq!(std::fs::read_dir(host.dir.path().join("linux/containers")).unwrap().count(), 0);
     drop(again);

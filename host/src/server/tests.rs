@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsConnector;
 
 use super::*;
+use crate::disk_quota::DiskQuota;
 use crate::runtime::SystemClock;
 
 const UID: &str = "uid-web";
@@ -136,6 +137,7 @@ impl Host {
             messages: mpsc::unbounded_channel().0,
             logs: LogStore::open(logs.path().to_owned(), clock.clone()).unwrap(),
             images_dir: images.path().to_owned(),
+            quota: DiskQuota::unlimited(clock.clone()),
             clock,
             handlers: handlers.clone(),
             ingress: Arc::new(Metrics::new(1)),

@@ -1,6 +1,6 @@
 //! Compiled components on disk, sealed with a key of this node: loading machine code is as safe as the file is genuine.
 //!
-//! Deliberately absent: repair. What is damaged or foreign is compiled anew.
+//! Deliberately absent: repair. What is damaged or foreign is compiled anew. And choice of what goes when there is want of room.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -11,7 +11,10 @@ use sha2::Sha256;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use jiff::Timestamp;
+
 use super::compile::error_chain;
+use crate::disk_quota::used_at;
 use crate::runtime::StartError;
 
 /// The cache of one engine.
@@ -32,6 +35,18 @@ impl Cache {
     /// Where a compiler may write the code of `digest` before it is sealed.
     pub(crate) fn unsealed(&self, digest: &str) -> PathBuf {
         self.dir.join(format!("{}.{}.new", file_stem(digest), std::process::id()))
+    }
+
+    /// The size of what the compiler wrote.
+    pub(crate) fn unsealed_bytes(&self, digest: &str) -> std::io::Result<u64> {
+        Ok(std::fs::metadata(self.unsealed(digest))?.len())
+    }
+
+    /// Removes what the compiler wrote, sealed or not.
+    pub(crate) fn discard(&self, digest: &str) {
+        // What is left is never trusted, and gone with the next start.
+        let _ = std::fs::remove_file(self.unsealed(digest));
+        let _ = remove(&self.dir, &file_stem(digest));
     }
 
     /// Takes over what the compiler wrote.
@@ -68,7 +83,7 @@ impl Cache {
     }
 
     fn sealed(&self, digest: &str) -> PathBuf {
-        self.dir.join(format!("{}.cwasm", file_stem(digest)))
+        code_file(&self.dir, &file_stem(digest))
     }
 
     fn seal_of(&self, digest: &str, code: &[u8]) -> Hmac<Sha256> {
@@ -82,8 +97,62 @@ impl Cache {
     }
 }
 
+/// Code that is kept.
+pub(crate) struct KeptCode {
+    /// Its name without the extension.
+    pub(crate) stem: String,
+    pub(crate) bytes: u64,
+    pub(crate) used_at: Timestamp,
+}
+
+/// What is kept for these engines. Other engines' code, what was being compiled, and what lacks its seal is removed.
+pub(crate) fn take_stock(dir: &Path, engine_hashes: &[&str]) -> std::io::Result<Vec<KeptCode>> {
+    let mut kept = Vec::new();
+    for folder in std::fs::read_dir(dir)? {
+        let folder = folder?;
+        if !folder.file_type()?.is_dir() {
+            continue;
+        }
+        if !folder.file_name().to_str().is_some_and(|name| engine_hashes.contains(&name)) {
+            tracing::info!(folder = %folder.path().display(), "code of other versions of the engine is removed");
+            std::fs::remove_dir_all(folder.path())?;
+            continue;
+        }
+        for file in std::fs::read_dir(folder.path())? {
+            let file = file?.path();
+            let stem = file.file_stem().and_then(|stem| stem.to_str());
+            match (stem, file.extension().and_then(|extension| extension.to_str())) {
+                (Some(stem), Some("cwasm")) if file.with_extension("seal").exists() => {
+                    let (bytes, used_at) = (std::fs::metadata(&file)?.len(), used_at(&file));
+                    kept.push(KeptCode { stem: stem.to_owned(), bytes, used_at });
+                }
+                (_, Some("seal")) if file.with_extension("cwasm").exists() => {}
+                _ => std::fs::remove_file(&file)?,
+            }
+        }
+    }
+    Ok(kept)
+}
+
+/// Where the code of this name is in an engine's folder.
+pub(crate) fn code_file(folder: &Path, stem: &str) -> PathBuf {
+    folder.join(format!("{stem}.cwasm"))
+}
+
+/// Removes code of this name from an engine's folder, if it is there: its seal first, so that nothing half is trusted.
+pub(crate) fn remove(folder: &Path, stem: &str) -> std::io::Result<()> {
+    let code = code_file(folder, stem);
+    for file in [code.with_extension("seal"), code] {
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// A digest as a file name; digests come from outside, so nothing but their letters and digits is kept.
-fn file_stem(digest: &str) -> String {
+pub(crate) fn file_stem(digest: &str) -> String {
     digest.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(200).collect()
 }
 

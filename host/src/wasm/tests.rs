@@ -1,3 +1,4 @@
+mod code;
 mod host;
 mod linked;
 mod reuse;
@@ -419,7 +420,8 @@ fn cached(dir: &Path, extension: &str) -> PathBuf {
 }
 
 fn is_same(one: &Prepared, other: &Prepared) -> bool {
-    let [PreparedArtifact::Component(one), PreparedArtifact::Component(other)] = [&one.0, &other.0] else {
+    let [PreparedArtifact::Component(one), PreparedArtifact::Component(other)] = [&one.artifact, &other.artifact]
+    else {
         return false;
     };
     Arc::ptr_eq(one, other)

@@ -326,7 +326,8 @@ async fn a_linux_image_is_pulled_with_all_its_parts() {
     ours["platform"] = json!({ "os": "linux", "architecture": crate::manifest::ARCHITECTURE });
     fake.put_manifest("index", &json!({ "manifests": [ours] }));
     let dir = tempfile::tempdir().unwrap();
-    let pull = |options| async { Puller::new(options).pull_any(&fake.reference(":index"), dir.path()).await };
+    let pull =
+        |options| async { Puller::new(options).pull_any(&fake.reference(":index"), dir.path(), &Boundless).await };
     let pulled = pull(PullOptions::default()).await.unwrap();
     assert_eq!((pulled.kind, pulled.size, pulled.files.len()), (ArtifactKind::Container, 8, 4));
     assert_eq!((pulled.digest, pulled.layer_digest), (Digest::of(manifest.as_bytes()), pulled.digest));

@@ -1,5 +1,6 @@
 //! Looks at what pods and the machine use, and tells it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +22,8 @@ impl Pods {
     /// Advances all rates.
     pub(in crate::agent) fn look_at_usage(&mut self) {
         let now = self.now();
+        // Pods change, and go while their containers are being started.
+        self.templates.retain(|template, _| Arc::strong_count(template) > 1);
         let passed = self.machine.looked_at.map(|before| now.duration_since(before).unsigned_abs());
         let passed = passed.unwrap_or(Duration::ZERO);
         for pod in self.pods.values_mut() {

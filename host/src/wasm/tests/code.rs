@@ -1,0 +1,71 @@
+use super::*;
+use crate::disk_quota::DiskQuota;
+
+/// Another component than hello, of the same size.
+fn hallo() -> Vec<u8> {
+    wat::parse_str(guest_text("hello").replace("Hello", "Hallo")).unwrap()
+}
+
+fn with_quota(bytes_max: u64) -> Host {
+    let quota = DiskQuota::new(bytes_max, Arc::new(SystemClock));
+    Host::with(|dir| Options { quota, ..child_options(dir, CompileLimits::default()) })
+}
+
+/// The extensions of the files in the only engine's folder, and the bytes that count.
+fn kept(host: &Host) -> String {
+    let folder = cached(host.dir.path(), "cwasm").parent().unwrap().to_owned();
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let mut extensions: Vec<String> =
+        files.map(|file| file.extension().unwrap().to_str().unwrap().to_owned()).collect();
+    extensions.sort();
+    extensions.join(" ")
+}
+
+async fn code_bytes() -> u64 {
+    let host = Host::with(|dir| child_options(dir, CompileLimits::default()));
+    host.runtime.prepare(&host.spec("hello")).await.unwrap();
+    std::fs::metadata(cached(host.dir.path(), "cwasm")).unwrap().len()
+}
+
+#[tokio::test]
+async fn code_makes_room_for_other_code_unless_a_container_uses_it() {
+    let bytes = code_bytes().await;
+    let host = with_quota(bytes + bytes / 2);
+    let (hello, hallo) = (host.spec("hello"), host.spec_of(&hallo()));
+    let prepared = host.runtime.prepare(&hello).await.unwrap();
+    let refused = host.runtime.prepare(&hallo).await.err().unwrap();
+    assert_eq!((refused.reason(), refused.is_transient()), ("CreateContainerError", true));
+    let start = "this host could not prepare the container: there is no room for its compiled code: it takes ";
+    assert!(refused.to_string().starts_with(start), "{refused}");
+    assert_eq!(kept(&host), "cwasm seal");
+
+    drop(prepared);
+    assert!(host.runtime.prepare(&hallo).await.unwrap().compile_time() > Duration::ZERO);
+    assert_eq!(kept(&host), "cwasm seal");
+    // It is in memory no more, where it would have kept its room on disk.
+    assert!(host.runtime.prepare(&hello).await.unwrap().compile_time() > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn what_is_kept_counts_after_a_restart_and_what_no_engine_can_load_is_gone() {
+    let host = Host::with(|dir| child_options(dir, CompileLimits::default()));
+    host.runtime.prepare(&host.spec("hello")).await.unwrap();
+    let code = cached(host.dir.path(), "cwasm");
+    let other_engine = host.dir.path().join("compiled/0123456789abcdef");
+    std::fs::create_dir(&other_engine).unwrap();
+    std::fs::write(other_engine.join("sha256-1.cwasm"), "code").unwrap();
+    for name in ["sha256-1.77.new", "sha256-2.cwasm", "sha256-3.seal"] {
+        std::fs::write(code.with_file_name(name), "left by a host that was killed").unwrap();
+    }
+
+    let quota = DiskQuota::unlimited(Arc::new(SystemClock));
+    let options = Options { quota: quota.clone(), ..child_options(host.dir.path(), CompileLimits::default()) };
+    let again = WasmRuntime::open(options).unwrap();
+    assert!(!other_engine.exists());
+    assert_eq!(kept(&host), "cwasm seal");
+    let mut text = String::new();
+    quota.render(&mut text);
+    let bytes = std::fs::metadata(&code).unwrap().len();
+    assert!(text.contains(&format!("\ncoracle_host_image_disk_bytes {bytes}\n")), "{text}");
+    assert_eq!(again.prepare(&host.spec("hello")).await.unwrap().compile_time(), Duration::ZERO);
+}
