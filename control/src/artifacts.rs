@@ -13,7 +13,8 @@ use axum::response::Response;
 use coracle_api::join::hash;
 use coracle_api::status::Status;
 use coracle_registry::{
-    BlobStore, Caller, Change, Cluster, ClusterError, Credentials, Digest, Peer, Registry, ServerOptions, is_change,
+    BlobStore, Caller, Change, Cluster, ClusterError, Credentials, Digest, Peer, Reference, Registry, ServerOptions,
+    is_change,
 };
 use futures::future::BoxFuture;
 use http::request::Parts;
@@ -23,6 +24,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,6 +51,8 @@ pub struct Artifacts {
     pub store: Arc<BlobStore>,
     /// Who may push.
     pub credentials: Credentials,
+    /// Is told of components that are pushed to this member, as long as it takes them.
+    pub pushed: Option<mpsc::Sender<Reference>>,
 }
 
 impl Artifacts {
@@ -63,7 +67,7 @@ impl Artifacts {
         let own_name = app.objects.store().member().name.clone();
         let pusher = User::authenticated(format!("{USER}:{}", self.credentials.user), []);
         let group = Arc::new(Group { own_name, pusher, app, client });
-        let registry = Arc::new(Registry::new(self.store, &self.credentials, group, shutdown.clone()));
+        let registry = Arc::new(Registry::new(self.store, &self.credentials, group, self.pushed, shutdown.clone()));
         let options = ServerOptions { listener: self.listener, registry: Arc::clone(&registry), shutdown };
         tasks.spawn(async {
             if let Err(error) = coracle_registry::serve(options).await {

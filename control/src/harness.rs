@@ -221,7 +221,7 @@ pub(crate) fn pki(dir: &Path, clock: impl Clock) -> Pki {
 pub(crate) fn artifacts(dir: &Path) -> Artifacts {
     let store = Arc::new(BlobStore::open(&dir.join("registry"), StoreLimits::default()).unwrap());
     let credentials = Credentials { user: "admin".to_owned(), password: "registry-password".to_owned() };
-    Artifacts { listener: TcpListener::bind("127.0.0.1:0").unwrap(), store, credentials }
+    Artifacts { listener: TcpListener::bind("127.0.0.1:0").unwrap(), store, credentials, pushed: None }
 }
 
 fn reqwest_client() -> reqwest::Client {

@@ -18,11 +18,13 @@ use std::time::Duration;
 use coracle_api::kinds;
 use coracle_client::{Client, InformerEvent, ListOptions};
 use coracle_net::addresses::{Addresses, Cidr};
+use coracle_registry::Reference;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::ahead;
 use crate::disk_quota::DiskQuota;
 use crate::images::{Images, Source};
 use crate::logs::LogStore;
@@ -57,6 +59,8 @@ pub struct HostOptions {
     pub runtime: Arc<dyn Runtime>,
     /// Where images come from.
     pub images: Arc<dyn Source>,
+    /// Components as they are pushed to a registry of this process, by digest, to be compiled ahead.
+    pub pushed: Option<mpsc::Receiver<Reference>>,
     /// What images may take on disk; the runtime's own.
     pub quota: Arc<DiskQuota>,
     /// Where the log server listens.
@@ -112,7 +116,7 @@ pub(crate) enum Message {
 }
 
 /// Runs the host until `shutdown`, which it ends itself when its Node was deleted.
-pub async fn run(options: HostOptions) -> Result<(), HostError> {
+pub async fn run(mut options: HostOptions) -> Result<(), HostError> {
     let shutdown = options.shutdown.clone();
     std::fs::create_dir_all(&options.data_dir)
         .map_err(|cause| HostError::DataDir { path: options.data_dir.clone(), cause })?;
@@ -139,6 +143,11 @@ pub async fn run(options: HostOptions) -> Result<(), HostError> {
     };
     let server =
         server::serve(options.listener, &options.identity, sources, shutdown.clone()).map_err(HostError::Server)?;
+    if let Some(pushed) = options.pushed.take() {
+        let (images, runtime) = (shared.images.clone(), shared.runtime.clone());
+        // Ends with `shutdown`.
+        tokio::spawn(ahead::run(images, runtime, pushed, shutdown.clone()));
+    }
     let (client, clock) = (options.client.clone(), options.clock.clone());
     let (given, mut range) = watch::channel(None);
     let registration =

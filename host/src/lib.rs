@@ -3,6 +3,7 @@
 //! Deliberately absent: the control plane and the store. A host meets them on the wire, also inside one process.
 
 pub mod agent;
+mod ahead;
 pub mod console;
 pub mod disk_quota;
 pub mod egress;

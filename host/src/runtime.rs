@@ -3,7 +3,7 @@
 //! Deliberately absent: pods, probes, restarts and back-off. A runtime runs one container once and says how it ended.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,12 @@ pub trait Runtime: Send + Sync {
         prepared: Prepared,
         logs: Arc<dyn LogSink>,
     ) -> Result<Box<dyn Container>, StartError>;
+
+    /// Compiles a component for which no container waits so far, behind what containers wait for, so that it need not be when one does.
+    /// Does nothing for what can't run by itself.
+    async fn compile_ahead(&self, _artifact: &Path, _digest: &str) -> Result<(), StartError> {
+        Ok(())
+    }
 
     /// Compilations begun so far.
     fn compilations(&self) -> u64 {

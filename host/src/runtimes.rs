@@ -1,5 +1,6 @@
 //! Every kind of container behind one runtime: components to one, Linux images to the other.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -38,6 +39,10 @@ impl Runtime for Runtimes {
         logs: Arc<dyn LogSink>,
     ) -> Result<Box<dyn Container>, StartError> {
         self.of(&spec).start(spec, prepared, logs).await
+    }
+
+    async fn compile_ahead(&self, artifact: &Path, digest: &str) -> Result<(), StartError> {
+        self.wasm.compile_ahead(artifact, digest).await
     }
 
     fn compilations(&self) -> u64 {

@@ -7,7 +7,9 @@ mod background;
 mod body;
 mod cache;
 mod capabilities;
+mod code;
 mod command;
+mod compilations;
 mod compile;
 pub(crate) mod component;
 mod compose;
@@ -27,7 +29,6 @@ mod termination;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -45,9 +46,11 @@ use self::background::Background;
 use self::cache::Cache;
 use self::capabilities::config::Configuration;
 use self::capabilities::reach::Reach;
+use self::code::code_key;
 use self::command::{CommandContainer, CommandParts};
+use self::compilations::Compilations;
 pub use self::compile::{CompileLimits, Compiler, compile_child_main};
-use self::compile::{compile_here, compile_in_child, error_chain, host_error};
+use self::compile::{compile_here, error_chain, host_error};
 use self::component::{Pre, PreparedComponent};
 use self::cpu::{Account, Turns};
 use self::engine::Wasm;
@@ -57,10 +60,10 @@ use self::limits::Bytes;
 use self::parts::Parts;
 pub use self::standalone::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
 use crate::console::Console;
-use crate::disk_quota::{DiskQuota, Keeper, Key, Kind, Part};
+use crate::disk_quota::{DiskQuota, Kind};
 use crate::inspect::Wasi;
 use crate::runtime::{
-    Clock, Container, ContainerSpec, LogSink, Prepared, PreparedArtifact, Runtime, StartError, SystemClock,
+    Clock, Container, ContainerSpec, LogSink, PodIdentity, Prepared, PreparedArtifact, Runtime, StartError, SystemClock,
 };
 
 /// Components kept loaded after their last container, so that a restart finds them warm.
@@ -162,7 +165,7 @@ struct RuntimeShared {
     /// Bounds what runs beside containers.
     execs: Arc<Semaphore>,
     components: Mutex<Components>,
-    compilations: AtomicU64,
+    compilations: Arc<Compilations>,
 }
 
 /// An engine, and the code compiled for it that is kept on disk.
@@ -213,7 +216,7 @@ impl WasmRuntime {
             options,
             execs: Arc::new(Semaphore::new(command::EXECS_ON_HOST_MAX)),
             components: Mutex::default(),
-            compilations: AtomicU64::new(0),
+            compilations: Arc::default(),
         };
         let shared = Arc::new(shared);
         shared.take_stock();
@@ -326,8 +329,13 @@ impl Runtime for WasmRuntime {
         self.start_with(&spec, &prepared, logs, false)
     }
 
+    async fn compile_ahead(&self, artifact: &Path, digest: &str) -> Result<(), StartError> {
+        let spec = ContainerSpec::new(PodIdentity::default(), "component", artifact.to_owned(), digest);
+        self.shared.compile_ahead(Parts::of(&spec)).await
+    }
+
     fn compilations(&self) -> u64 {
-        self.shared.compilations.load(Ordering::Relaxed)
+        self.shared.compilations.begun()
     }
 }
 
@@ -389,94 +397,16 @@ impl RuntimeShared {
         let CachedEngine { wasm, cache: Some(cache) } = engine else {
             return Err(host_error("it was not compiled".to_owned()));
         };
-        self.compile(&wasm, &cache, parts).await?;
+        self.compiled(&wasm, &cache, parts, true).await?;
         let compile_time = began.elapsed();
-        let (this, digest) = (self.clone(), parts.digest.clone());
+        let digest = parts.digest.clone();
         blocking(move || {
-            this.keep(&cache, &digest)?;
             let component = cache.load(&wasm.engine, &digest)?;
             let component = component.ok_or_else(|| host_error("the compiled component did not load".to_owned()))?;
             Ok((wasm, component, compile_time))
         })
         .await
     }
-
-    /// In a child, into an unsealed file of the cache.
-    async fn compile(&self, wasm: &Wasm, cache: &Cache, parts: &Parts) -> Result<(), StartError> {
-        let Compile::Child { compiler, .. } = &self.options.compile else {
-            return Err(host_error("it was not compiled".to_owned()));
-        };
-        self.compilations.fetch_add(1, Ordering::Relaxed);
-        let output = cache.unsealed(&parts.digest);
-        let (limits, engine_hash) = (&self.options.compile_limits, &wasm.engine_hash);
-        let compiled = compile_in_child(compiler, limits, engine_hash, &parts.files, &output).await;
-        compiled.inspect_err(|_| drop(std::fs::remove_file(&output)))
-    }
-
-    /// Seals what was just compiled, if there is room for it.
-    fn keep(&self, cache: &Cache, digest: &str) -> Result<(), StartError> {
-        let quota = &self.options.quota;
-        let keep = || {
-            let bytes = cache.unsealed_bytes(digest).map_err(not_kept)?;
-            let room = quota.reserve(bytes);
-            let _room = room.map_err(|error| host_error(format!("there is no room for its compiled code: {error}")))?;
-            cache.seal(digest).map_err(not_kept)?;
-            quota.put(code_key(digest), code_parts(&cache::file_stem(digest), bytes), None);
-            Ok(())
-        };
-        keep().inspect_err(|_| cache.discard(digest))
-    }
-
-    /// Counts the code that is kept from before, and removes what no engine of this program can load.
-    fn take_stock(&self) {
-        let Compile::Child { cache_dir, .. } = &self.options.compile else { return };
-        // The engine of 0.3 is made when it is needed.
-        let Ok(engine_03) = wasmtime::Engine::new(&engine::compile_config(Wasi::V03)) else { return };
-        let hashes = [&self.engine_02.wasm.engine_hash, &compile::engine_hash(&engine_03)];
-        match cache::take_stock(cache_dir, &hashes.map(String::as_str)) {
-            Err(error) => {
-                tracing::warn!(dir = %cache_dir.display(), %error, "compiled components could not be counted")
-            }
-            Ok(found) => found.into_iter().for_each(|code| {
-                let parts = code_parts(&code.stem, code.bytes);
-                self.options.quota.put(Key::new(Kind::Code, code.stem), parts, Some(code.used_at));
-            }),
-        }
-    }
-
-    /// The folders of all engines' code.
-    fn code_folders(&self) -> Vec<PathBuf> {
-        let Compile::Child { cache_dir, .. } = &self.options.compile else { return Vec::new() };
-        let folders = std::fs::read_dir(cache_dir).into_iter().flatten().flatten();
-        folders.map(|folder| folder.path()).filter(|folder| folder.is_dir()).collect()
-    }
-}
-
-impl Keeper for RuntimeShared {
-    /// Also from memory: what is mapped keeps its room on disk.
-    fn remove(&self, name: &str) -> std::io::Result<()> {
-        let mut components = self.components.lock();
-        components.recent.retain(|(digest, _)| cache::file_stem(digest) != name);
-        components.loaded.retain(|digest, _| cache::file_stem(digest) != name);
-        self.code_folders().iter().try_for_each(|folder| cache::remove(folder, name))
-    }
-
-    fn file(&self, name: &str) -> Option<PathBuf> {
-        let files = self.code_folders().into_iter().map(|folder| cache::code_file(&folder, name));
-        files.into_iter().find(|file| file.exists())
-    }
-}
-
-fn code_key(digest: &str) -> Key {
-    Key::new(Kind::Code, cache::file_stem(digest))
-}
-
-fn code_parts(stem: &str, bytes: u64) -> Vec<Part> {
-    vec![Part { name: format!("{stem}.cwasm"), bytes }]
-}
-
-fn not_kept(error: std::io::Error) -> StartError {
-    host_error(format!("the compiled component was not kept: {error}"))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 mod auth;
@@ -36,6 +36,7 @@ use route::Route;
 use crate::blob_store::BlobStore;
 use crate::cluster::{Change, Cluster};
 use crate::copies::Copies;
+use crate::reference::Reference;
 use crate::transport::Credentials;
 
 const CONNECTIONS_MAX: u32 = 1024;
@@ -143,18 +144,21 @@ pub struct Registry {
     guard: Guard,
     cluster: Arc<dyn Cluster>,
     copies: Arc<Copies>,
+    pushed: Option<mpsc::Sender<Reference>>,
 }
 
 impl Registry {
-    /// A registry over these files. `credentials` say who may push; also who may pull from another machine without a certificate.
+    /// A registry over these files. `credentials` say who may push; also who may pull from another machine without a certificate. `pushed` is
+    /// told of components that are pushed here, as long as it takes them.
     pub fn new(
         store: Arc<BlobStore>,
         credentials: &Credentials,
         cluster: Arc<dyn Cluster>,
+        pushed: Option<mpsc::Sender<Reference>>,
         shutdown: CancellationToken,
     ) -> Registry {
         let copies = Arc::new(Copies::new(store.clone(), cluster.clone(), shutdown));
-        Registry { store, guard: Guard::new(credentials), cluster, copies }
+        Registry { store, guard: Guard::new(credentials), cluster, copies, pushed }
     }
 
     /// Answers a request.

@@ -108,6 +108,20 @@ fn a_host_keeps_images_and_code_within_its_quota() {
     assert_ne!(figure(&cluster, "coracle_host_image_evictions_total{kind=\"code\"}"), 0);
 }
 
+#[test]
+fn what_is_pushed_is_compiled_before_a_pod_wants_it() {
+    let cluster = Cluster::start();
+    let image = cluster.wasmctl(&["push", &hello(), "hello"]).ok();
+    let bytes = || figure(&cluster, "coracle_host_image_disk_bytes");
+    let component = std::fs::metadata(hello()).unwrap().len();
+    // The code is larger than the text that the component is made from.
+    eventually("it is compiled", || (bytes() > 2 * component).then_some(()));
+    assert_eq!(figure(&cluster, "coracle_host_compilations_total"), 1);
+    cluster.wasmctl(&["deploy", image.trim(), "--name", "hello"]).ok();
+    assert_eq!(cluster.get("hello.localhost", "/").0, 200);
+    assert_eq!(figure(&cluster, "coracle_host_compilations_total"), 1);
+}
+
 /// What the only host counts.
 fn figure(cluster: &Cluster, name: &str) -> u64 {
     let node = cluster.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]).ok();

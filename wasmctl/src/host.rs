@@ -28,9 +28,10 @@ use coracle_host::runtimes::Runtimes;
 use coracle_host::server::ServerIdentity;
 use coracle_host::wasm::WasmRuntime;
 use coracle_net::{Ingress, IngressOptions, Limits, Metrics, Outgoing, RoutingTable, Running, Transport};
-use coracle_registry::{Endpoints, PullOptions, Puller};
+use coracle_registry::{Endpoints, PullOptions, Puller, Reference};
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) ingress_addr: SocketAddr,
     /// Where the host keeps what it learns and gets, if that is anywhere.
     pub(crate) file: Option<MembershipFile>,
+    /// Components as they are pushed to a registry of this process.
+    pub(crate) pushed: Option<mpsc::Receiver<Reference>>,
 }
 
 /// A running host.
@@ -80,7 +83,7 @@ impl Host {
     /// Starts everything; see [`Host::ready`] for what it takes to get pods.
     pub(crate) fn start(options: Options) -> Result<Host> {
         daemon::raise_open_files_limit();
-        let Options { node_name, data_dir, flags, api_urls, identity, address, ingress_addr, file } = options;
+        let Options { node_name, data_dir, flags, api_urls, identity, address, ingress_addr, file, pushed } = options;
         let tls = identity.client_tls().map_err(Failure::new)?;
         // Every API server answers for the registry, and it's as hosts' certificates say that they may pull.
         let cluster = Endpoints { servers: api_urls.clone(), tls: Some(tls.clone()), token: None };
@@ -120,6 +123,7 @@ impl Host {
             runtime: Arc::new(runtime),
             images: puller.clone(),
             quota,
+            pushed,
             listener: TcpListener::bind((listening(address), 0))?,
             identity,
             pods_max: PODS_MAX,

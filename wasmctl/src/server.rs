@@ -17,9 +17,10 @@ use coracle_control::tokens::Tokens;
 use coracle_control::{
     Artifacts, ClusterFiles, Identities, Objects, SystemClock, authorizer, driver, kubernetes_service, server, signer,
 };
-use coracle_registry::{BlobStore, Credentials, StoreLimits};
+use coracle_registry::{BlobStore, Credentials, Reference, StoreLimits};
 use coracle_store::{Member, OpenError, Options as StoreOptions, RealDisk, Store};
 use jiff::SignedDuration;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -104,12 +105,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts everything; the API listens when this returns, and answers once the group has a leader.
+    /// Starts everything; the API listens when this returns, and answers once the group has a leader. `pushed` is told of components that are
+    /// pushed to this member.
     pub(crate) async fn start(
         data_dir: &DataDir,
         identity: &data_dir::Identity,
         options: &Options,
         sockets: Sockets,
+        pushed: Option<mpsc::Sender<Reference>>,
     ) -> Result<Server> {
         let lifetime = options.certificate_ttl.try_into().unwrap_or(SignedDuration::MAX);
         let pki = issued(Pki::open_or_create(&data_dir.join("pki"), Arc::new(SystemClock), lifetime))?;
@@ -133,7 +136,7 @@ impl Server {
         let advertised = options.advertised.clone();
         let server = Server { pki, store, member, api_addr, registry_addr, advertised, shutdown, tasks };
         server.tasks.spawn(identities.clone().keep_renewed(Arc::new(SystemClock), server.shutdown.clone()));
-        let artifacts = artifacts(data_dir, identity, registry)?;
+        let artifacts = artifacts(data_dir, identity, registry, pushed)?;
         server.serve_api(data_dir, identity, api, &objects, artifacts, identities)?;
         server.tasks.spawn(signer::run(objects.clone(), server.pki.clone(), server.shutdown.clone()));
         server.tasks.spawn(kubernetes_service::run(objects.clone(), server.shutdown.clone()));
@@ -271,11 +274,16 @@ impl Server {
 }
 
 /// This member's registry, with what it has so far.
-fn artifacts(data_dir: &DataDir, identity: &data_dir::Identity, listener: TcpListener) -> Result<Artifacts> {
+fn artifacts(
+    data_dir: &DataDir,
+    identity: &data_dir::Identity,
+    listener: TcpListener,
+    pushed: Option<mpsc::Sender<Reference>>,
+) -> Result<Artifacts> {
     let store = BlobStore::open(&data_dir.join("registry"), StoreLimits::default());
     let store = Arc::new(store.map_err(|error| Failure::new(chain(&error)))?);
     let credentials = Credentials { user: REGISTRY_USER.to_owned(), password: identity.registry_password.clone() };
-    Ok(Artifacts { listener, store, credentials })
+    Ok(Artifacts { listener, store, credentials, pushed })
 }
 
 /// The names and addresses under which clients reach the API.

@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use coracle_host::server::ServerIdentity;
 
+use tokio::sync::mpsc;
+
 use crate::daemon::{self, renewal_share, stop_signal};
 use crate::data_dir::{self, DataDir};
 use crate::demo;
@@ -17,6 +19,9 @@ use crate::host::{self, Host, Membership, machine};
 use crate::host_flags::HostFlags;
 use crate::progress::seconds;
 use crate::server::{self, Server, Sockets, issued};
+
+/// Components that were pushed and wait to be compiled; what is more than that is compiled when a pod wants it.
+const PUSHED_MAX: usize = 64;
 
 /// What `wasmctl up` was asked for.
 pub(crate) struct Options {
@@ -81,7 +86,8 @@ async fn serve(cluster: &Cluster, options: &Options, data_dir: &DataDir, started
 impl Cluster {
     async fn start(options: &Options, data_dir: &DataDir, identity: &data_dir::Identity) -> Result<Cluster> {
         let sockets = Sockets::bind(&options.server)?;
-        let server = Server::start(data_dir, identity, &options.server, sockets).await?;
+        let (pushed, to_compile) = mpsc::channel(PUSHED_MAX);
+        let server = Server::start(data_dir, identity, &options.server, sockets, Some(pushed)).await?;
         let node = server.name();
         let address = options.server.advertised.as_ref().map_or(Ipv4Addr::LOCALHOST.into(), |advertised| advertised.ip);
         let mut names = vec!["127.0.0.1".to_owned(), "localhost".to_owned(), node.to_owned()];
@@ -101,6 +107,7 @@ impl Cluster {
             address,
             ingress_addr: options.ingress_addr,
             file: None,
+            pushed: Some(to_compile),
         })?;
         let cluster = Cluster { host, server };
         cluster.write_files(data_dir, identity)?;

@@ -63,7 +63,13 @@ impl Cache {
         file.write_all(&seal)
     }
 
-    /// Loads the code of `digest` if it is there and genuine.
+    /// Whether there is code of `digest`, genuine or not.
+    pub(crate) fn has(&self, digest: &str) -> bool {
+        let sealed = self.sealed(digest);
+        sealed.exists() && sealed.with_extension("seal").exists()
+    }
+
+    /// Loads the code of `digest` if it is there and genuine; what isn't is removed.
     ///
     /// # Errors
     /// The engine has no room for an instance of it.
@@ -73,6 +79,7 @@ impl Cache {
         let seal = std::fs::read(sealed.with_extension("seal")).unwrap_or_default();
         if self.seal_of(digest, &code).verify_slice(&seal).is_err() {
             tracing::warn!(file = %sealed.display(), "compiled component is damaged or foreign: compiling it again");
+            self.discard(digest);
             return Ok(None);
         }
         drop(code);

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getpriority_process, nice, setpriority_process, setrlimit};
 use tokio::io::AsyncReadExt;
 use wasmtime::Engine;
 
+use super::compilations::Urgency;
 use super::compose::{Source, compose};
 use super::engine::compile_config;
 use super::failure::one_line;
@@ -55,6 +56,10 @@ pub struct Compiler {
     pub leading_args: Vec<String>,
 }
 
+/// How much more willing to wait for a processor a compiler is that nobody waits for,
+const AHEAD_NICENESS: i32 = 10;
+/// and how many times as long it may take.
+const AHEAD_WALL_FACTOR: u32 = 5;
 const EXIT_COMPILE_FAILED: u8 = 10;
 const EXIT_OTHER_ENGINE: u8 = 11;
 const EXIT_INPUT_OUTPUT: u8 = 12;
@@ -71,19 +76,25 @@ pub(crate) fn engine_hash(engine: &Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Compiles what the files make into `output`.
+/// Compiles what the files make into `output`; until it is urgent, behind all others.
 pub(crate) async fn compile_in_child(
     compiler: &Compiler,
     limits: &CompileLimits,
     engine_hash: &str,
     files: &[PartFile],
     output: &Path,
+    urgency: &Urgency,
 ) -> Result<(), StartError> {
+    let (niceness, wall_max) = match urgency.is_cancelled() {
+        true => (0, limits.wall_max),
+        false => (AHEAD_NICENESS, limits.wall_max * AHEAD_WALL_FACTOR),
+    };
     let mut child = tokio::process::Command::new(&compiler.exe)
         .args(&compiler.leading_args)
         .arg(engine_hash)
         .arg(limits.memory_bytes_max.to_string())
         .arg(limits.cpu_max.as_secs().max(1).to_string())
+        .arg(niceness.to_string())
         .arg(output)
         .args(files.iter().flat_map(|file| [OsStr::new(&file.name), file.path.as_os_str()]))
         .env_clear()
@@ -96,18 +107,40 @@ pub(crate) async fn compile_in_child(
     // The child ends when this pipe does, and so when this process does.
     let leash = child.stdin.take();
     let mut said = Vec::new();
-    let ended = tokio::time::timeout(limits.wall_max, async {
+    let process = child.id();
+    let waiting = async {
         if let Some(stderr) = child.stderr.take() {
             let _ = stderr.take(STDERR_BYTES_MAX).read_to_end(&mut said).await;
         }
         child.wait().await
+    };
+    let hurrying = async {
+        urgency.cancelled().await;
+        process.filter(|_| niceness > 0).into_iter().for_each(hurry);
+        std::future::pending().await
+    };
+    let ended = tokio::time::timeout(wall_max, async {
+        tokio::select! {
+            ended = waiting => ended,
+            never = hurrying => never,
+        }
     })
     .await;
     drop(leash);
     match ended {
-        Err(_) => Err(StartError::CompileLimit { limit: format!("{} s", limits.wall_max.as_secs()) }),
+        Err(_) => Err(StartError::CompileLimit { limit: format!("{} s", wall_max.as_secs()) }),
         Ok(Err(error)) => Err(host_error(format!("the compiler could not be waited for: {error}"))),
         Ok(Ok(status)) => verdict(status, &String::from_utf8_lossy(&said), limits),
+    }
+}
+
+/// Makes all threads of a compiler as quick as this process's. Where this process may not do that, they go on as they are.
+fn hurry(process: u32) {
+    let own = getpriority_process(None).unwrap_or(0);
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let ids = threads.filter_map(|thread| Pid::from_raw(thread.file_name().to_str()?.parse().ok()?));
+    for id in ids {
+        let _ = setpriority_process(Some(id), own);
     }
 }
 
@@ -161,7 +194,7 @@ fn join(mut sources: Vec<Source>) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The whole body of the compiling child: `ENGINE-HASH MEMORY-BYTES CPU-SECONDS OUTPUT NAME INPUT…`, after the subcommand's own name.
+/// The whole body of the compiling child: `ENGINE-HASH MEMORY-BYTES CPU-SECONDS NICENESS OUTPUT NAME INPUT…`, after the subcommand's own name.
 ///
 /// It limits itself before it reads anything, and ends when its standard input does.
 pub fn compile_child_main(args: &[String]) -> ExitCode {
@@ -175,17 +208,17 @@ pub fn compile_child_main(args: &[String]) -> ExitCode {
 }
 
 fn compile_child(args: &[String]) -> Result<(), (u8, String)> {
-    let [wanted, memory, cpu, output, inputs @ ..] = args else {
-        return Err((2, "internal-compile is started by the host itself and takes six arguments or more".to_owned()));
+    let [wanted, memory, cpu, niceness, output, inputs @ ..] = args else {
+        return Err((2, "internal-compile is started by the host itself and takes seven arguments or more".to_owned()));
     };
     let (inputs, []) = inputs.as_chunks::<2>() else {
         return Err((2, "internal-compile: each input has a name".to_owned()));
     };
-    let (Ok(memory), Ok(cpu)) = (memory.parse(), cpu.parse()) else {
+    let (Ok(memory), Ok(cpu), Ok(niceness)) = (memory.parse(), cpu.parse(), niceness.parse()) else {
         return Err((2, "internal-compile: limits must be numbers".to_owned()));
     };
     let failed = |code: u8, what: &str, reason: &dyn std::fmt::Display| (code, format!("{what}: {reason}"));
-    limit_self(memory, cpu).map_err(|error| failed(EXIT_INPUT_OUTPUT, "limits could not be set", &error))?;
+    limit_self(memory, cpu, niceness).map_err(|error| failed(EXIT_INPUT_OUTPUT, "limits could not be set", &error))?;
     die_with_parent().map_err(|error| failed(EXIT_INPUT_OUTPUT, "no thread could be started", &error))?;
     // One after the other: the first is nearly always the one.
     let mut engines = [Wasi::V02, Wasi::V03].into_iter().map(|wasi| Engine::new(&compile_config(wasi)));
@@ -208,13 +241,15 @@ fn compile_child(args: &[String]) -> Result<(), (u8, String)> {
     written.map_err(|error| failed(EXIT_INPUT_OUTPUT, output, &error))
 }
 
-fn limit_self(memory: u64, cpu_seconds: u64) -> std::io::Result<()> {
+/// Before there is a second thread: each has a niceness of its own, from the one that makes it.
+fn limit_self(memory: u64, cpu_seconds: u64, niceness: i32) -> std::io::Result<()> {
     let both = |value| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::Core, both(0))?;
     setrlimit(Resource::As, both(memory))?;
     setrlimit(Resource::Cpu, Rlimit { current: Some(cpu_seconds), maximum: Some(cpu_seconds + 1) })?;
     setrlimit(Resource::Fsize, both(1 << 30))?;
     setrlimit(Resource::Nofile, both(64))?;
+    nice(niceness)?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::compile::host_error;
-use crate::inspect::{Inspection, Wasi, inspect};
+use crate::inspect::{Inspection, Kind, Wasi, inspect};
 use crate::link::{self, LinkError, Part};
 use crate::runtime::{ContainerSpec, StartError};
 
@@ -66,6 +66,18 @@ impl Parts {
         let plan = link::plan(&parts, self.may_be_unused).map_err(refused)?;
         let is_03 = plan.used.iter().any(|part| inspections[*part].wasi() == Wasi::V03);
         Ok((contents, if is_03 { Wasi::V03 } else { Wasi::V02 }))
+    }
+
+    /// What a component of one file is to be compiled for, if it runs by itself: others are compiled as a part of those that they are
+    /// linked into.
+    pub(crate) fn wasi_by_itself(&self, bytes_max: u64) -> Result<Option<Wasi>, StartError> {
+        let [file] = &self.files[..] else { return Ok(None) };
+        let (_, inspection) = file.read(&mut { bytes_max }, bytes_max)?;
+        let runs = match inspection.kind {
+            Kind::HttpHandler02 | Kind::HttpHandler03 | Kind::Command02 | Kind::Command03 => true,
+            Kind::Library | Kind::Other | Kind::Middleware02 | Kind::Middleware03 => false,
+        };
+        Ok((runs && inspection.unknown.is_empty()).then(|| inspection.wasi()))
     }
 }
 

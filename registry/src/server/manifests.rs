@@ -13,7 +13,8 @@ use super::error::{Refusal, full};
 use super::{Answer, Body, Registry, blocking, parameter};
 use crate::blob_store::{BlobStore, Key, StoreError};
 use crate::digest::Digest;
-use crate::manifest::IMAGE_INDEX;
+use crate::manifest::{Document, IMAGE_INDEX};
+use crate::reference::CLUSTER_REGISTRY;
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 const PAGE_MAX: usize = 1000;
@@ -62,12 +63,16 @@ async fn put(registry: &Registry, head: &Parts, body: Body, repository: String, 
         Key::Digest(digest) => (Some(digest), None),
         Key::Tag(tag) => (None, Some(tag)),
     };
+    let is_component = is_component(&bytes);
     let name = repository.clone();
     let put = move |store: &BlobStore| store.put_manifest(&name, expected, content_type.as_deref(), &bytes);
     let (digest, subject) = blocking(&registry.store, put).await?;
     registry.copies.spread(&repository, digest).await?;
     if let Some(tag) = tag {
         registry.cluster.change_tags(&repository, vec![(tag, Some(digest))]).await?;
+    }
+    if is_component {
+        tell(registry, &repository, digest);
     }
     let mut response = empty(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &format!("/v2/{repository}/manifests/{digest}"));
@@ -76,6 +81,20 @@ async fn put(registry: &Registry, head: &Parts, body: Body, repository: String, 
         set(&mut response, http::HeaderName::from_static("oci-subject"), &subject.to_string());
     }
     Ok(response)
+}
+
+fn is_component(manifest: &[u8]) -> bool {
+    serde_json::from_slice::<Document>(manifest).is_ok_and(|document| document.component_layer().is_ok())
+}
+
+/// Tells whoever wants to know that a component was pushed. Who has enough to do misses it.
+fn tell(registry: &Registry, repository: &str, digest: Digest) {
+    let Some(pushed) = &registry.pushed else { return };
+    let reference = format!("{CLUSTER_REGISTRY}/{repository}@{digest}");
+    match reference.parse() {
+        Ok(reference) => drop(pushed.try_send(reference)),
+        Err(error) => tracing::debug!(reference, %error, "what was pushed cannot be pulled by this name"),
+    }
 }
 
 /// Removes a manifest from all members, and before it the tags that mean it.

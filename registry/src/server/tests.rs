@@ -35,7 +35,7 @@ impl Registry {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let credentials = Credentials { user: "admin".into(), password: "secret".into() };
         let shutdown = CancellationToken::new();
-        let registry = Arc::new(super::Registry::new(store, &credentials, cluster, shutdown.clone()));
+        let registry = Arc::new(super::Registry::new(store, &credentials, cluster, None, shutdown.clone()));
         let inner = registry.clone();
         tokio::spawn(serve(ServerOptions { listener, registry, shutdown: shutdown.clone() }));
         Registry { base, credentials, client: client(), inner, shutdown, dir }

@@ -67,6 +67,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
         address: membership.address,
         ingress_addr: args.ingress_addr,
         file: Some(MembershipFile::new(data_dir, membership)),
+        pushed: None,
     })?;
     println!("  control plane   https://{server}");
     println!("  ingress         http://{}", host.ingress_addr());

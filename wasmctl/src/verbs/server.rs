@@ -76,7 +76,7 @@ async fn work(args: Args, started: Instant) -> Result<()> {
         join(&data_dir, invitation, args.name, &advertised, sockets.api_port()?).await?;
     }
     let (identity, is_new) = data_dir.identity()?;
-    let server = Server::start(&data_dir, &identity, &options, sockets).await?;
+    let server = Server::start(&data_dir, &identity, &options, sockets, None).await?;
     let (version, path) = (env!("CARGO_PKG_VERSION"), data_dir.path().display());
     let news = if is_new { "new cluster" } else { "cluster" };
     println!("coracle {version}  data {path}  {news} \"{}\"  member \"{}\"", identity.name, server.name());

@@ -69,3 +69,37 @@ async fn what_is_kept_counts_after_a_restart_and_what_no_engine_can_load_is_gone
     assert!(text.contains(&format!("\ncoracle_host_image_disk_bytes {bytes}\n")), "{text}");
     assert_eq!(again.prepare(&host.spec("hello")).await.unwrap().compile_time(), Duration::ZERO);
 }
+
+#[tokio::test]
+async fn what_is_compiled_ahead_need_not_be_when_a_container_wants_it() {
+    let host = Host::with(|dir| child_options(dir, CompileLimits::default()));
+    let spec = host.spec("hello");
+    let ahead = async |spec: &ContainerSpec| host.runtime.compile_ahead(&spec.artifact, &spec.digest).await;
+    ahead(&spec).await.unwrap();
+    ahead(&spec).await.unwrap();
+    assert_eq!(host.runtime.compilations(), 1);
+    assert_eq!(host.runtime.prepare(&spec).await.unwrap().compile_time(), Duration::ZERO);
+    // At the same time it is done once.
+    let spec = host.spec_of(&hallo());
+    let (compiled, prepared) = tokio::join!(ahead(&spec), host.runtime.prepare(&spec));
+    compiled.unwrap();
+    prepared.unwrap();
+    assert_eq!(host.runtime.compilations(), 2);
+    // It would be compiled as a part of another.
+    ahead(&host.spec_of(&wat::parse_str("(component (core module))").unwrap())).await.unwrap();
+    assert_eq!(host.runtime.compilations(), 2);
+}
+
+#[tokio::test]
+async fn a_bomb_that_is_pushed_costs_its_limits_once() {
+    let small = CompileLimits { memory_bytes_max: 64 << 20, ..CompileLimits::default() };
+    let host = Host::with(|dir| child_options(dir, small));
+    let text = guest_text("hello");
+    let end = text.rfind(')').unwrap();
+    let functions = format!("(func (local {})) ", "i64 ".repeat(20_000)).repeat(100);
+    let bomb = host.spec_of(&wat::parse_str(format!("{}(core module {functions}))", &text[..end])).unwrap());
+    let said = host.runtime.compile_ahead(&bomb.artifact, &bomb.digest).await.unwrap_err().to_string();
+    assert!(said.contains("64Mi of memory"), "{said}");
+    assert_eq!(host.runtime.prepare(&bomb).await.err().unwrap().to_string(), said);
+    assert_eq!(host.runtime.compilations(), 1);
+}
