@@ -10,9 +10,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::peers;
 use crate::process::{quietly, root, target_dir};
 
+/// Builds a copy of an example into a file.
+type Build = fn(&Path, &Path) -> Result<()>;
+
 /// Its tests, by what builds the component that each of them needs.
-const TESTS: &[(&str, fn(&Path, &Path) -> Result<()>)] =
-    &[("hello_javascript", build_javascript), ("hello_python", build_python)];
+const TESTS: &[(&str, Build)] = &[("hello_javascript", build_javascript), ("hello_python", build_python)];
 
 /// The tests of them whose name contains the filter; with one that leaves none, there is nothing to do.
 pub(crate) fn tests(filter: Option<&str>) -> Result<Vec<&'static str>> {
