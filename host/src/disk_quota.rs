@@ -190,7 +190,10 @@ impl DiskQuota {
         let on_its_way = state.bytes_reserved;
         let full = |held: u64| NoRoom::InUse { needed: bytes, used: held.saturating_add(on_its_way), bytes_max };
         let evicted = state.plan(bytes_max, bytes).map_err(full)?;
-        let is_free = evicted.iter().fold(true, |is_free, key| state.evict(key, "for others") && is_free);
+        let mut is_free = true;
+        for key in &evicted {
+            is_free &= state.evict(key, "for others");
+        }
         // What could not be removed still takes its room.
         if !is_free && !state.plan(bytes_max, bytes).map_err(full)?.is_empty() {
             return Err(full(state.bytes()));

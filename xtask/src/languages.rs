@@ -54,7 +54,9 @@ fn build_python(example: &Path, output: &Path) -> Result<()> {
     let packages = peers::python_packages("componentize-py", &example.join("requirements.txt"))?;
     let mut command = Command::new("python3");
     command.arg(packages.join("bin/componentize-py")).env("PYTHONPATH", packages).current_dir(example);
-    command.args(["--quiet", "--wit-path", "handler.wit", "--world", "handler", "componentize", "hello", "--output"]).arg(output);
+    command
+        .args(["--quiet", "--wit-path", "handler.wit", "--world", "handler", "componentize", "hello", "--output"])
+        .arg(output);
     quietly("hello-python: building", &mut command)?;
     Ok(())
 }
