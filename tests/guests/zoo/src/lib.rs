@@ -30,7 +30,7 @@ impl Guest for Zoo {
             },
             "/random" => drop(black_box(get_random_bytes(1 << 31))),
             "/long-field" => {
-                let _ = Fields::new().append("a", &vec![b'x'; 20 * MEGABYTE]);
+                let _ = Fields::new().append("a", &vec![b'x'; 17 * MEGABYTE]);
             }
             "/many-fields" => {
                 let _ = Fields::from_list(&vec![("a".to_owned(), b"x".to_vec()); MEGABYTE / 16]);
