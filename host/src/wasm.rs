@@ -25,7 +25,6 @@ mod reused;
 mod slots;
 mod standalone;
 mod stdio;
-mod termination;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};

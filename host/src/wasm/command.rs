@@ -79,7 +79,7 @@ impl CommandContainer {
                 true => Err(Failure::Interrupted),
                 false => Err(Failure::Trap("the host failed while running the component".to_owned())),
             });
-            let was_asked = asked.termination.is_requested();
+            let was_asked = asked.termination.is_cancelled();
             exit.send_replace(Some(exit_of(ended, was_asked, started_at, clock.now())));
             console.finish();
         });
@@ -149,7 +149,7 @@ impl Container for CommandContainer {
         if !self.parts.hears_termination {
             return self.steering.cancel();
         }
-        self.parts.surroundings.termination.request();
+        self.parts.surroundings.termination.cancel();
         let (mut exited, steering) = (self.exit.subscribe(), self.steering.clone());
         self.parts.background.spawn(async move {
             if tokio::time::timeout(grace, exited.wait_for(Option::is_some)).await.is_err() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -16,7 +17,6 @@ use super::capabilities::sockets;
 use super::engine::TICK;
 use super::limits::{Limits, MemoryAccount};
 use super::stdio::{ConsoleInput, LogStream};
-use super::termination::Termination;
 use crate::console::Console;
 use crate::runtime::{LogSink, Mount, PodIdentity, Stream};
 
@@ -47,8 +47,8 @@ pub(crate) struct Surroundings {
     pub(crate) config: Configuration,
     /// What it may reach.
     pub(crate) reach: Reach,
-    /// Whether it is to end.
-    pub(crate) termination: Termination,
+    /// It is asked to end.
+    pub(crate) termination: CancellationToken,
 }
 
 impl Surroundings {
@@ -69,7 +69,7 @@ impl Surroundings {
             console: None,
             mounts: Vec::new(),
             config: Configuration::default(),
-            termination: Termination::default(),
+            termination: CancellationToken::new(),
         }
     }
 }

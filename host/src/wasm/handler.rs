@@ -511,7 +511,7 @@ impl Container for HandlerRef {
     /// Turns new requests away, waits for those in flight, and ends what is left of them after `grace`.
     fn stop(&self, grace: Duration) {
         self.0.stopping.store(true, Relaxed);
-        self.0.surroundings.termination.request();
+        self.0.surroundings.termination.cancel();
         let container = self.0.clone();
         self.0.background.spawn(async move {
             match tokio::time::timeout(grace, container.gate.drained()).await {

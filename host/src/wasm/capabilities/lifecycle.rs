@@ -2,13 +2,12 @@
 //!
 //! Deliberately absent: a policy. It tells a component of nothing but itself.
 
-use std::sync::Arc;
-
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
-use super::super::guest::{Guest, Surroundings};
+use super::super::guest::Guest;
 
 /// The interface, without its version.
 const TERMINATION: &str = "coracle:lifecycle/termination";
@@ -20,20 +19,20 @@ pub(in crate::wasm) fn hears_termination(import: &str) -> bool {
     import.split('@').next() == Some(TERMINATION)
 }
 
-struct Requested(Arc<Surroundings>);
+struct Requested(CancellationToken);
 
 #[async_trait]
 impl Pollable for Requested {
     async fn ready(&mut self) {
-        self.0.termination.requested().await;
+        self.0.cancelled().await;
     }
 }
 
 pub(in crate::wasm) fn link_02(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(TERMINATION_02)?;
-    interface.func_wrap("requested", |store, (): ()| Ok((store.data().surroundings().termination.is_requested(),)))?;
+    interface.func_wrap("requested", |store, (): ()| Ok((store.data().surroundings().termination.is_cancelled(),)))?;
     interface.func_wrap("subscribe", |mut store, (): ()| {
-        let requested = Requested(store.data().surroundings().clone());
+        let requested = Requested(store.data().surroundings().termination.clone());
         let table = &mut store.data_mut().table;
         let requested = table.push(requested)?;
         let pollable: Resource<DynPollable> = subscribe(table, requested)?;
@@ -43,11 +42,11 @@ pub(in crate::wasm) fn link_02(linker: &mut Linker<Guest>) -> wasmtime::Result<(
 
 pub(in crate::wasm) fn link_03(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(TERMINATION_03)?;
-    interface.func_wrap("requested", |store, (): ()| Ok((store.data().surroundings().termination.is_requested(),)))?;
+    interface.func_wrap("requested", |store, (): ()| Ok((store.data().surroundings().termination.is_cancelled(),)))?;
     interface.func_wrap_concurrent("wait", |accessor, (): ()| {
         Box::pin(async move {
-            let surroundings = accessor.with(|mut store| store.data_mut().surroundings().clone());
-            surroundings.termination.requested().await;
+            let termination = accessor.with(|mut store| store.data_mut().surroundings().termination.clone());
+            termination.cancelled().await;
             Ok(())
         })
     })
