@@ -186,6 +186,8 @@ pub(crate) struct Call {
     pub(crate) created: OnceLock<String>,
     /// What policies want to be in the audit log.
     pub(crate) audited: Mutex<Vec<Value>>,
+    /// What was sent, once it is read: another member may have to answer it.
+    pub(crate) body: Mutex<Option<Bytes>>,
 }
 
 /// The verb and resource a request is counted under.
@@ -404,7 +406,11 @@ impl Call {
 
     async fn read_at_most(&self, body: Body, bytes_max: usize) -> Result<Bytes, Status> {
         match Limited::new(body, bytes_max).collect().await {
-            Ok(collected) => Ok(collected.to_bytes()),
+            Ok(collected) => {
+                let bytes = collected.to_bytes();
+                *self.body.lock() = Some(bytes.clone());
+                Ok(bytes)
+            }
             Err(error) if error.is::<LengthLimitError>() => Err(status::too_large(bytes_max)),
             Err(error) => Err(status::bad_request(format!("the body could not be read: {error}"))),
         }

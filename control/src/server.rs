@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use jiff::Timestamp;
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -129,7 +130,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_DELAY).await;
+                sleep(ACCEPT_DELAY).await;
             }
         }
     }
@@ -246,6 +247,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 upgrade: head.extensions.remove(),
                 created: OnceLock::new(),
                 audited: parking_lot::Mutex::default(),
+                body: parking_lot::Mutex::default(),
             };
             let context = Context { id: &id, uri: &head.uri, is_member };
             Box::pin(answer(&call, context, body)).instrument(span).await
@@ -284,22 +286,28 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
     let is_write = is_stream
         || matches!(target, Target::Objects(_) | Target::Virtual { .. } | Target::Members(Some(_)) | Target::Join)
             && !matches!(labels.verb, "get" | "list" | "watch" | "other");
-    if !call.app.objects.store().is_leader() && forward::concerns_leader(call, &target, is_write) {
-        if context.is_member {
-            return forward::refuse();
+    let is_repeatable = is_write && !is_stream && !context.is_member && matches!(target, Target::Objects(_));
+    let response = loop {
+        if !call.app.objects.store().is_leader() && forward::concerns_leader(call, &target, is_write) {
+            if context.is_member {
+                return forward::refuse();
+            }
+            match Box::pin(forward::forward(call, context.uri, body)).await {
+                Ok(forward::Answer::There(response)) => return response,
+                Ok(forward::Answer::Here(bytes)) => body = Body::from(bytes),
+                Err(status) => return respond::failure(&status),
+            }
         }
-        match Box::pin(forward::forward(call, context.uri, body)).await {
-            Ok(forward::Answer::There(response)) => return response,
-            Ok(forward::Answer::Here(bytes)) => body = Body::from(bytes),
-            Err(status) => return respond::failure(&status),
+        let response = answer_here(call, &target, body).await;
+        // This member lost the lead meanwhile, and did nothing.
+        let is_undone = response.headers().contains_key(status::NOT_LEADER) && started.elapsed() < forward::TIMEOUT;
+        match call.body.lock().take() {
+            Some(bytes) if is_repeatable && is_undone => body = Body::from(bytes),
+            _ => break response,
         }
-    }
+        sleep(forward::RETRY_INTERVAL).await;
+    };
     let is_quiet = QUIET.contains(&labels.resource.as_str());
-    let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(&target, body)).await;
-    let response = answered.unwrap_or_else(|_| {
-        let message = format_args!("request did not complete within {} s", ANSWER_TIMEOUT.as_secs());
-        respond::failure(&status::timeout(message))
-    });
     let (code, took) = (response.status().as_u16(), started.elapsed());
     call.app.metrics.observe(labels.verb, &labels.resource, code, took);
     let user = call.impersonator.as_ref().unwrap_or(&call.user);
@@ -317,6 +325,14 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
         tracing::debug!(user, verb = labels.verb, method, path, code, micros, "request");
     }
     response
+}
+
+async fn answer_here(call: &Call, target: &Target, body: Body) -> Response {
+    let answered = tokio::time::timeout(ANSWER_TIMEOUT, call.answer(target, body)).await;
+    answered.unwrap_or_else(|_| {
+        let message = format_args!("request did not complete within {} s", ANSWER_TIMEOUT.as_secs());
+        respond::failure(&status::timeout(message))
+    })
 }
 
 /// Notes a write in the audit log, where there is one.

@@ -162,6 +162,7 @@ pub(crate) fn read_failed(error: ReadError) -> Status {
 fn write_failed(error: WriteError) -> Status {
     match error {
         WriteError::NoQuorum { .. } | WriteError::LeaderChanged => status::timeout(error),
+        WriteError::NotLeader { .. } => status::no_leader(format!("the store did not take the write: {error}")),
         _ => status::service_unavailable(format!("the store did not take the write: {error}")),
     }
 }

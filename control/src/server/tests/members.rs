@@ -223,6 +223,43 @@ async fn writes_go_on_when_the_leader_is_gone() {
 }
 
 #[tokio::test]
+async fn a_write_that_meets_a_change_of_the_lead_goes_to_the_next_leader() {
+    let cluster = Cluster::of(&["a", "b", "c"]).await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
+    assert_eq!(cluster.ask(0, "POST /api/v1/namespaces", namespace).await.0, 201);
+    let is_over = CancellationToken::new();
+    let writers = (0..8).map(async |writer| {
+        let mut codes = Vec::new();
+        for number in 0.. {
+            let (code, answer) =
+                cluster.ask(0, &format!("POST {CONFIG_MAPS}"), config_map(&format!("{writer}-{number}"))).await;
+            // Of what was proposed already, it may not be known what became of it.
+            assert!(matches!(code, 201 | 504), "{code} {answer}");
+            codes.push(code);
+            if is_over.is_cancelled() {
+                break;
+            }
+        }
+        codes
+    });
+    let changes = async {
+        for _ in 0..10 {
+            let leader = cluster.members.iter().find(|member| member.store.is_leader());
+            leader.expect("the last change was awaited").store.hand_over().await;
+            let led = async {
+                while !cluster.members.iter().any(|member| member.store.is_leader()) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, led).await.expect("another member leads");
+        }
+        is_over.cancel();
+    };
+    let (codes, ()) = tokio::join!(futures::future::join_all(writers), changes);
+    assert!(codes.concat().contains(&201));
+}
+
+#[tokio::test]
 async fn who_reaches_no_leader_says_that_nothing_was_done() {
     let cluster = Cluster::of(&["a", "b"]).await;
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
