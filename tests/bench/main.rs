@@ -24,10 +24,10 @@ use anyhow::{Result, bail};
 fn main() -> Result<()> {
     // `cargo bench` adds `--bench`.
     let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
-    if let [verb, addr, dir] = names.as_slice()
+    if let [verb, words @ ..] = names.as_slice()
         && verb == store::VERB
     {
-        return store::serve(addr, dir.as_ref());
+        return store::serve(words);
     }
     for name in &names {
         let report = match name.as_str() {

@@ -2,6 +2,7 @@
 
 mod rpc;
 mod server;
+mod wire;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use rpc::Connection;
-pub(crate) use server::{VERB, serve};
+pub(crate) use server::{FOUNDER, READY, VERB, serve};
 
 use crate::report::{Report, percentile, summary};
 
