@@ -134,6 +134,10 @@ fn install(store: Store, mut messages: Messages) -> Messages {
                 partial.add(piece);
             }
             let (meta, snapshot) = intake.take().expect("it has just been filled").finish();
+            if let Err(error) = store.shared.checkpoint.find_room(&snapshot).await {
+                tracing::warn!(%error, "the state that the leader sends is not taken over; it will send it again");
+                return Err(error);
+            }
             let image = Image { snapshot, ephemeral: store.shared.ephemeral };
             let snapshot = RaftSnapshot { meta, snapshot: image };
             let answer = store.shared.raft.install_full_snapshot(offer.vote, snapshot).await.map_err(failed)?;

@@ -27,6 +27,11 @@ use crate::runtime::Runtime;
 use crate::snapshot::Snapshot;
 use crate::watch::{Change, Event};
 
+/// A file takes at most so many times the bytes of its records,
+const ROOM_FACTOR: u64 = 2;
+/// and what an empty one takes.
+const ROOM_BYTES_MIN: u64 = 1 << 20;
+
 /// How far the log has been applied.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Applied {
@@ -75,6 +80,8 @@ struct Shared {
     /// What the file holds for certain; nothing before the first commit ever.
     durable: watch::Sender<Option<State>>,
     ephemeral: EphemeralKeys,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
 }
 
 /// What the next commit is to write.
@@ -115,6 +122,8 @@ impl Checkpoint {
             wake: Notify::new(),
             durable: watch::Sender::new(durable),
             ephemeral: options.ephemeral,
+            path: path.to_owned(),
+            disk: disk.clone(),
         });
         let interval = Duration::from_millis(options.checkpoint_interval_ms);
         Runtime::spawn(worker::run(shared.clone(), database, interval));
@@ -136,6 +145,22 @@ impl Checkpoint {
         }
         pending.state = Some(state);
         self.shared.wake.notify_one();
+    }
+
+    /// Whether everything could be replaced by this: consensus, once it is told to, has no way back.
+    ///
+    /// # Errors
+    /// The disk has no room for it beside what is there.
+    pub(crate) async fn find_room(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let bytes: usize = snapshot.records.values().map(|record| record.weight()).sum();
+        let bytes = ROOM_FACTOR * bytes as u64 + ROOM_BYTES_MIN;
+        let (path, disk) = (self.shared.path.with_extension("room"), self.shared.disk.clone());
+        let found = Runtime::spawn_blocking(move || {
+            let reserved = disk.open(&path, true)?.allocate(bytes);
+            disk.remove(&path)?;
+            reserved
+        });
+        found.await.unwrap_or_else(|_| Err(io::Error::other("looking for room broke off")))
     }
 
     /// Replaces everything; returns when that is durable.

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
 /// Files and folders. Paths are absolute or relative to the process.
-pub trait Disk: Send + Sync + 'static {
+pub trait Disk: Debug + Send + Sync + 'static {
     /// Makes a folder and those above it, private to this user.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// The names in a folder.

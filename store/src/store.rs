@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) roles: WatchReceiver<Role>,
     pub(crate) intake: Intake,
     cache: Arc<Cache>,
-    checkpoint: Checkpoint,
+    pub(crate) checkpoint: Checkpoint,
     links: Links,
     reads: Barrier<()>,
     terms: Barrier<u64>,

@@ -114,6 +114,7 @@ async fn a_stalled_sync_holds_up_the_answer_and_no_reads() {
 }
 
 /// A disk that once doesn't remove a segment of the log.
+#[derive(Debug)]
 struct Sticky {
     disk: SeededDisk,
     has_stuck: AtomicBool,

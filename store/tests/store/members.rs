@@ -263,6 +263,33 @@ async fn a_member_that_is_far_behind_takes_over_the_state_and_goes_on_where_it_b
 }
 
 #[tokio::test]
+async fn a_member_without_room_for_the_state_takes_it_over_when_it_has_some() {
+    let (network, stores) = group(&["a"]).await;
+    let value = "x".repeat(20_000);
+    for round in 0..3 {
+        for number in 0..100 {
+            write(&stores[0], put(&format!("pods/a/{number:03}"), &format!("{value}{round}"), Precondition::None))
+                .await;
+        }
+    }
+    until(|| stores[0].status().log_bytes < 2 << 20).await;
+    network.0.lock().installs_left = Some(0);
+    let member = stores[0].add_member("b", "b").await.unwrap();
+    let second = join(&network, member).await;
+    let disk = network.0.lock().disks.get("b").cloned().expect("its disk");
+    disk.set_capacity(Some(disk.used_bytes()));
+    network.0.lock().installs_left = None;
+    // It is offered the state more than once: it refused it, and lives.
+    let whole = network.0.lock().installed;
+    until(|| network.0.lock().installed > whole + 30).await;
+    assert_eq!(voters(&stores[0]), 1);
+    disk.set_capacity(None);
+    until(|| voters(&stores[0]) == 2).await;
+    second.read().await.unwrap();
+    assert_eq!(dump(&second), dump(&stores[0]));
+}
+
+#[tokio::test]
 async fn members_are_added_once_hand_over_and_leave() {
     let (network, stores) = group(&["a", "b", "c"]).await;
     let twice = stores[0].add_member("b", "elsewhere").await.unwrap_err();
