@@ -45,6 +45,11 @@ pub trait Runtime: Send + Sync {
     fn compilations(&self) -> u64 {
         0
     }
+
+    /// Components whose code is in memory.
+    fn components_in_memory(&self) -> u64 {
+        0
+    }
 }
 
 /// A started container.
@@ -285,7 +290,7 @@ impl Prepared {
     /// What the component is; `None` for a Linux image.
     pub fn kind(&self) -> Option<Kind> {
         match &self.artifact {
-            PreparedArtifact::Component(component) => Some(component.kind()),
+            PreparedArtifact::Component(component) => Some(component.traits.kind),
             PreparedArtifact::Image(_) => None,
         }
     }
@@ -293,7 +298,7 @@ impl Prepared {
     /// Time that compilation took for this call's process; zero if it came from the cache, or needs none.
     pub fn compile_time(&self) -> Duration {
         match &self.artifact {
-            PreparedArtifact::Component(component) => component.compile_time(),
+            PreparedArtifact::Component(component) => component.traits.compile_time,
             PreparedArtifact::Image(_) => Duration::ZERO,
         }
     }

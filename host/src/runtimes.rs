@@ -48,4 +48,8 @@ impl Runtime for Runtimes {
     fn compilations(&self) -> u64 {
         self.wasm.compilations()
     }
+
+    fn components_in_memory(&self) -> u64 {
+        self.wasm.components_in_memory()
+    }
 }

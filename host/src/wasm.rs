@@ -20,6 +20,7 @@ mod guest;
 mod handler;
 mod instances;
 mod limits;
+mod loaded;
 mod parts;
 mod reused;
 mod slots;
@@ -50,7 +51,7 @@ use self::command::{CommandContainer, CommandParts};
 use self::compilations::Compilations;
 pub use self::compile::{CompileLimits, Compiler, compile_child_main};
 use self::compile::{compile_here, error_chain, host_error};
-use self::component::{Pre, PreparedComponent};
+use self::component::{Linked, PreparedComponent, instantiate_once};
 use self::cpu::{Account, Turns};
 use self::engine::Wasm;
 use self::guest::Surroundings;
@@ -91,6 +92,8 @@ pub struct Options {
     pub compile: Compile,
     /// What one compilation may use.
     pub compile_limits: CompileLimits,
+    /// A component that nobody asks for so long, or at most for twice as long, leaves memory. Only if it is kept on disk.
+    pub idle_max: Duration,
     /// How long a component may take to start for trial.
     pub start_max: Duration,
     /// The clock that stamps starts and exits.
@@ -117,6 +120,7 @@ impl Options {
         Options {
             compile: Compile::InProcess,
             compile_limits: CompileLimits::default(),
+            idle_max: Duration::from_secs(60),
             start_max: Duration::from_secs(10),
             clock: Arc::new(SystemClock),
             cluster: None,
@@ -152,7 +156,7 @@ pub struct WasmRuntime {
     shared: Arc<RuntimeShared>,
 }
 
-struct RuntimeShared {
+pub(crate) struct RuntimeShared {
     engine_02: CachedEngine,
     /// Made when the first component needs it.
     engine_03: Mutex<Option<CachedEngine>>,
@@ -221,6 +225,10 @@ impl WasmRuntime {
         shared.take_stock();
         let keeper: Weak<RuntimeShared> = Arc::downgrade(&shared);
         shared.options.quota.join(Kind::Code, keeper);
+        if let Compile::Child { .. } = shared.options.compile {
+            let looking = RuntimeShared::keep_looking(Arc::downgrade(&shared), shared.options.idle_max);
+            shared.background.handle().spawn(looking);
+        }
         Ok(WasmRuntime { shared })
     }
 
@@ -230,7 +238,7 @@ impl WasmRuntime {
         self.shared.engine_02.wasm.slots.used() + used_03
     }
 
-    fn start_with(
+    async fn start_with(
         &self,
         spec: &ContainerSpec,
         prepared: &Prepared,
@@ -251,39 +259,23 @@ impl WasmRuntime {
         surroundings.inherit_stdio = inherit_stdio;
         surroundings.mounts.clone_from(&spec.mounts);
         surroundings.config = Configuration::new(spec.config.as_ref());
-        let (cluster, is_command) = (self.shared.options.cluster.clone(), component.kind().is_command());
+        let (cluster, is_command) = (self.shared.options.cluster.clone(), component.traits.kind.is_command());
         surroundings.reach = Reach::new(spec, is_command, cluster, logs.clone());
         let background = self.shared.background.handle().clone();
         let clock = self.shared.options.clock.clone();
         let account = Account::new(self.shared.turns.clone(), spec.cpu_millis, spec.cpu_millis_max);
-        Ok(match &component.pre {
-            Pre::Handler(_) => {
-                let access_log = AccessLog::new(logs, self.shared.flusher.clone());
-                let (prepared, surroundings) = (component.clone(), Arc::new(surroundings));
-                let parts = HandlerParts { background, prepared, surroundings, access_log, clock, account };
-                Box::new(HandlerRef(HandlerContainer::new(parts, spec)))
-            }
-            Pre::Command(pre) => {
-                let (wasm, pre, slots) = (component.wasm.clone(), pre.clone(), component.slots);
-                let console = Arc::new(Console::new(spec.stdin));
-                surroundings.console = Some(console.clone());
-                let surroundings = Arc::new(surroundings);
-                let (execs, hears_termination) = (self.shared.execs.clone(), component.hears_termination);
-                let parts = CommandParts {
-                    wasm,
-                    background,
-                    slots,
-                    pre,
-                    hears_termination,
-                    surroundings,
-                    console,
-                    clock,
-                    account,
-                    execs,
-                };
-                Box::new(CommandContainer::start(parts, None))
-            }
-        })
+        if !is_command {
+            let access_log = AccessLog::new(logs, self.shared.flusher.clone());
+            let (prepared, surroundings) = (component, Arc::new(surroundings));
+            let parts = HandlerParts { background, prepared, surroundings, access_log, clock, account };
+            return Ok(Box::new(HandlerRef(HandlerContainer::new(parts, spec))));
+        }
+        let pre = component.pre().await?;
+        let console = Arc::new(Console::new(spec.stdin));
+        surroundings.console = Some(console.clone());
+        let (surroundings, execs) = (Arc::new(surroundings), self.shared.execs.clone());
+        let parts = CommandParts { background, prepared: component, pre, surroundings, console, clock, account, execs };
+        Ok(Box::new(CommandContainer::start(parts, None)))
     }
 }
 
@@ -325,7 +317,7 @@ impl Runtime for WasmRuntime {
         prepared: Prepared,
         logs: Arc<dyn LogSink>,
     ) -> Result<Box<dyn Container>, StartError> {
-        self.start_with(&spec, &prepared, logs, false)
+        self.start_with(&spec, &prepared, logs, false).await
     }
 
     async fn compile_ahead(&self, artifact: &Path, digest: &str) -> Result<(), StartError> {
@@ -335,6 +327,10 @@ impl Runtime for WasmRuntime {
 
     fn compilations(&self) -> u64 {
         self.shared.compilations.begun()
+    }
+
+    fn components_in_memory(&self) -> u64 {
+        self.shared.known().iter().filter(|component| component.is_in_memory()).count() as u64
     }
 }
 
@@ -355,9 +351,29 @@ impl RuntimeShared {
     }
 
     async fn load_link_try(self: &Arc<Self>, parts: &Parts) -> Result<PreparedComponent, StartError> {
+        let linked = self.load_linked(parts).await?;
+        let (background, start_max) = (self.background.handle().clone(), self.options.start_max);
+        let trial = instantiate_once(background, start_max, &linked.traits, &linked.pre).await?;
+        Ok(PreparedComponent::new(linked, &trial, parts.clone(), self))
+    }
+
+    async fn load_linked(self: &Arc<Self>, parts: &Parts) -> Result<Linked, StartError> {
         let (wasm, component, compile_time) = self.load(parts).await?;
-        let prepared = component::link(wasm, &component, compile_time)?;
-        component::try_once(self.background.handle().clone(), self.options.start_max, prepared).await
+        component::link(wasm, &component, compile_time)
+    }
+
+    /// Lets components that nobody asks leave memory, as long as there is a runtime.
+    async fn keep_looking(this: Weak<RuntimeShared>, idle_max: Duration) {
+        loop {
+            tokio::time::sleep(idle_max).await;
+            let Some(this) = this.upgrade() else { return };
+            this.known().iter().for_each(|component| component.look());
+        }
+    }
+
+    /// The components that containers use, or used lately.
+    fn known(&self) -> Vec<Arc<PreparedComponent>> {
+        self.components.lock().loaded.values().filter_map(Weak::upgrade).collect()
     }
 
     fn engine(&self, wasi: Wasi) -> Result<CachedEngine, StartError> {

@@ -5,6 +5,7 @@
 
 mod api;
 mod cluster;
+mod cold;
 mod container_start;
 mod density;
 mod fairness;
@@ -35,6 +36,7 @@ fn main() -> Result<()> {
             "pod-start" => pod_start::measure()?,
             "api" => api::measure()?,
             "cluster" => cluster::measure()?,
+            "cold" => cold::measure()?,
             "container-start" => container_start::measure()?,
             "density" => density::measure()?,
             "nodes" => nodes::measure()?,

@@ -3,10 +3,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use coracle_tests::{Cluster, eventually, example};
+use coracle_tests::{Cluster, eventually, example, wasmctl_path};
 
 use crate::load::{self, Load};
 use crate::native;
@@ -40,18 +40,22 @@ pub(crate) fn measure() -> Result<Report> {
         eventually("each answers", || (cluster.try_get(host, "/").ok()?.0 == 200).then_some(()));
     }
     let ingress: SocketAddr = cluster.address("ingress").parse()?;
+    let direct = Direct::start(&hello)?;
     let peer = Peer::start(&hello, &TUNED)?;
+    let untuned_peer = Peer::start(&hello, &["-Scli"])?;
     let concurrent_peer = Peer::start(&concurrent, &TUNED)?;
     let native = native::start()?;
     let contenders = [
         ("coracle, through the ingress, fresh instance a request", ingress, "hello.localhost"),
+        ("coracle, `wasmctl run`, fresh instance a request", direct.addr, "localhost"),
         ("wasmtime serve 48.0.8 tuned, fresh instance a request", peer.addr, "localhost"),
+        ("wasmtime serve 48.0.8 as it comes, fresh instance a request", untuned_peer.addr, "localhost"),
         ("coracle, through the ingress, instances reused", ingress, "reused.localhost"),
         ("coracle, through the ingress, WASI 0.3", ingress, "concurrent.localhost"),
         ("wasmtime serve 48.0.8 tuned, WASI 0.3", concurrent_peer.addr, "localhost"),
         ("native hyper, no component", native, "localhost"),
     ];
-    let mut runs: [Vec<Load>; 6] = Default::default();
+    let mut runs: [Vec<Load>; 8] = Default::default();
     for round in 0..=ROUNDS {
         for ((_, addr, host), runs) in contenders.iter().zip(&mut runs) {
             let run = load::run(*addr, host, SECONDS)?;
@@ -66,9 +70,11 @@ pub(crate) fn measure() -> Result<Report> {
     for ((what, ..), load) in contenders.iter().zip(&loads) {
         report.row(*what, &[load.requests_per_second, load.p50_ms, load.p99_ms]);
     }
-    let [fresh, peer, reused, concurrent, concurrent_peer, native] = loads;
+    let [fresh, direct, peer, untuned_peer, reused, concurrent, concurrent_peer, native] = loads;
     let rate = |one: Load, other: Load| one.requests_per_second / other.requests_per_second;
     report.at_least("requests/s beside wasmtime serve", rate(fresh, peer), 1.3);
+    report.at_least("requests/s beside wasmtime serve as it comes", rate(fresh, untuned_peer), 3.5);
+    report.at_least("requests/s through the ingress beside `wasmctl run`", rate(fresh, direct), 0.9);
     report.at_most("p99 beside wasmtime serve", fresh.p99_ms / peer.p99_ms, 1.0);
     report.at_least("requests/s beside native, instances reused", rate(reused, native), 0.55);
     report.at_least("requests/s beside native, WASI 0.3", rate(concurrent, native), 0.4);
@@ -86,13 +92,13 @@ fn median(runs: &[Load]) -> Load {
 }
 
 /// A running `wasmtime serve`.
-struct Peer {
+pub(crate) struct Peer {
     process: Child,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
 }
 
 impl Peer {
-    fn start(component: &str, options: &[&str]) -> Result<Peer> {
+    pub(crate) fn start(component: &str, options: &[&str]) -> Result<Peer> {
         let wasmtime = std::env::var_os("CORACLE_BENCH_WASMTIME").context("run this with `cargo xtask bench`")?;
         // It does not say which port it took, so a free one is found for it.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -104,11 +110,42 @@ impl Peer {
             .spawn()?;
         let stderr = process.stderr.take().context("it is piped")?;
         let peer = Peer { process, addr };
-        let mut lines = BufReader::new(stderr).lines();
-        let first = lines.next().context("wasmtime serve ended at once")??;
-        anyhow::ensure!(first.starts_with("Serving HTTP"), "wasmtime serve: {first}");
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        await_line(stderr, "Serving HTTP")?;
         Ok(peer)
+    }
+}
+
+/// Waits for the line that says where it serves; what comes after it is dropped.
+fn await_line(stderr: ChildStderr, start: &str) -> Result<String> {
+    let mut lines = BufReader::new(stderr).lines();
+    let first = lines.next().context("the server ended at once")??;
+    anyhow::ensure!(first.starts_with(start), "{first}");
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    Ok(first)
+}
+
+/// A running `wasmctl run`: the component without a cluster.
+struct Direct {
+    process: Child,
+    addr: SocketAddr,
+}
+
+impl Direct {
+    fn start(component: &str) -> Result<Direct> {
+        let mut command = Command::new(wasmctl_path());
+        command.args(["run", component, "--addr", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn()?;
+        let stderr = process.stderr.take().context("it is piped")?;
+        let line = await_line(stderr, "answering at http://")?;
+        let addr = line.split('/').nth(2).context("an address")?.parse()?;
+        Ok(Direct { process, addr })
+    }
+}
+
+impl Drop for Direct {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 

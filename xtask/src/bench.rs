@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::process::{cargo, stage, target_dir};
-use crate::{guests, peers};
+use crate::{guests, languages, peers};
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
@@ -27,6 +27,8 @@ enum Name {
     Api,
     /// Three members beside etcd's: durable writes, and what a lost leader and a lost host cost (needs root)
     Cluster,
+    /// How soon components answer that are not in memory, or were just pushed, the latter beside `wasmtime serve`
+    Cold,
     /// From a Linux container's creation to running, beside podman (needs root)
     ContainerStart,
     /// 100,000 idle pods on one host: memory, and how fast they come
@@ -52,6 +54,7 @@ impl Name {
         match self {
             Name::Api => "api",
             Name::Cluster => "cluster",
+            Name::Cold => "cold",
             Name::ContainerStart => "container-start",
             Name::Density => "density",
             Name::Fairness => "fairness",
@@ -74,8 +77,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         peers::debian(&[("wrk", "wrk")])?;
         bench.env("CORACLE_TEST_KUBECTL", peers::kubectl(37)?);
     }
-    if args.names.contains(&Name::Serve) {
+    if [Name::Cold, Name::Serve].iter().any(|name| args.names.contains(name)) {
         bench.env("CORACLE_BENCH_WASMTIME", peers::wasmtime()?);
+    }
+    if args.names.contains(&Name::Cold) {
+        bench.env("CORACLE_TEST_KUBECTL", peers::kubectl(37)?);
+    }
+    if args.names.contains(&Name::Cold) {
+        bench.env("CORACLE_TEST_LANGUAGES", languages::build(&languages::tests(None)?)?);
     }
     if args.names.contains(&Name::Store) || args.names.contains(&Name::Cluster) {
         peers::debian(&[("etcd", "etcd-server")])?;

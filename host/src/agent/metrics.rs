@@ -13,6 +13,8 @@ pub struct Totals {
     pub containers: u64,
     /// Components compiled since the host started.
     pub compilations: u64,
+    /// Components whose code is in memory.
+    pub components_in_memory: u64,
     /// What they used; of containers that ended nothing is counted.
     pub stats: Stats,
 }
@@ -52,6 +54,7 @@ impl Totals {
         let cpu_seconds = stats.cpu_ns as f64 / 1e9;
         for (name, help, value) in [
             ("containers", "Containers running now.", self.containers as f64),
+            ("components_in_memory", "Components whose code is in memory.", self.components_in_memory as f64),
             ("requests_answered", "Requests answered by the containers running now.", stats.requests as f64),
             ("requests_active", "Requests in flight.", stats.requests_active as f64),
             (

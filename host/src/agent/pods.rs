@@ -585,7 +585,9 @@ impl Pods {
     }
 
     fn totals(&self) -> Totals {
-        let mut totals = Totals { compilations: self.shared.runtime.compilations(), ..Totals::default() };
+        let runtime = &self.shared.runtime;
+        let (compilations, components_in_memory) = (runtime.compilations(), runtime.components_in_memory());
+        let mut totals = Totals { compilations, components_in_memory, ..Totals::default() };
         for pod in self.pods.values() {
             let phase = status::phase(&pod.spec, &pod.observed);
             if let Some(index) = Totals::PHASES.iter().position(|known| *known == phase) {

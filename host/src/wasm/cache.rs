@@ -2,16 +2,17 @@
 //!
 //! Deliberately absent: repair. What is damaged or foreign is compiled anew. And choice of what goes when there is want of room.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, Mac};
+use jiff::Timestamp;
+use parking_lot::Mutex;
 use sha2::Sha256;
 use wasmtime::Engine;
 use wasmtime::component::Component;
-
-use jiff::Timestamp;
 
 use super::compile::error_chain;
 use crate::disk_quota::used_at;
@@ -22,6 +23,25 @@ pub(crate) struct Cache {
     dir: PathBuf,
     engine_hash: String,
     key: [u8; 32],
+    /// Files that were found genuine, by digest: while they are as they were, they are so still.
+    genuine: Mutex<HashMap<String, FileState>>,
+}
+
+/// What changes when somebody writes to a file: what the kernel maps again at its leisure needs no other proof either.
+#[derive(PartialEq, Eq)]
+struct FileState {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    changed_at: (i64, i64),
+}
+
+impl FileState {
+    fn of(path: &Path) -> Option<FileState> {
+        let file = std::fs::metadata(path).ok()?;
+        let changed_at = (file.ctime(), file.ctime_nsec());
+        Some(FileState { device: file.dev(), inode: file.ino(), bytes: file.len(), changed_at })
+    }
 }
 
 impl Cache {
@@ -29,7 +49,8 @@ impl Cache {
     pub(crate) fn open(dir: &Path, key_file: &Path, engine_hash: &str) -> std::io::Result<Cache> {
         let dir = dir.join(engine_hash);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Cache { dir, engine_hash: engine_hash.to_owned(), key: read_or_make_key(key_file)? })
+        let (engine_hash, key) = (engine_hash.to_owned(), read_or_make_key(key_file)?);
+        Ok(Cache { dir, engine_hash, key, genuine: Mutex::default() })
     }
 
     /// Where a compiler may write the code of `digest` before it is sealed.
@@ -45,6 +66,7 @@ impl Cache {
     /// Removes what the compiler wrote, sealed or not.
     pub(crate) fn discard(&self, digest: &str) {
         // What is left is never trusted, and gone with the next start.
+        self.genuine.lock().remove(digest);
         let _ = std::fs::remove_file(self.unsealed(digest));
         let _ = remove(&self.dir, &file_stem(digest));
     }
@@ -75,16 +97,22 @@ impl Cache {
     /// The engine has no room for an instance of it.
     pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Result<Option<Component>, StartError> {
         let sealed = self.sealed(digest);
-        let Ok(code) = std::fs::read(&sealed) else { return Ok(None) };
-        let seal = std::fs::read(sealed.with_extension("seal")).unwrap_or_default();
-        if self.seal_of(digest, &code).verify_slice(&seal).is_err() {
-            tracing::warn!(file = %sealed.display(), "compiled component is damaged or foreign: compiling it again");
-            self.discard(digest);
+        let Some(state) = FileState::of(&sealed) else {
+            self.genuine.lock().remove(digest);
             return Ok(None);
+        };
+        if self.genuine.lock().get(digest) != Some(&state) {
+            let Ok(code) = std::fs::read(&sealed) else { return Ok(None) };
+            let seal = std::fs::read(sealed.with_extension("seal")).unwrap_or_default();
+            if self.seal_of(digest, &code).verify_slice(&seal).is_err() {
+                tracing::warn!(file = %sealed.display(), "compiled component is damaged or foreign: compiling it again");
+                self.discard(digest);
+                return Ok(None);
+            }
+            self.genuine.lock().insert(digest.to_owned(), state);
         }
-        drop(code);
-        // SAFETY: the file was written by this node's own compiler for this engine, which the seal proves, and its folder is
-        // closed to other users, so it is not changed while mapped.
+        // SAFETY: the file was written by this node's own compiler for this engine, which the seal proves or has proved of the same
+        // file, and its folder is closed to other users, so it is not changed while mapped.
         let loaded = unsafe { Component::deserialize_file(engine, &sealed) };
         loaded.map(Some).map_err(|error| StartError::LimitExceeded { reason: error_chain(&error) })
     }

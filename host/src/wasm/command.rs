@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use wasmtime::Store;
 
 use super::background::{Steering, measured};
-use super::component::{CommandPre, Nowhere};
+use super::component::{CommandPre, Nowhere, Pre, PreparedComponent};
 use super::cpu::Account;
 use super::engine::Wasm;
 use super::failure::Failure;
@@ -44,12 +44,10 @@ pub(crate) struct CommandContainer {
 /// What a command is made of.
 #[derive(Clone)]
 pub(crate) struct CommandParts {
-    pub(crate) wasm: Arc<Wasm>,
     pub(crate) background: Handle,
-    pub(crate) slots: u32,
-    pub(crate) pre: CommandPre,
-    /// It ends by itself when it is asked to.
-    pub(crate) hears_termination: bool,
+    pub(crate) prepared: Arc<PreparedComponent>,
+    /// In memory as long as it runs.
+    pub(crate) pre: Arc<Pre>,
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) console: Arc<Console>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -88,9 +86,10 @@ impl CommandContainer {
 }
 
 async fn run(parts: CommandParts, steering: Arc<Steering>) -> Result<bool, Failure> {
-    let CommandParts { wasm, slots, pre, surroundings, account, .. } = parts;
+    let CommandParts { prepared, pre, surroundings, account, .. } = parts;
+    let (wasm, slots) = (&prepared.traits.wasm, prepared.traits.slots);
     let _ = wasm.slots.acquire(slots, || u32::MAX, u32::MAX).await;
-    let _permit = Permit { wasm: &wasm, slots };
+    let _permit = Permit { wasm, slots };
     let mut store = new_store(&wasm.engine, surroundings, steering.clone(), None);
     let guest = std::pin::pin!(call(&pre, &mut store));
     match measured(guest, &steering, &account).await.0 {
@@ -99,16 +98,17 @@ async fn run(parts: CommandParts, steering: Arc<Steering>) -> Result<bool, Failu
     }
 }
 
-async fn call(pre: &CommandPre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), ()>> {
+async fn call(pre: &Pre, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), ()>> {
     match pre {
-        CommandPre::V02(pre) => {
+        Pre::Command(CommandPre::V02(pre)) => {
             let command = pre.instantiate_async(&mut *store).await?;
             command.wasi_cli_run().call_run(store).await
         }
-        CommandPre::V03(pre) => {
+        Pre::Command(CommandPre::V03(pre)) => {
             let command = pre.instantiate_async(&mut *store).await?;
             store.run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await).await?
         }
+        Pre::Handler(_) => Err(wasmtime::Error::msg("the component is not a command")),
     }
 }
 
@@ -146,7 +146,7 @@ impl Container for CommandContainer {
 
     /// Asks a command that hears it to end within `grace`; then, and others at once, ends it at its next await or epoch tick.
     fn stop(&self, grace: Duration) {
-        if !self.parts.hears_termination {
+        if !self.parts.prepared.traits.hears_termination {
             return self.steering.cancel();
         }
         self.parts.surroundings.termination.cancel();

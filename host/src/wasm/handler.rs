@@ -28,6 +28,7 @@ use super::instances::{Call, Given, Instances, Reply};
 use super::reused::{Life, call_02};
 use super::slots::Slots;
 use crate::console::Console;
+use crate::inspect::Kind;
 use crate::runtime::{
     Answer, Clock, Container, ContainerSpec, ExecError, Exit, ExitReason, RequestFailure, Start, Stats, Stream,
     Unanswered,
@@ -91,8 +92,8 @@ pub(crate) struct HandlerParts {
 impl HandlerContainer {
     pub(crate) fn new(parts: HandlerParts, spec: &ContainerSpec) -> Arc<HandlerContainer> {
         let HandlerParts { background, prepared, surroundings, access_log, clock, account } = parts;
-        let (reuse, at_once) = match (&prepared.pre, spec.instance_reuse) {
-            (Pre::Handler(HandlerPre::V03(_)), reuse) => (reuse.unwrap_or(REUSE_DEFAULT_03), AT_ONCE_MAX_03),
+        let (reuse, at_once) = match (prepared.traits.kind, spec.instance_reuse) {
+            (Kind::HttpHandler03, reuse) => (reuse.unwrap_or(REUSE_DEFAULT_03), AT_ONCE_MAX_03),
             (_, reuse) => (reuse.unwrap_or(1), 1),
         };
         let is_fresh = reuse == 1 && at_once == 1;
@@ -199,10 +200,11 @@ impl HandlerContainer {
         origin: Origin,
         request_id: &RequestId,
     ) -> Result<(Answering, oneshot::Receiver<Reply>), Gap> {
+        let pre = self.pre(call.deadline).await?;
         let slots = self.take_slots(call.deadline).await?;
         let steering = Arc::new(Steering::default());
         let (sender, reply) = oneshot::channel();
-        let own = Own { call, origin, permit, slots, sender };
+        let own = Own { call, origin, permit, pre, slots, sender };
         self.run(&steering, self.clone().execute(own, steering.clone()), request_id);
         Ok((Answering::new(body::Guest::Own(steering)), reply))
     }
@@ -220,8 +222,9 @@ impl HandlerContainer {
             Ok(given) => return Ok(answering(given)),
             Err(again) => again,
         };
+        let pre = self.pre(call.deadline).await?;
         let slots = self.take_slots(call.deadline).await?;
-        let life = Life::begin(self.clone(), instances, slots);
+        let life = Life::begin(self.clone(), instances, pre, slots);
         let instance = life.instance.clone();
         let given = instances.open(&instance, permit, call).expect("a new instance has room");
         self.run(&instance.steering, life.run(), request_id);
@@ -280,9 +283,21 @@ impl HandlerContainer {
         Ok(permit)
     }
 
+    /// What instances are made of, which may have left memory since the last request.
+    async fn pre(&self, deadline: Instant) -> Result<Arc<Pre>, Gap> {
+        if let Some(pre) = self.prepared.pre_in_memory() {
+            return Ok(pre);
+        }
+        match tokio::time::timeout_at(deadline.into(), self.prepared.pre()).await {
+            Ok(Ok(pre)) => Ok(pre),
+            Ok(Err(error)) => Err(Gap::busy(&format!("the component could not be loaded: {error}"), Counted::Nothing)),
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
     /// Takes slots of the pool for an instance.
     async fn take_slots(&self, deadline: Instant) -> Result<PoolPermit, Gap> {
-        let (wasm, slots) = (&self.prepared.wasm, self.prepared.slots);
+        let (wasm, slots) = (&self.prepared.traits.wasm, self.prepared.traits.slots);
         if !wasm.slots.try_acquire(slots, u32::MAX) {
             let wait = wasm.slots.acquire(slots, || u32::MAX, POOL_QUEUE_MAX);
             match tokio::time::timeout_at(deadline.into(), wait).await {
@@ -296,11 +311,11 @@ impl HandlerContainer {
 
     /// The guest's whole life: its store is dropped before its permits.
     async fn execute(self: Arc<Self>, own: Own, steering: Arc<Steering>) {
-        let Own { call, origin, permit, slots, sender } = own;
-        let engine = &self.prepared.wasm.engine;
+        let Own { call, origin, permit, pre, slots, sender } = own;
+        let engine = &self.prepared.traits.wasm.engine;
         let mut store = new_store(engine, self.surroundings.clone(), steering.clone(), Some(call.deadline));
         let (result, cpu) = {
-            let guest = std::pin::pin!(self.call_guest(&mut store, call, sender));
+            let guest = std::pin::pin!(self.call_guest(&pre, &mut store, call, sender));
             tokio::select! {
                 // The guest first: most are through at the first poll.
                 biased;
@@ -323,11 +338,12 @@ impl HandlerContainer {
 
     async fn call_guest(
         &self,
+        pre: &Pre,
         store: &mut wasmtime::Store<Guest>,
         call: Call,
         sender: oneshot::Sender<Reply>,
     ) -> wasmtime::Result<()> {
-        let Pre::Handler(HandlerPre::V02(pre)) = &self.prepared.pre else {
+        let Pre::Handler(HandlerPre::V02(pre)) = pre else {
             return Err(wasmtime::Error::msg("the component is not a handler of 0.2"));
         };
         let proxy = pre.instantiate_async(&mut *store).await?;
@@ -472,6 +488,7 @@ struct Own {
     call: Call,
     origin: Origin,
     permit: Permit,
+    pre: Arc<Pre>,
     slots: PoolPermit,
     sender: oneshot::Sender<Reply>,
 }

@@ -36,20 +36,26 @@ pub(super) struct Life {
     container: Arc<HandlerContainer>,
     pub(super) instance: Arc<Instance>,
     jobs: mpsc::UnboundedReceiver<Job>,
+    pre: Arc<Pre>,
     _slots: PoolPermit,
 }
 
 impl Life {
-    pub(super) fn begin(container: Arc<HandlerContainer>, instances: &Instances, slots: PoolPermit) -> Life {
+    pub(super) fn begin(
+        container: Arc<HandlerContainer>,
+        instances: &Instances,
+        pre: Arc<Pre>,
+        slots: PoolPermit,
+    ) -> Life {
         let (instance, jobs) = instances.start();
-        Life { container, instance, jobs, _slots: slots }
+        Life { container, instance, jobs, pre, _slots: slots }
     }
 
     /// Until it gets no more requests, or fails.
     pub(super) async fn run(mut self) {
         let container = self.container.clone();
         let Some(instances) = &container.instances else { return };
-        let (engine, steering) = (&container.prepared.wasm.engine, self.instance.steering.clone());
+        let (engine, steering) = (&container.prepared.traits.wasm.engine, self.instance.steering.clone());
         let mut store = new_store(engine, container.surroundings.clone(), steering.clone(), None);
         let result = tokio::select! {
             biased;
@@ -70,7 +76,8 @@ impl Life {
         store: &mut Store<Guest>,
     ) -> wasmtime::Result<()> {
         let steering = self.instance.steering.clone();
-        match &container.prepared.pre {
+        let pre = self.pre.clone();
+        match &*pre {
             Pre::Handler(HandlerPre::V02(pre)) => {
                 let began = {
                     let instantiated = std::pin::pin!(pre.instantiate_async(&mut *store));

@@ -73,7 +73,7 @@ pub enum StandaloneError {
 /// grace that a pod has by default.
 pub async fn run_standalone(options: RunOptions, shutdown: CancellationToken) -> Result<Exit, StandaloneError> {
     let (runtime, spec, prepared) = prepare(options, Kind::is_command, "command").await?;
-    let container = runtime.start_with(&spec, &prepared, Arc::new(Terminal), true)?;
+    let container = runtime.start_with(&spec, &prepared, Arc::new(Terminal), true).await?;
     let mut exited = container.exited();
     let mut ended = std::pin::pin!(exited.wait_for(Option::is_some));
     let exit = tokio::select! {
@@ -91,7 +91,7 @@ pub async fn run_standalone(options: RunOptions, shutdown: CancellationToken) ->
 /// Serves a handler until `shutdown`, with an access line for each request.
 pub async fn serve_standalone(options: RunOptions, serve: ServeOptions) -> Result<(), StandaloneError> {
     let (runtime, spec, prepared) = prepare(options, Kind::is_handler, "handler").await?;
-    let container = runtime.start_with(&spec, &prepared, Arc::new(Terminal), false)?;
+    let container = runtime.start_with(&spec, &prepared, Arc::new(Terminal), false).await?;
     let Some(handler) = container.handler() else {
         return Err(StandaloneError::Kind { found: prepared.kind().unwrap_or(Kind::Other), wanted: "handler" });
     };

@@ -103,3 +103,65 @@ async fn a_bomb_that_is_pushed_costs_its_limits_once() {
     assert_eq!(host.runtime.prepare(&bomb).await.err().unwrap().to_string(), said);
     assert_eq!(host.runtime.compilations(), 1);
 }
+
+/// Looks twice, as happens to what nobody asks for a while; gives the number of components that are in memory then.
+fn look_twice(host: &Host) -> u64 {
+    for _ in 0..2 {
+        host.runtime.shared.known().iter().for_each(|component| component.look());
+    }
+    host.runtime.components_in_memory()
+}
+
+#[tokio::test]
+async fn a_component_that_nobody_asks_leaves_memory_and_comes_back() {
+    let host = Host::with(|dir| child_options(dir, CompileLimits::default()));
+    let fresh = host.start(&host.spec("hello")).await.unwrap();
+    let mut spec = host.spec_of(&hallo());
+    spec.instance_reuse = Some(10);
+    let reused = host.start(&spec).await.unwrap();
+    assert_eq!(host.runtime.components_in_memory(), 2);
+    assert_eq!(look_twice(&host), 0);
+    assert_eq!(get_text(&*fresh, "/").await, "200 Hello from Coracle!");
+    assert_eq!(host.runtime.components_in_memory(), 1);
+    assert_eq!(get_text(&*reused, "/").await, "200 Hallo from Coracle!");
+    assert_eq!(host.runtime.components_in_memory(), 2);
+    assert_eq!(look_twice(&host), 1, "an instance of one waits for more requests");
+    assert_eq!(host.runtime.compilations(), 2);
+
+    // Its code is damaged meanwhile, which the same runtime finds as well.
+    let code = cached(host.dir.path(), "cwasm")
+        .with_file_name(format!("{}.cwasm", cache::file_stem(&host.spec("hello").digest)));
+    std::fs::write(&code, "no code").unwrap();
+    assert_eq!(get_text(&*fresh, "/").await, "200 Hello from Coracle!");
+    assert_eq!(host.runtime.compilations(), 3);
+}
+
+#[tokio::test]
+async fn a_component_stays_in_memory_while_a_command_of_it_runs() {
+    let host = Host::with(|dir| child_options(dir, CompileLimits::default()));
+    let command = host.start(&host.spec("command-loops")).await.unwrap();
+    assert_eq!(look_twice(&host), 1);
+    command.stop(Duration::ZERO);
+    exit_of(&*command).await;
+    drop(command);
+    // Its last part is dropped by the thread that ran it.
+    while look_twice(&host) > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_can_not_come_back_into_memory_is_not_there_for_a_request_and_may_be_for_the_next() {
+    let host = Host::with(|dir| child_options(dir, CompileLimits::default()));
+    let spec = host.spec("hello");
+    let container = host.start(&spec).await.unwrap();
+    assert_eq!(look_twice(&host), 0);
+    std::fs::remove_file(cached(host.dir.path(), "cwasm")).unwrap();
+    let aside = spec.artifact.with_extension("aside");
+    std::fs::rename(&spec.artifact, &aside).unwrap();
+    let answer = get_text(&*container, "/").await;
+    assert!(answer.starts_with("503 (retry) the component could not be loaded: "), "{answer}");
+    assert!(answer.contains("cannot be read"), "{answer}");
+    std::fs::rename(&aside, &spec.artifact).unwrap();
+    assert_eq!(get_text(&*container, "/").await, "200 Hello from Coracle!");
+}
