@@ -58,7 +58,9 @@ use self::guest::Surroundings;
 use self::handler::{HandlerContainer, HandlerParts, HandlerRef};
 use self::limits::Bytes;
 use self::parts::Parts;
-pub use self::standalone::{RunOptions, ServeOptions, StandaloneError, run_standalone, serve_standalone};
+pub use self::standalone::{
+    InstanceTimes, RunOptions, ServeOptions, StandaloneError, measure_instances, run_standalone, serve_standalone,
+};
 use crate::console::Console;
 use crate::disk_quota::{DiskQuota, Kind};
 use crate::inspect::Wasi;

@@ -10,6 +10,7 @@ mod container_start;
 mod density;
 mod fairness;
 mod http2;
+mod instantiate;
 mod load;
 mod native;
 mod nodes;
@@ -39,6 +40,7 @@ fn main() -> Result<()> {
             "cold" => cold::measure()?,
             "container-start" => container_start::measure()?,
             "density" => density::measure()?,
+            "instantiate" => instantiate::measure()?,
             "nodes" => nodes::measure()?,
             "restart" => restart::measure()?,
             "store" => store::measure()?,

@@ -51,6 +51,9 @@ fn verbs_against_a_cluster() {
     let pulled = cluster.dir().join("pulled.wasm");
     cluster.wasmctl(&["pull", "registry.coracle.internal/other:2", "--file", pulled.to_str().unwrap()]).ok();
     assert!(cluster.wasmctl(&["inspect", pulled.to_str().unwrap()]).ok().contains("wasi:http 0.2 handler"));
+    let measured = cluster.wasmctl(&["inspect", "registry.coracle.internal/other:2", "--measure", "-o", "json"]).ok();
+    let measured: serde_json::Value = serde_json::from_str(&measured).unwrap();
+    assert!(measured["measured"]["instanceMicrosecondsP50"].as_f64().unwrap() > 0.0, "{measured}");
 
     let rotated = cluster.wasmctl(&["secrets", "rotate"]).ok();
     assert!(rotated.contains("sealed anew with key"), "{rotated}");

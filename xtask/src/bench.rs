@@ -35,6 +35,8 @@ enum Name {
     Density,
     /// Pods that compute beside each other and beside a handler
     Fairness,
+    /// How soon instances start: hellos in Rust, JavaScript and Python
+    Instantiate,
     /// Requests/s and latency of a hello component, beside `wasmtime serve` and native code
     Serve,
     /// 5,000 hosts' signs of life: what they cost, and how soon it is known that many have ended
@@ -59,6 +61,7 @@ impl Name {
             Name::Density => "density",
             Name::Fairness => "fairness",
             Name::Serve => "serve",
+            Name::Instantiate => "instantiate",
             Name::Nodes => "nodes",
             Name::PodStart => "pod-start",
             Name::Restart => "restart",
@@ -83,7 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.names.contains(&Name::Cold) {
         bench.env("CORACLE_TEST_KUBECTL", peers::kubectl(37)?);
     }
-    if args.names.contains(&Name::Cold) {
+    if [Name::Cold, Name::Instantiate].iter().any(|name| args.names.contains(name)) {
         bench.env("CORACLE_TEST_LANGUAGES", languages::build(&languages::tests(None)?)?);
     }
     if args.names.contains(&Name::Store) || args.names.contains(&Name::Cluster) {

@@ -1,4 +1,4 @@
-//! Runs one component without a cluster: a command to its end, or a handler behind an address.
+//! Runs one component without a cluster: a command to its end, a handler behind an address, or neither, to see how soon its instances start.
 //!
 //! Deliberately absent: limits on compilation. It is the user's own file.
 
@@ -13,10 +13,14 @@ use coracle_net::{DirectStream, Limits, serve_stream};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::compile::host_error;
+use super::component::instantiate_once;
 use super::{OpenError, Options, WasmRuntime};
 use crate::egress::Egress;
 use crate::inspect::Kind;
-use crate::runtime::{ContainerSpec, Exit, LogSink, PodIdentity, Prepared, Runtime, StartError, Stream};
+use crate::runtime::{
+    ContainerSpec, Exit, LogSink, PodIdentity, Prepared, PreparedArtifact, Runtime, StartError, Stream,
+};
 
 /// As pods have it that name none.
 const GRACE: Duration = Duration::from_secs(30);
@@ -111,6 +115,36 @@ pub async fn serve_standalone(options: RunOptions, serve: ServeOptions) -> Resul
             }
         });
     }
+}
+
+/// How soon instances of a component start here.
+#[derive(Clone, Debug)]
+pub struct InstanceTimes {
+    /// What compiling it took.
+    pub compile: Duration,
+    /// What it took to make each instance with all its limits, one after the other, in the order of length.
+    pub instances: Vec<Duration>,
+    /// Memory of an instance that has done nothing yet.
+    pub memory_bytes: u64,
+}
+
+/// Compiles a component, and makes so many instances of it, one after the other.
+pub async fn measure_instances(file: PathBuf, count: usize) -> Result<InstanceTimes, StandaloneError> {
+    let runtime = WasmRuntime::open(Options::in_process())?;
+    let spec = ContainerSpec::new(PodIdentity::default(), "component", file, "file");
+    let prepared = runtime.prepare(&spec).await?;
+    let PreparedArtifact::Component(component) = &prepared.artifact else {
+        return Err(host_error("it is no component".to_owned()).into());
+    };
+    let pre = component.pre().await?;
+    let mut instances = Vec::with_capacity(count);
+    for _ in 0..count {
+        let background = runtime.shared.background.handle().clone();
+        let trial = instantiate_once(background, runtime.shared.options.start_max, &component.traits, &pre).await?;
+        instances.push(trial.took);
+    }
+    instances.sort_unstable();
+    Ok(InstanceTimes { compile: prepared.compile_time(), instances, memory_bytes: component.initial_memory_bytes })
 }
 
 async fn prepare(
