@@ -22,6 +22,11 @@ mod store;
 mod up;
 
 use anyhow::{Result, bail};
+use tikv_jemallocator::Jemalloc;
+
+/// As in `wasmctl`: the store is measured within this program.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> Result<()> {
     // `cargo bench` adds `--bench`.

@@ -1,6 +1,7 @@
 //! `wasmctl`: the whole of Coracle in one binary. This file picks the verb and turns its failure into an exit code.
 //! No verb's logic is here.
 
+mod allocator;
 mod apply;
 mod cluster_file;
 mod context;
