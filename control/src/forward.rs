@@ -28,7 +28,7 @@ const REMOTE_GROUP: HeaderName = HeaderName::from_static("x-remote-group");
 const OF_CONNECTIONS: [HeaderName; 5] =
     [header::CONNECTION, header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE];
 /// How long to look for a leader that answers.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Whom a member speaks for. Headers of others are never looked at.

@@ -46,6 +46,8 @@ use crate::tokens::Tokens;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an answer may take to begin.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a member decides a write anew that it could not propose as it lost the lead.
+const ATTEMPTS_MAX: u32 = 3;
 /// How long requests may take to end once the server shuts down.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait when the system has no more sockets.
@@ -287,6 +289,7 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
         || matches!(target, Target::Objects(_) | Target::Virtual { .. } | Target::Members(Some(_)) | Target::Join)
             && !matches!(labels.verb, "get" | "list" | "watch" | "other");
     let is_repeatable = is_write && !is_stream && !context.is_member && matches!(target, Target::Objects(_));
+    let mut attempts = 0;
     let response = loop {
         if !call.app.objects.store().is_leader() && forward::concerns_leader(call, &target, is_write) {
             if context.is_member {
@@ -299,8 +302,9 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
             }
         }
         let response = answer_here(call, &target, body).await;
+        attempts += 1;
         // This member lost the lead meanwhile, and did nothing.
-        let is_undone = response.headers().contains_key(status::NOT_LEADER) && started.elapsed() < forward::TIMEOUT;
+        let is_undone = response.headers().contains_key(status::NOT_LEADER) && attempts < ATTEMPTS_MAX;
         match call.body.lock().take() {
             Some(bytes) if is_repeatable && is_undone => body = Body::from(bytes),
             _ => break response,

@@ -395,8 +395,12 @@ impl RuntimeShared {
         let began = Instant::now();
         let (this, wanted) = (self.clone(), parts.clone());
         let (engine, found) = blocking(move || {
-            if let Some(component) = this.engine_02.load(&wanted.digest)? {
-                return Ok((this.engine_02.clone(), Some((component, Duration::ZERO))));
+            // What is kept need not be read to know what it was compiled for.
+            let made_03 = this.engine_03.lock().clone();
+            for engine in [Some(this.engine_02.clone()), made_03].into_iter().flatten() {
+                if let Some(component) = engine.load(&wanted.digest)? {
+                    return Ok((engine, Some((component, Duration::ZERO))));
+                }
             }
             let (contents, wasi) = wanted.read(this.options.compile_limits.component_bytes_max)?;
             let engine = this.engine(wasi)?;

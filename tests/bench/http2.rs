@@ -257,7 +257,10 @@ impl<Stream: AsyncRead + AsyncWrite + Unpin> Connection<Stream> {
             kind::SETTINGS if frame.flags & FLAG_ACK == 0 => {
                 for setting in frame.payload.chunks_exact(6) {
                     if setting[..2] == [0, 4] {
-                        self.stream_window_at_first = (&setting[2..]).get_u32();
+                        let at_first = (&setting[2..]).get_u32();
+                        // What is half sent gains as much, or loses it (RFC 9113, 6.9.2).
+                        self.stream_window += i64::from(at_first) - i64::from(self.stream_window_at_first);
+                        self.stream_window_at_first = at_first;
                     }
                 }
                 self.put_frame(kind::SETTINGS, FLAG_ACK, 0, &[]);

@@ -9,6 +9,8 @@ use crate::{peers, test};
 
 /// Formatting, clippy, licences, then every test.
 pub(crate) fn run() -> Result<()> {
+    // Which the allocator is built with.
+    peers::debian(&[("make", "make")])?;
     stage("formatting", cargo().args(["fmt", "--all", "--check"]))?;
     let deny = peers::cargo_tool("cargo-deny", "", "cargo-deny", &[])?;
     stage(
