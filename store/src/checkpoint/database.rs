@@ -108,8 +108,11 @@ impl Database {
         let path = self.path.with_extension("new");
         let file = self.disk.open(&path, true)?;
         let written = fill(file, state, is_durable).inspect_err(|_| drop(self.disk.remove(&path)))?;
+        let folder = self.path.parent().expect("the file is in the store's folder");
+        // First the name that it has: else a power cut might leave that to a file that was given up before, and rename that one.
+        self.disk.sync_dir(folder)?;
         self.disk.rename(&path, &self.path)?;
-        self.disk.sync_dir(self.path.parent().expect("the file is in the store's folder"))?;
+        self.disk.sync_dir(folder)?;
         Ok(written)
     }
 }
