@@ -8,12 +8,13 @@ use anyhow::{Context as _, Result, ensure};
 use coracle_tests::{Cluster, example, example_of_language};
 
 use crate::report::{Report, percentile, resident_mb};
-use crate::serve::Peer;
+use crate::serve::Server;
 
 const COMPONENTS: usize = 1_000;
 /// Components leave memory after two minutes at the latest.
 const IDLE_MAX: Duration = Duration::from_secs(150);
 const ROUNDS: usize = 3;
+const IN_MEMORY: &str = "coracle_host_components_in_memory";
 
 pub(crate) fn measure() -> Result<Report> {
     let mut report = Report::new("cold", &["p50", "p99"]);
@@ -26,11 +27,11 @@ pub(crate) fn measure() -> Result<Report> {
         std::fs::remove_file(file)?;
     }
     ask_all(&cluster)?;
-    ensure!(in_memory(&cluster)? == COMPONENTS as u64, "all components are in memory");
+    ensure!(cluster.host_figure(IN_MEMORY) == COMPONENTS as u64, "all components are in memory");
     let loaded_mb = resident_mb(cluster.process_id())?;
     let mut warm = ask_all(&cluster)?;
     let began = Instant::now();
-    while in_memory(&cluster)? > 0 {
+    while cluster.host_figure(IN_MEMORY) > 0 {
         ensure!(began.elapsed() < IDLE_MAX, "the components stay in memory");
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -48,7 +49,11 @@ pub(crate) fn measure() -> Result<Report> {
     report.at_most("ms to come back into memory, p50", cold_p50 - warm_p50, 0.3);
     report.at_most("KiB for a component in memory", loaded_kib, 300.0);
 
-    for (what, file) in [("JavaScript", "hello-javascript.wasm"), ("Python", "hello-python.wasm")] {
+    let languages = [
+        ("JavaScript", "hello-javascript.wasm", "of the peer's time, JavaScript"),
+        ("Python", "hello-python.wasm", "of the peer's time, Python"),
+    ];
+    for (what, file, target) in languages {
         let variants = Variants::of(&example_of_language(file), cluster.dir())?;
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
@@ -59,15 +64,14 @@ pub(crate) fn measure() -> Result<Report> {
             ensure!(cluster.try_get(&format!("{name}.localhost"), "/")?.0 == 200, "{what} answers");
             ours.push(began.elapsed().as_secs_f64() * 1e3);
             let began = Instant::now();
-            let peer = Peer::start(file, &["-Scli"])?;
+            let peer = Server::wasmtime(file, &["-Scli"])?;
             ensure!(coracle_tests::try_get(peer.addr, "localhost", "/")?.0 == 200, "{what} answers its peer");
             theirs.push(began.elapsed().as_secs_f64() * 1e3);
         }
         let [ours, theirs] = [ours, theirs].map(|mut times| percentile(&mut times, 0.5));
         report.row(format!("ms from push to first answer, {what}"), &[ours, f64::NAN]);
         report.row(format!("  of wasmtime serve 48.0.8, {what}"), &[theirs, f64::NAN]);
-        let what = if what == "Python" { "of the peer's time, Python" } else { "of the peer's time, JavaScript" };
-        report.at_most(what, ours / theirs, 0.5);
+        report.at_most(target, ours / theirs, 0.5);
     }
     Ok(report)
 }
@@ -87,15 +91,6 @@ fn ask_all(cluster: &Cluster) -> Result<Vec<f64>> {
         ensure!(status == 200, "{host}: {status} {text}");
     }
     Ok(times)
-}
-
-/// How many components the host says it has in memory.
-fn in_memory(cluster: &Cluster) -> Result<u64> {
-    let nodes = cluster.wasmctl(&["get", "nodes", "-o", "name"]).ok();
-    let node = nodes.trim().rsplit('/').next().context("a node")?.to_owned();
-    let text = cluster.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/metrics")]).ok();
-    let value = text.lines().find_map(|line| line.strip_prefix("coracle_host_components_in_memory "));
-    Ok(value.context("the host says how many")?.parse()?)
 }
 
 /// A component over and over, each time with another digest: with a custom section of its own.

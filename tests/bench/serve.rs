@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use coracle_tests::{Cluster, eventually, example, wasmctl_path};
@@ -40,10 +40,10 @@ pub(crate) fn measure() -> Result<Report> {
         eventually("each answers", || (cluster.try_get(host, "/").ok()?.0 == 200).then_some(()));
     }
     let ingress: SocketAddr = cluster.address("ingress").parse()?;
-    let direct = Direct::start(&hello)?;
-    let peer = Peer::start(&hello, &TUNED)?;
-    let untuned_peer = Peer::start(&hello, &["-Scli"])?;
-    let concurrent_peer = Peer::start(&concurrent, &TUNED)?;
+    let direct = Server::wasmctl(&hello)?;
+    let peer = Server::wasmtime(&hello, &TUNED)?;
+    let untuned_peer = Server::wasmtime(&hello, &["-Scli"])?;
+    let concurrent_peer = Server::wasmtime(&concurrent, &TUNED)?;
     let native = native::start()?;
     let contenders = [
         ("coracle, through the ingress, fresh instance a request", ingress, "hello.localhost"),
@@ -91,65 +91,44 @@ fn median(runs: &[Load]) -> Load {
     }
 }
 
-/// A running `wasmtime serve`.
-pub(crate) struct Peer {
+/// Something that serves one component, without a cluster.
+pub(crate) struct Server {
     process: Child,
     pub(crate) addr: SocketAddr,
 }
 
-impl Peer {
-    pub(crate) fn start(component: &str, options: &[&str]) -> Result<Peer> {
+impl Server {
+    /// Starts `wasmctl run`.
+    fn wasmctl(component: &str) -> Result<Server> {
+        let mut command = Command::new(wasmctl_path());
+        command.args(["run", component, "--addr", "127.0.0.1:0"]).stdout(Stdio::null());
+        let (process, line) = start(&mut command, "answering at http://")?;
+        Ok(Server { process, addr: line.split('/').nth(2).context("an address")?.parse()? })
+    }
+
+    /// Starts `wasmtime serve`.
+    pub(crate) fn wasmtime(component: &str, options: &[&str]) -> Result<Server> {
         let wasmtime = std::env::var_os("CORACLE_BENCH_WASMTIME").context("run this with `cargo xtask bench`")?;
         // It does not say which port it took, so a free one is found for it.
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let mut process = Command::new(wasmtime)
-            .arg("serve")
-            .args(options)
-            .args(["--addr", &addr.to_string(), component])
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let stderr = process.stderr.take().context("it is piped")?;
-        let peer = Peer { process, addr };
-        await_line(stderr, "Serving HTTP")?;
-        Ok(peer)
+        let mut command = Command::new(wasmtime);
+        command.arg("serve").args(options).args(["--addr", &addr.to_string(), component]);
+        let (process, _) = start(&mut command, "Serving HTTP")?;
+        Ok(Server { process, addr })
     }
 }
 
-/// Waits for the line that says where it serves; what comes after it is dropped.
-fn await_line(stderr: ChildStderr, start: &str) -> Result<String> {
-    let mut lines = BufReader::new(stderr).lines();
+/// Starts a server and waits for the line that says where it serves; what comes after it is dropped.
+fn start(command: &mut Command, expected: &str) -> Result<(Child, String)> {
+    let mut process = command.stderr(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(process.stderr.take().context("it is piped")?).lines();
     let first = lines.next().context("the server ended at once")??;
-    anyhow::ensure!(first.starts_with(start), "{first}");
+    anyhow::ensure!(first.starts_with(expected), "{first}");
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    Ok(first)
+    Ok((process, first))
 }
 
-/// A running `wasmctl run`: the component without a cluster.
-struct Direct {
-    process: Child,
-    addr: SocketAddr,
-}
-
-impl Direct {
-    fn start(component: &str) -> Result<Direct> {
-        let mut command = Command::new(wasmctl_path());
-        command.args(["run", component, "--addr", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut process = command.spawn()?;
-        let stderr = process.stderr.take().context("it is piped")?;
-        let line = await_line(stderr, "answering at http://")?;
-        let addr = line.split('/').nth(2).context("an address")?.parse()?;
-        Ok(Direct { process, addr })
-    }
-}
-
-impl Drop for Direct {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Drop for Peer {
+impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

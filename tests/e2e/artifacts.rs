@@ -81,13 +81,13 @@ fn a_host_keeps_images_and_code_within_its_quota() {
     let folder = tempfile::tempdir().unwrap();
     let mut cluster = Cluster::start_in(folder.path());
     cluster.wasmctl(&["deploy", &hello(), "--name", "hello"]).ok();
-    let bytes = figure(&cluster, "coracle_host_image_disk_bytes");
+    let bytes = cluster.host_figure("coracle_host_image_disk_bytes");
     cluster.kill();
 
     let quota = (bytes + bytes / 2).to_string();
     let cluster = Cluster::spawn(up(folder.path()).args(["--image-disk-quota", &quota]), folder.path());
     eventually("it runs again", || cluster.try_get("hello.localhost", "/").is_ok_and(|got| got.0 == 200).then_some(()));
-    assert_eq!(figure(&cluster, "coracle_host_image_disk_bytes"), bytes);
+    assert_eq!(cluster.host_figure("coracle_host_image_disk_bytes"), bytes);
     let other = folder.path().join("other.wat");
     std::fs::write(&other, std::fs::read_to_string(hello()).unwrap().replace("Hello", "Hallo")).unwrap();
     let image = cluster.wasmctl(&["push", other.to_str().unwrap(), "other"]).ok();
@@ -104,28 +104,20 @@ fn a_host_keeps_images_and_code_within_its_quota() {
         let ready = cluster.kubectl(&["get", "deployment", "other", "-o", "jsonpath={.status.readyReplicas}"]);
         (ready.stdout == "1").then_some(())
     });
-    assert!(figure(&cluster, "coracle_host_image_disk_bytes") <= bytes + bytes / 2);
-    assert_ne!(figure(&cluster, "coracle_host_image_evictions_total{kind=\"code\"}"), 0);
+    assert!(cluster.host_figure("coracle_host_image_disk_bytes") <= bytes + bytes / 2);
+    assert_ne!(cluster.host_figure("coracle_host_image_evictions_total{kind=\"code\"}"), 0);
 }
 
 #[test]
 fn what_is_pushed_is_compiled_before_a_pod_wants_it() {
     let cluster = Cluster::start();
     let image = cluster.wasmctl(&["push", &hello(), "hello"]).ok();
-    let bytes = || figure(&cluster, "coracle_host_image_disk_bytes");
+    let bytes = || cluster.host_figure("coracle_host_image_disk_bytes");
     let component = std::fs::metadata(hello()).unwrap().len();
     // The code is larger than the text that the component is made from.
     eventually("it is compiled", || (bytes() > 2 * component).then_some(()));
-    assert_eq!(figure(&cluster, "coracle_host_compilations_total"), 1);
+    assert_eq!(cluster.host_figure("coracle_host_compilations_total"), 1);
     cluster.wasmctl(&["deploy", image.trim(), "--name", "hello"]).ok();
     assert_eq!(cluster.get("hello.localhost", "/").0, 200);
-    assert_eq!(figure(&cluster, "coracle_host_compilations_total"), 1);
-}
-
-/// What the only host counts.
-fn figure(cluster: &Cluster, name: &str) -> u64 {
-    let node = cluster.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]).ok();
-    let text = cluster.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/metrics")]).ok();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    value.unwrap_or_else(|| panic!("no {name} in {text}"))
+    assert_eq!(cluster.host_figure("coracle_host_compilations_total"), 1);
 }

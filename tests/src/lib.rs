@@ -286,6 +286,14 @@ impl Cluster {
         client(&self.dir, program)
     }
 
+    /// What its only host counts under `name`, as its metrics spell it.
+    pub fn host_figure(&self, name: &str) -> u64 {
+        let node = self.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].metadata.name}"]).ok();
+        let text = self.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/metrics")]).ok();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
     /// `GET http://HOST/PATH` through the ingress: the status and the body.
     pub fn get(&self, host: &str, path: &str) -> (u16, String) {
         self.try_get(host, path).expect("the ingress answers")

@@ -33,6 +33,7 @@ impl Objects {
         let mut results: Vec<Option<Result<Written, Status>>> = requests.iter().map(|_| None).collect();
         let mut seen: Vec<Seen> = vec![None; requests.len()];
         let mut pending: Vec<usize> = (0..requests.len()).collect();
+        let mut has_written = false;
         let mut snapshot = self.snapshot_for(&requests).await?;
         for attempt in 1..=ATTEMPTS_MAX {
             let decided = self.decide(&mut requests, pending.drain(..), &mut seen, &mut results, snapshot);
@@ -40,9 +41,14 @@ impl Objects {
             if writes.is_empty() {
                 break;
             }
-            let outcomes = self.carry_out(writes, reservation).await.map_err(write_failed)?;
+            let outcomes = self.carry_out(writes, reservation).await.map_err(|error| match error {
+                // What did not conflict was written in a round before, so nobody may take this as undone.
+                WriteError::NotLeader { .. } if has_written => write_failed(WriteError::LeaderChanged),
+                error => write_failed(error),
+            })?;
             for ((index, effect, reported, on_conflict), outcome) in submitted.into_iter().zip(outcomes) {
                 let Reported { warnings, audited } = reported;
+                has_written |= matches!(outcome, Outcome::Written(_) | Outcome::Deleted { .. });
                 results[index] = match (outcome, on_conflict) {
                     (Outcome::Written(record), _) => {
                         Some(self.open(&record).map(|record| Written { record, effect, warnings, audited }))

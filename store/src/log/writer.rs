@@ -205,9 +205,12 @@ impl Writer {
         let file = self.setup.disk.open(&path, true)?;
         // An old spare may hold part of a segment that was never used.
         file.set_len(0)?;
-        let made = file.allocate(wanted).and_then(|()| segment::write_header(file.as_ref())).and_then(|()| file.sync());
-        // Its name, too, before it gets another one: else that might go to a spare that was given up before.
-        let made = made.and_then(|()| self.setup.disk.sync_dir(&self.setup.dir));
+        let made = file
+            .allocate(wanted)
+            .and_then(|()| segment::write_header(file.as_ref()))
+            .and_then(|()| file.sync())
+            // Its name, too, before it gets another one: else that might go to a spare that was given up before.
+            .and_then(|()| self.setup.disk.sync_dir(&self.setup.dir));
         if let Err(error) = made {
             drop(file);
             let _ = self.setup.disk.remove(&path);

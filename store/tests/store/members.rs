@@ -138,6 +138,20 @@ async fn group(names: &[&str]) -> (Network, Vec<Store>) {
     (network, stores)
 }
 
+/// A member whose log lacks the writes that made its state, of a hundred objects: who joins is sent the state.
+async fn one_that_lost_its_log() -> (Network, Store) {
+    let (network, mut stores) = group(&["a"]).await;
+    let store = stores.remove(0);
+    let value = "x".repeat(20_000);
+    for round in 0..3 {
+        for number in 0..100 {
+            write(&store, put(&format!("pods/a/{number:03}"), &format!("{value}{round}"), Precondition::None)).await;
+        }
+    }
+    until(|| store.status().log_bytes < 2 << 20).await;
+    (network, store)
+}
+
 async fn join(network: &Network, member: Member) -> Store {
     let name = member.name.clone();
     let options = Options { member, is_founder: false, ..of_member(network, &name) };
@@ -240,41 +254,25 @@ async fn another_leads_when_the_leader_is_gone_and_revisions_go_on() {
 
 #[tokio::test]
 async fn a_member_that_is_far_behind_takes_over_the_state_and_goes_on_where_it_broke_off() {
-    let (network, stores) = group(&["a"]).await;
-    let value = "x".repeat(20_000);
-    for round in 0..3 {
-        for number in 0..100 {
-            write(&stores[0], put(&format!("pods/a/{number:03}"), &format!("{value}{round}"), Precondition::None))
-                .await;
-        }
-    }
-    put_one(&stores[0], "leases/h1").await;
-    until(|| stores[0].status().log_bytes < 2 << 20).await;
+    let (network, first) = one_that_lost_its_log().await;
+    put_one(&first, "leases/h1").await;
     network.0.lock().installs_left = Some(4);
-    let member = stores[0].add_member("b", "b").await.unwrap();
+    let member = first.add_member("b", "b").await.unwrap();
     let second = join(&network, member).await;
     until(|| network.0.lock().installed > 5).await;
     network.0.lock().installs_left = None;
-    until(|| voters(&stores[0]) == 2).await;
+    until(|| voters(&first) == 2).await;
     second.read().await.unwrap();
-    let durable: Vec<_> = dump(&stores[0]).into_iter().filter(|(key, _)| !key.starts_with("leases/")).collect();
+    let durable: Vec<_> = dump(&first).into_iter().filter(|(key, _)| !key.starts_with("leases/")).collect();
     assert_eq!(dump(&second), durable);
     assert_eq!(durable.len(), 100);
 }
 
 #[tokio::test]
 async fn a_member_without_room_for_the_state_takes_it_over_when_it_has_some() {
-    let (network, stores) = group(&["a"]).await;
-    let value = "x".repeat(20_000);
-    for round in 0..3 {
-        for number in 0..100 {
-            write(&stores[0], put(&format!("pods/a/{number:03}"), &format!("{value}{round}"), Precondition::None))
-                .await;
-        }
-    }
-    until(|| stores[0].status().log_bytes < 2 << 20).await;
+    let (network, first) = one_that_lost_its_log().await;
     network.0.lock().installs_left = Some(0);
-    let member = stores[0].add_member("b", "b").await.unwrap();
+    let member = first.add_member("b", "b").await.unwrap();
     let second = join(&network, member).await;
     let disk = network.0.lock().disks.get("b").cloned().expect("its disk");
     disk.set_capacity(Some(disk.used_bytes()));
@@ -282,11 +280,11 @@ async fn a_member_without_room_for_the_state_takes_it_over_when_it_has_some() {
     // It is offered the state more than once: it refused it, and lives.
     let whole = network.0.lock().installed;
     until(|| network.0.lock().installed > whole + 30).await;
-    assert_eq!(voters(&stores[0]), 1);
+    assert_eq!(voters(&first), 1);
     disk.set_capacity(None);
-    until(|| voters(&stores[0]) == 2).await;
+    until(|| voters(&first) == 2).await;
     second.read().await.unwrap();
-    assert_eq!(dump(&second), dump(&stores[0]));
+    assert_eq!(dump(&second), dump(&first));
 }
 
 #[tokio::test]
