@@ -21,6 +21,7 @@ mod handler;
 mod instances;
 mod limits;
 mod loaded;
+mod merge;
 mod parts;
 mod reused;
 mod slots;

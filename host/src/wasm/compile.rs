@@ -19,6 +19,7 @@ use super::compose::{Source, compose};
 use super::engine::compile_config;
 use super::failure::one_line;
 use super::limits::Bytes;
+use super::merge::merge;
 use super::parts::PartFile;
 use crate::inspect::Wasi;
 use crate::runtime::StartError;
@@ -146,6 +147,9 @@ fn hurry(process: u32) {
 
 fn verdict(status: ExitStatus, said: &str, limits: &CompileLimits) -> Result<(), StartError> {
     if status.success() {
+        if !said.is_empty() {
+            tracing::warn!("the compiler says: {}", one_line(said));
+        }
         return Ok(());
     }
     let memory = || StartError::CompileLimit { limit: format!("{} of memory", Bytes(limits.memory_bytes_max)) };
@@ -182,8 +186,23 @@ pub(crate) fn compile_here(
 ) -> Result<wasmtime::component::Component, StartError> {
     let sources = files.iter().zip(contents).map(|(file, bytes)| Source { name: file.name.clone(), bytes });
     let bytes = join(sources.collect()).map_err(|reason| StartError::LinkFailed { reason })?;
-    wasmtime::component::Component::from_binary(engine, &bytes)
+    let warn = |reason: String| tracing::warn!("{reason}");
+    compile(&bytes, |bytes| wasmtime::component::Component::from_binary(engine, bytes), warn)
         .map_err(|error| StartError::CompileFailed { reason: error_chain(&error) })
+}
+
+/// Compiles a component with its modules linked; as it is, where that is not to be done or turns out not to be possible.
+fn compile<T>(
+    component: &[u8],
+    compiler: impl Fn(&[u8]) -> wasmtime::Result<T>,
+    warn: impl FnOnce(String),
+) -> wasmtime::Result<T> {
+    let Some(merged) = merge(component) else { return compiler(component) };
+    compiler(&merged).or_else(|error| {
+        let compiled = compiler(component)?;
+        warn(format!("the modules of a component were not linked: {}", error_chain(&error)));
+        Ok(compiled)
+    })
 }
 
 /// The bytes of one component, or of what several make.
@@ -233,7 +252,9 @@ fn compile_child(args: &[String]) -> Result<(), (u8, String)> {
         })
         .collect();
     let bytes = join(sources?).map_err(|reason| (EXIT_NOT_LINKED, reason))?;
-    let compiled = engine.precompile_component(&bytes).map_err(|error| (EXIT_COMPILE_FAILED, error_chain(&error)))?;
+    let warn = |reason: String| drop(writeln!(std::io::stderr(), "{reason}"));
+    let compiled = compile(&bytes, |bytes| engine.precompile_component(bytes), warn);
+    let compiled = compiled.map_err(|error| (EXIT_COMPILE_FAILED, error_chain(&error)))?;
     let written = std::fs::File::create(output).and_then(|mut file| {
         file.write_all(&compiled)?;
         file.sync_all()

@@ -23,6 +23,8 @@ const STACK_BYTES: usize = 1 << 20;
 const SLOTS_MAX: u32 = 6_144;
 const SLOTS_MIN: u32 = 64;
 const TABLE_ELEMENTS_MAX: usize = 64 << 10;
+/// How many tables a module may have of its own; as many are kept for each slot.
+pub(crate) const MODULE_TABLES_MAX: u32 = 4;
 
 /// The engine with what belongs to it.
 pub(crate) struct Wasm {
@@ -80,13 +82,14 @@ fn pool(slots: u32) -> InstanceAllocationStrategy {
     pool.total_component_instances(slots)
         .total_core_instances(slots * 16)
         .total_memories(slots)
-        .total_tables(slots * 4)
+        .total_tables(slots * MODULE_TABLES_MAX)
         .total_stacks(slots)
         .max_memory_size(MEMORY_BYTES_MAX as usize)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_core_instances_per_component(256)
         .max_memories_per_component(16)
         .max_tables_per_component(64)
+        .max_tables_per_module(MODULE_TABLES_MAX)
         .max_core_instance_size(4 << 20)
         .max_component_instance_size(4 << 20)
         .max_unused_warm_slots(256)
@@ -98,7 +101,8 @@ fn pool(slots: u32) -> InstanceAllocationStrategy {
 
 /// Finds out by asking the kernel for address space and giving it back.
 fn slots_that_fit() -> u32 {
-    let per_slot = MEMORY_BYTES_MAX as usize + (34 << 20) + STACK_BYTES + 4 * TABLE_ELEMENTS_MAX * 8;
+    let per_slot =
+        MEMORY_BYTES_MAX as usize + (34 << 20) + STACK_BYTES + MODULE_TABLES_MAX as usize * TABLE_ELEMENTS_MAX * 8;
     let mut slots = SLOTS_MAX;
     while slots >= SLOTS_MIN {
         let bytes = per_slot * slots as usize;
