@@ -30,6 +30,7 @@ pub mod peers;
 pub mod pki;
 mod private_file;
 mod quota;
+pub mod removal;
 mod request;
 mod respond;
 pub mod sealing;

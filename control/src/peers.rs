@@ -18,7 +18,7 @@ use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::io::StreamReader;
 
 use crate::handlers::{App, chain};
-use crate::respond;
+use crate::{removal, respond};
 
 /// The group of certificates that members show each other.
 pub const MEMBERS: &str = "coracle:members";
@@ -26,6 +26,8 @@ pub const MEMBERS: &str = "coracle:members";
 const PATH: &str = "/coracle/consensus/";
 /// The longest message: a proposal and what surrounds it.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// How long another member may take to say who is one: as long as a read may.
+const MEMBERSHIP_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// A connection that is silent for so long is asked whether it lives, and has so long to answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_millis(500);
@@ -58,6 +60,14 @@ impl HttpPeers {
     pub fn new(tls: &rustls::ClientConfig) -> io::Result<HttpPeers> {
         let client = || client(tls.clone()).map_err(io::Error::other);
         Ok(HttpPeers { prompt: client()?, bulk: client()? })
+    }
+
+    /// Asks another member whether there is a member of this number; `None` where it does not know or does not answer.
+    pub(crate) async fn is_member(&self, asked: &Member, id: u64) -> Option<bool> {
+        let url = format!("https://{}{}{id}", asked.address, removal::PATH);
+        let answer = self.prompt.get(url).timeout(MEMBERSHIP_TIMEOUT).send().await.ok()?.error_for_status().ok()?;
+        let body = answer.bytes().await.ok()?;
+        serde_json::from_slice::<serde_json::Value>(&body).ok()?.get("isMember")?.as_bool()
     }
 }
 

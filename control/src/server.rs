@@ -38,6 +38,7 @@ use crate::handlers::{App, Call, Clients, key_rotation};
 use crate::identities::Identities;
 use crate::joining::Joining;
 use crate::peers::{self, MEMBERS};
+use crate::removal;
 use crate::request::{self, Target};
 use crate::respond;
 use crate::tokens::Tokens;
@@ -217,6 +218,9 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
     let is_member = connected.is_in(MEMBERS);
     if is_member && let Some((member, call)) = peers::call(request.method(), request.uri()) {
         return peers::answer(&app, member, call, request);
+    }
+    if is_member && let Some(member) = removal::asked(request.method(), request.uri()) {
+        return removal::answer(&app, member).await;
     }
     if is_member && key_rotation::is_given(request.method(), request.uri()) {
         return key_rotation::take(&app, request.into_body()).await;

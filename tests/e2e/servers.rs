@@ -82,10 +82,14 @@ fn a_member_that_stops_hands_over_and_one_that_is_gone_is_replaced() {
     let taken = refused(&dir(&folder, "new"), &["--join", &invitation, "--name", "three"]);
     assert!(taken.contains("there is member three") && taken.contains("wasmctl member remove three"), "{taken}");
     second.wasmctl(&["member", "remove", "three"]).ok();
-    let again = Server::start(&dir(&folder, "new-three"), &["--join", &invitation, "--name", "three"]);
+    let mut again = Server::start(&dir(&folder, "new-three"), &["--join", &invitation, "--name", "three"]);
     write(&again, "after-a-replacement");
+    let gone = refused(&dir(&folder, "three"), &[]);
+    assert!(gone.contains("member three ends: it was removed from the cluster"), "{gone}");
     let unknown = second.wasmctl(&["member", "remove", "nobody"]).fails_with(1);
     assert!(unknown.contains("there is no member nobody"), "{unknown}");
+    second.wasmctl(&["member", "remove", "three"]).ok();
+    assert_eq!(again.end(), Some(1));
     let joined = refused(&dir(&folder, "one-more"), &["--join", &token(&second, "host"), "--name", "four"]);
     assert!(joined.contains("the token is for a host, and this machine is to be a server"), "{joined}");
 }

@@ -15,7 +15,8 @@ use coracle_control::pki::{Pki, PkiError};
 use coracle_control::sealing::Sealer;
 use coracle_control::tokens::Tokens;
 use coracle_control::{
-    Artifacts, ClusterFiles, Identities, Objects, SystemClock, authorizer, driver, kubernetes_service, server, signer,
+    Artifacts, ClusterFiles, Identities, Objects, SystemClock, authorizer, driver, kubernetes_service, removal, server,
+    signer,
 };
 use coracle_registry::{BlobStore, Credentials, Reference, StoreLimits};
 use coracle_store::{Member, OpenError, Options as StoreOptions, RealDisk, Store};
@@ -46,6 +47,9 @@ pub(crate) struct Options {
     pub(crate) certificate_ttl: Duration,
     pub(crate) controllers: ControllerFlags,
 }
+
+/// How often a member looks whether it still belongs to the group.
+const REMOVAL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// With less time, machines would be busy with certificates.
 const CERTIFICATE_TTL_MIN: Duration = Duration::from_secs(5);
@@ -96,6 +100,7 @@ impl Sockets {
 pub(crate) struct Server {
     pki: Arc<Pki>,
     store: Store,
+    peers: HttpPeers,
     member: MemberIdentity,
     api_addr: SocketAddr,
     registry_addr: SocketAddr,
@@ -127,14 +132,15 @@ impl Server {
         let address = reached_at(options.advertised.as_ref(), api_addr);
         let names = names(api_addr, options.advertised.as_ref());
         let identities = issued(Identities::issue(pki.clone(), &member.name, names, renewal_share()))?;
-        let store = open_store(data_dir, &member, address, &issued(identities.member_tls())?).await?;
+        let peers = HttpPeers::new(&issued(identities.member_tls())?)?;
+        let store = open_store(data_dir, &member, address, peers.clone()).await?;
         // The other members may not be there so far.
         let snapshot = store.snapshot();
         let sealer = Sealer::open(&data_dir.join("pki"), &snapshot, store.members().len() == 1)
             .map_err(|error| Failure::new(chain(&error)))?;
         let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
         let advertised = options.advertised.clone();
-        let server = Server { pki, store, member, api_addr, registry_addr, advertised, shutdown, tasks };
+        let server = Server { pki, store, peers, member, api_addr, registry_addr, advertised, shutdown, tasks };
         server.tasks.spawn(identities.clone().keep_renewed(Arc::new(SystemClock), server.shutdown.clone()));
         let artifacts = artifacts(data_dir, identity, registry, pushed)?;
         server.serve_api(data_dir, identity, api, &objects, artifacts, identities)?;
@@ -215,11 +221,17 @@ impl Server {
         Ok(())
     }
 
-    /// Waits for a failure that leaves this member half alive: of its disk, most often, of which nobody knows what it holds then. The
-    /// process is to end at once, as etcd's does. To stop in order would ask the store for what it can't do any more.
+    /// Waits for a failure that leaves this member half alive, of its disk, most often, of which nobody knows what it holds then; or for its
+    /// removal from the group. The process is to end at once, as etcd's does. To stop in order would ask the store for what it can't do any more.
     pub(crate) async fn failed(&self) -> Failure {
-        let failure = self.store.wait_to_fail().await;
         let name = &self.member.name;
+        let failure = tokio::select! {
+            failure = self.store.wait_to_fail() => failure,
+            () = removal::wait(&self.store, &self.peers, REMOVAL_INTERVAL) => {
+                return Failure::new(format!("member {name} ends: it was removed from the cluster"))
+                    .hint("to join again, start it with an empty --data-dir and a new token: see `wasmctl token create --help`");
+            }
+        };
         match self.store.members().len() {
             1 => Failure::new(format!("member {name} ends: {failure}"))
                 .hint("what was acknowledged is kept: mend the disk, then start it again; or restore a snapshot on another machine, see `wasmctl snapshot restore --help`"),
@@ -313,16 +325,11 @@ pub(crate) fn issued<T>(issued: std::result::Result<T, PkiError>) -> Result<T> {
     issued.map_err(|error| Failure::new(chain(&error)))
 }
 
-async fn open_store(
-    data_dir: &DataDir,
-    member: &MemberIdentity,
-    address: String,
-    tls: &rustls::ClientConfig,
-) -> Result<Store> {
+async fn open_store(data_dir: &DataDir, member: &MemberIdentity, address: String, peers: HttpPeers) -> Result<Store> {
     let options = StoreOptions {
         member: Member { id: member.id, name: member.name.clone(), address },
         is_founder: member.is_founder(),
-        peers: Arc::new(HttpPeers::new(tls)?),
+        peers: Arc::new(peers),
         ephemeral: coracle_control::EPHEMERAL,
         ..StoreOptions::new(data_dir.join(data_dir::STORE))
     };

@@ -17,6 +17,7 @@ use crate::authorizer::Rbac;
 use crate::harness::{artifacts, cluster_files, joining, pki};
 use crate::peers::{HttpPeers, MEMBERS};
 use crate::pki::{Identity, Pki};
+use crate::removal;
 use crate::sealing::Sealer;
 use crate::server::{ServerConfig, serve};
 use crate::tokens::Tokens;
@@ -33,6 +34,7 @@ struct Running {
     base: String,
     /// The registry, as people reach it.
     registry: String,
+    peers: HttpPeers,
     shutdown: CancellationToken,
 }
 
@@ -71,10 +73,11 @@ impl Cluster {
         let identities = Identities::issue(self.pki.clone(), &member.name, names, 0.8).unwrap();
         let artifacts = artifacts(&self.dir.path().join(&member.name));
         let registry = format!("http://{}", artifacts.listener.local_addr().unwrap());
+        let peers = HttpPeers::new(&identities.member_tls().unwrap()).unwrap();
         let options = Options {
             is_founder: member.id == 1,
             member,
-            peers: Arc::new(HttpPeers::new(&identities.member_tls().unwrap()).unwrap()),
+            peers: Arc::new(peers.clone()),
             ephemeral: EPHEMERAL,
             ..Options::new("/store")
         };
@@ -101,7 +104,7 @@ impl Cluster {
             shutdown: shutdown.clone(),
         };
         tokio::spawn(serve(config));
-        Running { name, store, base, registry, shutdown }
+        Running { name, store, base, registry, peers, shutdown }
     }
 
     fn sealing_keys(&self, member: &str) -> std::path::PathBuf {
@@ -182,6 +185,24 @@ async fn members_are_listed_and_removed_through_any_of_them() {
     let someone = cluster.client(&cluster.pki.issue_client("someone", "nobody").unwrap());
     let list = someone.get(format!("{}/coracle/members", cluster.members[0].base));
     assert_eq!(list.send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn a_member_that_was_removed_finds_out() {
+    let cluster = Cluster::of(&["a", "b", "c"]).await;
+    assert_eq!(cluster.ask(1, "DELETE /coracle/members/c", Value::Null).await.0, 200);
+    let removed = |member: usize| {
+        let Running { store, peers, .. } = &cluster.members[member];
+        removal::wait(store, peers, Duration::from_millis(100))
+    };
+    let found = async {
+        tokio::select! {
+            () = removed(0) => "a",
+            () = removed(1) => "b",
+            () = removed(2) => "c",
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, found).await.expect("it finds out"), "c");
 }
 
 #[tokio::test]
