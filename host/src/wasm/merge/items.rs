@@ -159,6 +159,8 @@ impl ReencodeComponent for Recorder {
 /// A component in its parts.
 pub(super) struct Outline<'a> {
     pub(super) items: Vec<Item<'a>>,
+    /// By item: what it defines.
+    pub(super) definitions: Vec<Option<(Space, u32)>>,
     /// By space: the item that defines each number.
     definers: [Vec<usize>; SPACES],
 }
@@ -175,7 +177,7 @@ pub(super) enum Source<'a> {
 impl<'a> Outline<'a> {
     /// Nothing, if it is no component or has something that is not understood here.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<Outline<'a>> {
-        let mut outline = Outline { items: Vec::new(), definers: Default::default() };
+        let mut outline = Outline { items: Vec::new(), definitions: Vec::new(), definers: Default::default() };
         let mut depth = 0_usize;
         // Of the bodies of functions it is seen to later.
         let mut validator = Validator::new_with_features(WasmFeatures::all());
@@ -270,21 +272,13 @@ impl<'a> Outline<'a> {
     }
 
     fn add(&mut self, item: Item<'a>) {
-        if let Some(space) = item.defines() {
-            self.definers[space as usize].push(self.items.len());
-        }
+        let defined = item.defines().map(|space| {
+            let definers = &mut self.definers[space as usize];
+            definers.push(self.items.len());
+            (space, definers.len() as u32 - 1)
+        });
+        self.definitions.push(defined);
         self.items.push(item);
-    }
-
-    /// All items, with what they define.
-    pub(super) fn definitions(&self) -> Vec<Option<(Space, u32)>> {
-        let mut counts = [0; SPACES];
-        let number = |item: &Item<'_>| {
-            let space = item.defines()?;
-            counts[space as usize] += 1;
-            Some((space, counts[space as usize] - 1))
-        };
-        self.items.iter().map(number).collect()
     }
 
     pub(super) fn instance(&self, index: u32) -> Option<&Instance<'a>> {

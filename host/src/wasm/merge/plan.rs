@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use wasmparser::{CanonicalFunction, Instance};
+use wasmparser::Instance;
 
-use super::items::{Item, Outline, Source, Space};
+use super::items::{Outline, Source};
 use super::link::{Bound, Module, Part};
 use crate::wasm::engine::MODULE_TABLES_MAX;
 
@@ -38,7 +38,8 @@ impl<'a> Plan<'a> {
                 sources.push(outline.source(argument.index, import.name)?);
             }
             let is_late = sources.iter().any(|source| match source {
-                Source::Canonical(item) => needs_instance(&outline.items[*item]),
+                // A memory, a function or a table of an instance.
+                Source::Canonical(item) => !outline.items[*item].references().is_empty(),
                 Source::Export { instance, .. } => !plan.part_of.contains_key(instance),
             });
             if is_late {
@@ -47,7 +48,7 @@ impl<'a> Plan<'a> {
                 others.push((module, sources));
                 continue;
             }
-            if module.has_start || plan.meets(&module, &sources, &others)? {
+            if module.has_start || meets(&module, &sources, &others)? {
                 return None;
             }
             plan.add(index, module, &sources);
@@ -56,25 +57,6 @@ impl<'a> Plan<'a> {
         let memories: u32 = modules().filter_map(|module| Some(module.memories.as_ref()?.count())).sum();
         let tables: u32 = modules().filter_map(|module| Some(module.tables.as_ref()?.count())).sum();
         (plan.parts.len() > 1 && memories <= 1 && tables <= MODULE_TABLES_MAX).then_some(plan)
-    }
-
-    /// The instances that become one are made before the others. Whether it can be seen that this one was made after some of them.
-    fn meets(
-        &self,
-        module: &Module<'a>,
-        sources: &[Source<'a>],
-        others: &[(Module<'a>, Vec<Source<'a>>)],
-    ) -> Option<bool> {
-        let filled = filled(module, sources)?;
-        for (other, sources) in others {
-            let is_seen = other.has_start
-                || other.data.is_some()
-                || self::filled(other, sources)?.iter().any(|table| filled.contains(table));
-            if is_seen {
-                return Some(true);
-            }
-        }
-        Some(false)
     }
 
     fn add(&mut self, index: u32, module: Module<'a>, sources: &[Source<'a>]) {
@@ -95,16 +77,23 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The instances that become one are made before the others. Whether it can be seen that this one was made after some of them.
+fn meets<'a>(module: &Module<'a>, sources: &[Source<'a>], others: &[(Module<'a>, Vec<Source<'a>>)]) -> Option<bool> {
+    let own = filled(module, sources)?;
+    for (other, sources) in others {
+        let is_seen =
+            other.has_start || other.data.is_some() || filled(other, sources)?.iter().any(|table| own.contains(table));
+        if is_seen {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
 /// The imported tables that a module fills; its own ones are nobody else's when it does.
 fn filled<'a>(module: &Module<'a>, sources: &[Source<'a>]) -> Option<Vec<Source<'a>>> {
     let tables =
         module.imports.iter().zip(sources).filter(|(import, _)| matches!(import.ty, wasmparser::TypeRef::Table(_)));
     let tables: Vec<Source<'a>> = tables.map(|(_, source)| *source).collect();
     Some(module.filled_tables()?.into_iter().filter_map(|table| tables.get(table as usize).copied()).collect())
-}
-
-/// Whether a function of the component model uses a memory, a function or a table of an instance.
-fn needs_instance(item: &Item<'_>) -> bool {
-    let is_core = |(space, _): &(Space, u32)| *space != Space::Module;
-    matches!(item, Item::Canonical(CanonicalFunction::Lift { .. })) || item.references().iter().any(is_core)
 }

@@ -14,18 +14,18 @@ use super::plan::Plan;
 
 /// Writes the items in their order; those that need the one module, and came before its last part, after it.
 pub(super) fn rewrite(outline: &Outline<'_>, plan: Option<&Plan<'_>>) -> Option<Vec<u8>> {
-    let definitions = outline.definitions();
+    let definitions = &outline.definitions;
     let mut writer = Writer { outline, plan, component: Component::new(), numbers: Numbers::default(), whole: None };
     let Some(plan) = plan else {
         for (item, defined) in outline.items.iter().zip(definitions) {
-            writer.write(item, defined)?;
+            writer.write(item, *defined)?;
         }
         return Some(writer.component.finish());
     };
-    let needed = needed(outline, plan, &definitions);
+    let needed = needed(outline, plan);
     let last_part = plan.part_of.keys().filter_map(|instance| outline.instance_item(*instance)).max()?;
     let mut waiting = Vec::new();
-    for (index, (item, defined)) in outline.items.iter().zip(&definitions).enumerate() {
+    for (index, (item, defined)) in outline.items.iter().zip(definitions).enumerate() {
         if index == last_part {
             writer.write_whole(&needed)?;
             for index in std::mem::take(&mut waiting) {
@@ -46,11 +46,11 @@ pub(super) fn rewrite(outline: &Outline<'_>, plan: Option<&Plan<'_>>) -> Option<
 }
 
 /// The items that remain.
-fn needed(outline: &Outline<'_>, plan: &Plan<'_>, definitions: &[Option<(Space, u32)>]) -> HashSet<usize> {
+fn needed(outline: &Outline<'_>, plan: &Plan<'_>) -> HashSet<usize> {
     let mut needed: HashSet<usize> = plan.inputs.iter().copied().collect();
     let mut used: HashSet<(Space, u32)> = HashSet::new();
     for (index, item) in outline.items.iter().enumerate().rev() {
-        let is_needed = match (item, definitions[index]) {
+        let is_needed = match (item, outline.definitions[index]) {
             (Item::Instance(Instance::Instantiate { .. }), Some((_, instance))) => plan.others.contains_key(&instance),
             (_, Some(definition)) => used.contains(&definition) || needed.contains(&index),
             (_, None) => true,
@@ -230,10 +230,9 @@ impl Writer<'_, '_> {
         self.component.section(&RawSection { id: ComponentSectionId::CoreModule.into(), data: &module });
         let module = self.numbers.add(Space::Module);
 
-        let definitions = self.outline.definitions();
         let mut inputs = Vec::with_capacity(plan.inputs.len());
         for (number, input) in plan.inputs.iter().enumerate() {
-            let (space, index) = (*definitions.get(*input)?)?;
+            let (space, index) = (*self.outline.definitions.get(*input)?)?;
             inputs.push((number.to_string(), ExportKind::Func, self.numbers.find(space, index).ok()?));
         }
         let mut section = InstanceSection::new();
