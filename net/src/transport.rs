@@ -6,6 +6,7 @@
 mod answer;
 mod connection;
 mod head;
+mod held;
 mod peer;
 
 use std::error::Error as _;
@@ -14,7 +15,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
-use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 pub(crate) use answer::is_without_pod;
@@ -22,6 +22,7 @@ pub use answer::{answer_peer, is_for_a_pod};
 pub use connection::ConnectError;
 use connection::Connection;
 pub(crate) use head::{FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, remove_hop_by_hop};
+use held::hold;
 pub use peer::Peer;
 
 use crate::handler::{Body, RequestBody, RequestContext};
@@ -60,7 +61,7 @@ pub enum SendError {
     /// The request cannot be sent to any other host.
     #[error("the request cannot be passed on")]
     Unfit(#[source] http::Error),
-    /// The request went out, and may have had its effect; the connection broke before an answer began.
+    /// The request went out, and may have had its effect; the connection broke before an answer began, or before a small one was whole.
     #[error("the host was lost before it answered")]
     Lost(#[source] hyper::Error),
     /// The request went out, and the host ended it without an answer.
@@ -80,7 +81,7 @@ impl Transport {
         Arc::new(Transport { tls: Arc::new(tls) })
     }
 
-    /// Sends a request and waits for the head of its answer; dropped, it takes the request back. `lane` chooses among the
+    /// Sends a request and waits for the head of its answer, and for a small answer's body; dropped, it takes the request back. `lane` chooses among the
     /// connections to a host: whoever runs on one thread does well to use the same always.
     pub async fn send(
         self: &Arc<Self>,
@@ -97,9 +98,10 @@ impl Transport {
             };
             head::address(&mut request, &pod.name, context).map_err(SendError::Unfit)?;
             match sender.try_send_request(request).await {
-                Ok(mut response) => {
+                Ok(response) => {
+                    let mut response = hold(response).await.map_err(|error| self.lost(error, pod, lane, opened))?;
                     remove_hop_by_hop(response.headers_mut());
-                    return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
+                    return Ok(response);
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
@@ -107,12 +109,7 @@ impl Transport {
                         pod.peer.lane(lane).lock().await.take_if(|connection| connection.opened == opened);
                         return Err(SendError::Refused(error.into_error()));
                     }
-                    None if is_reset(error.error()) => return Err(SendError::GivenUp(error.into_error())),
-                    None => {
-                        // Whoever drives the connection will say so too; who sends this elsewhere must know now.
-                        self.lose_connection(&pod.peer, lane, opened);
-                        return Err(SendError::Lost(error.into_error()));
-                    }
+                    None => return Err(self.lost(error.into_error(), pod, lane, opened)),
                 },
             }
         }
@@ -143,6 +140,16 @@ impl Transport {
                 Err(Some(error))
             }
         }
+    }
+
+    /// An answer did not come, or not whole, to a request that went out.
+    fn lost(self: &Arc<Self>, error: hyper::Error, pod: &PeerPod, lane: usize, opened: Instant) -> SendError {
+        if is_reset(&error) {
+            return SendError::GivenUp(error);
+        }
+        // Whoever drives the connection will say so too; who sends this elsewhere must know now.
+        self.lose_connection(&pod.peer, lane, opened);
+        SendError::Lost(error)
     }
 
     /// A connection broke.

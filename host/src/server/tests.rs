@@ -10,8 +10,8 @@ use coracle_net::{
     RoutingTable, Running, SendError, Transport, text_response,
 };
 use expect_test::{Expect, expect};
-use futures::SinkExt as _;
 use futures::future::BoxFuture;
+use futures::{SinkExt as _, StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
@@ -61,10 +61,10 @@ impl Ca {
 }
 
 /// A pod: `/echo` sends back what it gets as it gets it, `/hang` never answers, nor does `/hang-at-NODE` on that node, `/panic-at-NODE`
-/// panics there, anything else says where it is.
+/// panics there, `/half-at-NODE` begins an answer there and does not end it, anything else says where it is.
 struct Pod {
     node: &'static str,
-    /// Told of a request that hangs, or to `/slow`.
+    /// Told of a request that hangs, or to `/slow`, and when half an answer has gone out.
     asked: Notify,
     /// Told when a request that hangs was dropped.
     dropped: Notify,
@@ -88,6 +88,7 @@ impl Handler for Web {
         let path = request.uri().path();
         let hangs = path == "/hang" || path.strip_prefix("/hang-at-") == Some(pod.node);
         let panics = path.strip_prefix("/panic-at-") == Some(pod.node);
+        let halts = path.strip_prefix("/half-at-") == Some(pod.node);
         if hangs || path == "/slow" {
             pod.asked.notify_one();
         }
@@ -96,6 +97,15 @@ impl Handler for Web {
             match head.uri.path() {
                 "/echo" => http::Response::new(body.map_err(Into::into).boxed_unsync()),
                 _ if panics => panic!("a test's pod panics"),
+                _ if halts => {
+                    let half = stream::once(std::future::ready(Ok(Frame::data(Bytes::from_static(b"half")))));
+                    let rest = stream::once(async move {
+                        pod.asked.notify_one();
+                        std::future::pending().await
+                    });
+                    let body = StreamBody::new(half.chain(rest)).boxed_unsync();
+                    http::Response::builder().header(header::CONTENT_LENGTH, 8).body(body).unwrap()
+                }
                 _ if hangs => {
                     let _dropped = OnDrop(pod);
                     std::future::pending().await
@@ -400,6 +410,35 @@ async fn what_is_safe_and_has_no_body_is_sent_again_when_a_host_is_lost() {
         PUT "body": 502 host cut was lost before pod default/cut answered
         DELETE "": 502 host cut was lost before pod default/cut answered"#]]
     .assert_eq(&lines.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_in_part_is_sent_again_when_a_host_is_lost() {
+    let ca = Ca::new();
+    let (cut, near) = (Host::start("cut", &ca.node("cut")), Host::start("near", &ca.node("near")));
+    let (open, is_open) = watch::channel(true);
+    let cut_addr = wire(cut.addr, is_open).await;
+    let ingress = ingress(&ca, &[("cut", cut_addr), ("near", near.addr)]);
+    let mut client = client(&ingress).await;
+    let get = |path: &str| Request::get(format!("http://shop.example{path}")).body(Full::new(Bytes::new())).unwrap();
+    let half = loop {
+        let mut answer = Box::pin(client.send_request(get("/half-at-cut")));
+        tokio::select! {
+            () = cut.pod.asked.notified() => break answer,
+            // The other host was chosen.
+            _ = &mut answer => {}
+        }
+    };
+    let half = tokio::spawn(half);
+    // Both are as busy then, and both are chosen.
+    let _hanging = tokio::spawn(client.send_request(get("/hang-at-near")));
+    near.pod.asked.notified().await;
+    // What comes later by the same connection comes behind the half.
+    while !said(client.send_request(get("/")).await.unwrap()).await.starts_with("200 cut") {}
+    open.send_replace(false);
+    drop(open);
+    let answer = said(half.await.unwrap().unwrap()).await;
+    assert!(answer.starts_with("200 near got 0 bytes"), "{answer}");
 }
 
 /// What a host does instead of taking a request, as HTTP/2 frames of the request's stream.

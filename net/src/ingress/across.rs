@@ -1,7 +1,8 @@
 //! A request to a pod of another host, or to another endpoint if that host cannot be reached, does not take it, or is lost.
 //!
 //! Deliberately absent: sending twice what may have had its effect. That goes out again only if it's safe by its method (RFC 9110, section
-//! 9.2.2), has no body, and the connection broke before an answer began. What no pod has seen goes out again whatever it is.
+//! 9.2.2), has no body, and the connection broke before an answer began, or before a small one was there whole. What no pod has seen goes
+//! out again whatever it is.
 
 use http::{Request, Response};
 
