@@ -270,6 +270,13 @@ impl RoutingTable {
         paths.find(path).or(self.default.as_ref())
     }
 
+    /// A route of a host's, if it has one; one with pods, if one has.
+    pub(crate) fn find_any(&self, host: &str) -> Option<&Arc<ServiceRoute>> {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let routes = || self.paths(&host).0.iter().map(|path| &path.route).chain(&self.default);
+        routes().find(|route| !route.endpoints.is_empty()).or_else(|| routes().next())
+    }
+
     fn paths(&self, host: &str) -> &Paths {
         let by_wildcard = || match host.split_once('.') {
             Some((label, domain)) if !label.is_empty() => self.wildcard.get(domain),

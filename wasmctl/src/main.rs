@@ -16,6 +16,7 @@ mod files;
 mod host;
 mod host_flags;
 mod images;
+mod ingress;
 mod joiner;
 mod logging;
 mod output;

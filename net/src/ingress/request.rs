@@ -36,6 +36,7 @@ pub(super) async fn serve(
     let is_head = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
     let mut response = match choose(worker, &request, random) {
         Err(refusal) => *refusal,
+        Ok(_) if is_about_host(&request) => text_response(StatusCode::OK, "requests find a pod"),
         Ok(endpoint) => {
             let headers = request.headers_mut();
             headers.insert(REQUEST_ID, id.as_header().clone());
@@ -81,10 +82,16 @@ fn find<B>(worker: &Worker, request: &Request<B>, random: u64) -> Result<Arc<End
     };
     let path = request.uri().path();
     let table = worker.shared.routes.load();
-    let Some(route) = table.find(host, path) else {
+    let route = if is_about_host(request) { table.find_any(host) } else { table.find(host, path) };
+    let Some(route) = route else {
         return refuse(StatusCode::NOT_FOUND, format_args!("no Ingress routes {host} {path}"));
     };
     route.choose(random).cloned().ok_or_else(|| Box::new(unavailable(route.reason())))
+}
+
+/// Does a request ask this ingress itself what is behind a host name (RFC 9110, section 9.3.7)?
+fn is_about_host<B>(request: &Request<B>) -> bool {
+    request.uri().path() == "*" && request.method() == Method::OPTIONS
 }
 
 /// Another endpoint of the same request in the routing table of this moment: none of `tried`.

@@ -215,6 +215,51 @@ async fn requests_are_answered_or_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn the_ingress_says_itself_what_is_behind_a_host() {
+    let fixture = start(1, Limits::default());
+    check(
+        &fixture,
+        "OPTIONS * HTTP/1.1\nHost: here\nConnection: close\n\n",
+        expect![[r#"
+        HTTP/1.1 200 OK
+        content-type: text/plain; charset=utf-8
+        x-request-id: 00c0ffee000000000000000000
+        connection: close
+        content-length: 20
+
+        requests find a pod"#]],
+    )
+    .await;
+    check(
+        &fixture,
+        "OPTIONS * HTTP/1.1\nHost: nowhere\nConnection: close\n\n",
+        expect![[r#"
+        HTTP/1.1 404 Not Found
+        content-type: text/plain; charset=utf-8
+        x-request-id: 00c0ffee000000000000000001
+        connection: close
+        content-length: 28
+
+        no Ingress routes nowhere *"#]],
+    )
+    .await;
+    check(
+        &fixture,
+        "OPTIONS * HTTP/1.1\nHost: empty\nConnection: close\n\n",
+        expect![[r#"
+        HTTP/1.1 503 Service Unavailable
+        content-type: text/plain; charset=utf-8
+        retry-after: 1
+        x-request-id: 00c0ffee000000000000000002
+        connection: close
+        content-length: 42
+
+        no ready pod behind service default/empty"#]],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_no_request_for_a_host_is_refused() {
     let fixture = start(1, Limits::default());
     check(

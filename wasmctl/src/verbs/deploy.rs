@@ -14,9 +14,10 @@ use crate::apply;
 use crate::context::{Global, Namespace};
 use crate::failure::{Failure, Result};
 use crate::files::{self, Manifest};
+use crate::ingress::Ingress;
 use crate::progress::{Progress, seconds};
 use crate::resources::KnownKinds;
-use crate::{cluster_file, images, output, rollout};
+use crate::{images, output, rollout};
 
 /// The label that ties a Deployment, its pods, its Service and its Ingress together.
 const APP: &str = "app";
@@ -136,10 +137,23 @@ pub(crate) async fn deploy_component(args: &Args, global: &Global, progress: &Pr
         .into_iter()
         .map(|object| Manifest { origin: args.what.clone(), object })
         .collect();
-    apply_all(&client, &namespace, &manifests, args, progress).await?;
-    let endpoints = cluster_file::find(client.config())?;
+    let ready = apply_all(&client, &namespace, &manifests, args, progress).await?;
+    let ingress = Ingress::find(client.config())?;
     let host = args.route.clone().unwrap_or_else(|| format!("{name}.localhost"));
-    Ok(is_handler.then(|| format!("http://{host}:{}/", ingress_port(&endpoints.ingress))))
+    if !is_handler {
+        return Ok(None);
+    }
+    wait_for_ingress(&ingress, &host, ready).await;
+    Ok(Some(ingress.url(&host)))
+}
+
+/// Pods may be ready some milliseconds before the ingress hears of it; whoever sends a request next should not be refused.
+async fn wait_for_ingress(ingress: &Ingress, host: &str, ready: i64) {
+    if ready > 0
+        && let Err(reason) = ingress.wait_for(host).await
+    {
+        eprintln!("warning: {} does not answer yet: {reason}", ingress.url(host));
+    }
 }
 
 async fn push_file(
@@ -310,32 +324,27 @@ async fn deploy_manifests(path: &Path, args: &Args, global: &Global, progress: &
     let client = global.client()?;
     let namespace = args.namespace.or_default(client.config());
     let manifests = files::read_manifests(path)?;
-    apply_all(&client, &namespace, &manifests, args, progress).await?;
-    let port = cluster_file::find(client.config()).ok().map(|endpoints| endpoints.ingress);
+    let ready = apply_all(&client, &namespace, &manifests, args, progress).await?;
+    let Ok(ingress) = Ingress::find(client.config()) else { return Ok(()) };
     let objects = manifests.iter().map(|manifest| &manifest.object);
     for object in objects.filter(|object| object["kind"] == "Ingress") {
-        for rule in object["spec"]["rules"].as_array().into_iter().flatten() {
-            if let (Some(host), Some(ingress)) = (rule["host"].as_str(), &port) {
-                println!("http://{host}:{}/", ingress_port(ingress));
-            }
+        for host in object["spec"]["rules"].as_array().into_iter().flatten().filter_map(|rule| rule["host"].as_str()) {
+            wait_for_ingress(&ingress, host, ready).await;
+            println!("{}", ingress.url(host));
         }
     }
     Ok(())
 }
 
-/// The port of the ingress; a control plane without a host of its own names none, and then it is the one that hosts take.
-fn ingress_port(ingress: &str) -> &str {
-    ingress.rsplit(':').next().filter(|port| !port.is_empty()).unwrap_or("8080")
-}
-
-/// Applies manifests in order, then waits for the Deployments among them.
+/// Applies manifests in order, then waits for the Deployments among them. Gives the number of their pods that are ready, as far as
+/// it was waited for.
 async fn apply_all(
     client: &Client,
     namespace: &str,
     manifests: &[Manifest],
     args: &Args,
     progress: &Progress,
-) -> Result<()> {
+) -> Result<i64> {
     let known = KnownKinds::new(client);
     let mut kinds = Vec::new();
     for manifest in manifests {
@@ -351,8 +360,9 @@ async fn apply_all(
         }
     }
     if args.no_wait {
-        return Ok(());
+        return Ok(0);
     }
+    let mut ready_count = 0;
     for deployment in &deployments {
         let name = object::name(deployment);
         let namespace = object::namespace(deployment).unwrap_or(namespace);
@@ -361,6 +371,7 @@ async fn apply_all(
         let step = progress.step("rolled", &format!("deployment/{name}: starting"));
         let ready = rollout::wait(client, namespace, name, &step, Duration::from_secs(args.timeout)).await?;
         step.done(&format!("deployment/{name}  {before} → {ready} ready  {}", seconds(started.elapsed())), false);
+        ready_count += ready;
     }
-    Ok(())
+    Ok(ready_count)
 }
