@@ -1,7 +1,8 @@
 //! What a failure costs: how soon a command that exits runs again for the first time, and what a handler that traps a thousand times a second costs
 //! the handler beside it.
 //!
-//! The time between two runs is taken from the log: from the last line of the first to the first line of the second.
+//! The time between two runs is taken from the log: from the last line of the first to the first line of the second. Who asks for it is one
+//! connection, so that no client's start takes the processor just then.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,14 +11,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use coracle_tests::{Cluster, eventually, example, guest};
+use coracle_tests::{Cluster, example, guest};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::api::{Connection, JSON, Target};
 use crate::load::{self, Load};
 use crate::report::{Report, percentile};
 
 const PODS: usize = 100;
+const PODS_PATH: &str = "/api/v1/namespaces/default/pods";
+/// How often it is asked whether a pod has restarted, and for how long.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+const RESTART_MAX: Duration = Duration::from_secs(30);
 const LOAD_SECONDS: u32 = 10;
 /// Clients of the handler that traps, and how often each asks.
 const CLIENTS: u32 = 10;
@@ -25,7 +31,8 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 pub(crate) fn measure() -> Result<Report> {
     let cluster = Cluster::start();
-    let mut restarts = restarts(&cluster)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut restarts = runtime.block_on(restarts(&cluster))?;
     let mut report = Report::new("restart", &["p50", "p99", "requests/s"]);
     let (p50, p99) = (percentile(&mut restarts, 0.5), percentile(&mut restarts, 0.99));
     report.row("ms until a command that exited runs again", &[p50, p99, f64::NAN]);
@@ -54,36 +61,37 @@ pub(crate) fn measure() -> Result<Report> {
 }
 
 /// Milliseconds between the first and the second run of each of many pods, one pod after the other.
-fn restarts(cluster: &Cluster) -> Result<Vec<f64>> {
+async fn restarts(cluster: &Cluster) -> Result<Vec<f64>> {
     let prints = guest("command-prints.wat");
     cluster.wasmctl(&["push", prints.to_str().context("a path of UTF-8")?, "prints:1"]).ok();
+    let mut api = Connection::open(&Target::of(&cluster.dir().join("kubeconfig"))?).await?;
     let mut times = Vec::new();
     // The first, which pulls and compiles, is not counted.
     for index in 0..=PODS {
         let name = format!("prints-{index}");
-        let pod = json!({
+        let body = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
             "spec": { "containers": [{ "name": "main", "image": "registry.coracle.internal/prints:1" }] },
         });
-        let file = cluster.dir().join("pod.json");
-        std::fs::write(&file, pod.to_string())?;
-        cluster.wasmctl(&["apply", "-f", file.to_str().context("a path of UTF-8")?]).ok();
-        eventually("it was started again", || {
-            let pod = cluster.object(&format!("pod/{name}"));
-            (pod["status"]["containerStatuses"][0]["restartCount"] == 1).then_some(())
-        });
-        let log = |run: &[&str]| {
-            let words = [&["logs", &name, "--timestamps"], run].concat();
-            cluster.wasmctl(&words).ok()
-        };
-        let (first, second) = (log(&["--previous"]), log(&[]));
+        api.send("POST", PODS_PATH, JSON, body.to_string().as_bytes()).await?;
+        let pod = format!("{PODS_PATH}/{name}");
+        let began = Instant::now();
+        while serde_json::from_slice::<Value>(&api.get(&pod).await?)?["status"]["containerStatuses"][0]["restartCount"]
+            != 1
+        {
+            ensure!(began.elapsed() < RESTART_MAX, "{name} is not started again");
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        let first = api.get(&format!("{pod}/log?timestamps=true&previous=true")).await?;
+        let second = api.get(&format!("{pod}/log?timestamps=true")).await?;
         let at = |line: Option<&str>| -> Result<Timestamp> {
             let (time, _) = line.and_then(|line| line.split_once(' ')).context("a line with its time")?;
             Ok(time.parse()?)
         };
+        let (first, second) = (str::from_utf8(&first)?, str::from_utf8(&second)?);
         let gap = at(second.lines().next())?.duration_since(at(first.lines().last())?);
         times.push(gap.as_secs_f64() * 1e3);
-        cluster.wasmctl(&["delete", "pod", &name, "--no-wait"]).ok();
+        api.send("DELETE", &pod, JSON, &[]).await?;
     }
     Ok(times.split_off(1))
 }
