@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::Attributes;
 
 /// Fields of a pod's spec that mean nothing, and do no harm.
-const IGNORED: &[&str] = &["dnsConfig", "imagePullSecrets"];
+const IGNORED: &[&str] =
+    &["automountServiceAccountToken", "dnsConfig", "imagePullSecrets", "setHostnameAsFQDN", "subdomain"];
 /// Those that mean something for a Linux container only: what an image holds is not known here.
-const LINUX_ONLY: &[&str] = &["securityContext"];
+const LINUX_ONLY: &[&str] = &["hostname", "securityContext"];
 /// The same of a container.
 const LINUX_ONLY_IN_CONTAINER: &[&str] = &["securityContext", "tty", "workingDir"];
 
@@ -73,13 +74,15 @@ mod tests {
     fn what_means_nothing_is_warned_of() {
         let container = json!({ "name": "main", "workingDir": "/tmp", "tty": false });
         let object = json!({ "spec": { "template": { "spec": {
-            "dnsConfig": { "nameservers": ["192.0.2.1"] }, "securityContext": { "runAsUser": 7 }, "imagePullSecrets": [],
+            "dnsConfig": { "nameservers": ["192.0.2.1"] }, "hostname": "h", "subdomain": "s", "securityContext": { "runAsUser": 7 }, "imagePullSecrets": [],
             "initContainers": [{ "name": "first", "tty": true }],
             "containers": [container, { "name": "more", "securityContext": { "privileged": false } }],
         } } } });
         let kind = kinds::by_any_name("deployments").expect("it is built in");
         expect![[r#"
             spec.template.spec.dnsConfig: has no effect here
+            spec.template.spec.subdomain: has no effect here
+            spec.template.spec.hostname: has no effect on a Wasm component
             spec.template.spec.securityContext: has no effect on a Wasm component
             spec.template.spec.initContainers[0].tty: has no effect on a Wasm component
             spec.template.spec.containers[0].workingDir: has no effect on a Wasm component
