@@ -108,6 +108,7 @@ pub(crate) enum Message {
     Started(start::Outcome),
     Note(report::Note),
     VolumesChanged { uid: Arc<str>, failures: Vec<SetUpError> },
+    VolumeOverfull { uid: Arc<str>, message: String },
     Probed(crate::probes::News),
     Hooked(pods::HookEnded),
     Find { namespace: String, name: String, reply: tokio::sync::oneshot::Sender<Option<FoundPod>> },
@@ -231,6 +232,7 @@ async fn wait_for_range(
                 Message::Started(_)
                 | Message::Note(_)
                 | Message::VolumesChanged { .. }
+                | Message::VolumeOverfull { .. }
                 | Message::Probed(_)
                 | Message::Hooked(_) => {}
             },

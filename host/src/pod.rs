@@ -4,6 +4,7 @@
 
 pub mod action;
 pub mod environment;
+pub mod failure;
 pub mod observed;
 pub mod parse;
 pub mod probe;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::runtime::PodIdentity;
+pub use failure::PodFailure;
 pub use observed::{ContainerObserved, Failure, Observed, Stage, Termination};
 pub use probe::ProbeKind;
 pub use run::{Cause, Health, HookKind, Run};
@@ -38,6 +40,8 @@ pub struct Spec {
     pub template: Arc<Template>,
     /// Someone deleted it, with so much grace.
     pub deletion: Option<SignedDuration>,
+    /// How long it may be on this host: `spec.activeDeadlineSeconds`.
+    pub active_max: Option<SignedDuration>,
 }
 
 /// What the agent is to do now, and when to ask again at the latest.
@@ -64,6 +68,8 @@ pub enum Command {
     Drain(usize),
     /// Ask this container to end, and kill it after so long.
     Stop(usize, SignedDuration),
+    /// The pod has failed for good. Ask again at once.
+    Fail(PodFailure),
     /// Everything ended: delete the object for good, if it is still there, and forget the pod.
     Finish,
 }
@@ -73,17 +79,23 @@ pub fn step(spec: &Spec, observed: &Observed, now: Timestamp) -> Actions {
     let mut actions = Actions::default();
     if spec.deletion.is_some() || observed.is_orphan {
         let grace = spec.deletion.unwrap_or(SignedDuration::ZERO);
-        let mut is_over = true;
-        for (index, container) in observed.containers.iter().enumerate() {
-            is_over &= match &container.stage {
-                Stage::Running(_) if spec.template.is_library(index) => true,
-                _ => end(index, container, grace, now, &mut actions),
-            };
-        }
-        if is_over {
+        if end_all(spec, observed, Cause::Deleted, grace, now, &mut actions) {
             actions.commands.push(Command::Finish);
         }
         return actions;
+    }
+    if let Some(failure) = &observed.failure {
+        let grace = failure.grace(spec.template.grace);
+        end_all(spec, observed, Cause::PodFailed, grace, now, &mut actions);
+        return actions;
+    }
+    match spec.active_max.map(|longest| observed.start_time + longest) {
+        Some(deadline) if deadline <= now => {
+            actions.commands.push(Command::Fail(PodFailure::DeadlineExceeded));
+            return actions;
+        }
+        Some(deadline) => actions.wake(deadline),
+        None => {}
     }
     if let Some(index) = observed.holding_up(&spec.template) {
         let (template, container) = (&spec.template.containers[index], &observed.containers[index]);
@@ -120,10 +132,30 @@ fn fetch(index: usize, spec: &Spec, observed: &Observed, now: Timestamp, actions
     }
 }
 
+/// Brings all containers to their end; true when they are there.
+fn end_all(
+    spec: &Spec,
+    observed: &Observed,
+    cause: Cause,
+    grace: SignedDuration,
+    now: Timestamp,
+    actions: &mut Actions,
+) -> bool {
+    let mut is_over = true;
+    for (index, container) in observed.containers.iter().enumerate() {
+        is_over &= match &container.stage {
+            Stage::Running(_) if spec.template.is_library(index) => true,
+            _ => end(index, container, cause, grace, now, actions),
+        };
+    }
+    is_over
+}
+
 /// Brings a container to its end; true when it is there.
 fn end(
     index: usize,
     container: &ContainerObserved,
+    cause: Cause,
     grace: SignedDuration,
     now: Timestamp,
     actions: &mut Actions,
@@ -133,7 +165,7 @@ fn end(
         // Its start is under way; what comes of it is ended then.
         Stage::Starting => false,
         Stage::Running(Run { ending: None, .. }) => {
-            actions.commands.push(Command::End(index, Cause::Deleted));
+            actions.commands.push(Command::End(index, cause));
             false
         }
         Stage::Running(Run { ending: Some(ending), .. }) => {
@@ -227,6 +259,14 @@ impl Actions {
 
     fn wake(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// What becomes of a container of this pod that ends: nothing more, where the pod itself is to end.
+pub fn restart_policy(spec: &Spec, observed: &Observed, index: usize) -> RestartPolicy {
+    match spec.deletion.is_some() || observed.failure.is_some() {
+        true => RestartPolicy::Never,
+        false => spec.template.restart_policy_of(index),
     }
 }
 

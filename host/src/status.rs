@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::pod::{
     ContainerObserved, ContainerTemplate, Observed, RestartPolicy, Run, Spec, Stage, Termination, crash_delay,
-    is_restarted,
+    is_restarted, restart_policy,
 };
 
 /// `status` of a pod.
@@ -19,7 +19,7 @@ pub fn pod_status(spec: &Spec, observed: &Observed, host_ip: &str, now: Timestam
         .enumerate()
         .map(|(index, (template, container))| match spec.template.is_library(index) {
             true => library_status(spec, observed, index, template, container, now),
-            false => container_status(spec, index, template, container, now),
+            false => container_status(spec, observed, index, template, container, now),
         })
         .collect();
     if let Some(index) = observed.holding_up(&spec.template) {
@@ -42,6 +42,10 @@ pub fn pod_status(spec: &Spec, observed: &Observed, host_ip: &str, now: Timestam
         status["podIPs"] = json!([{ "ip": ip }]);
         status["podIP"] = ip.into();
     }
+    if let Some(failure) = observed.failure.as_ref().filter(|_| status["phase"] == "Failed") {
+        status["reason"] = failure.reason().into();
+        status["message"] = failure.message().into();
+    }
     if !init.is_empty() {
         status["initContainerStatuses"] = init.into();
     }
@@ -57,17 +61,21 @@ fn wait_for_init(status: &mut Value) {
 
 /// `Pending`, `Running`, `Succeeded` or `Failed`.
 pub fn phase(spec: &Spec, observed: &Observed) -> &'static str {
+    if observed.failure.is_some() && !observed.is_running(&spec.template) {
+        return "Failed";
+    }
     let over = |policy: RestartPolicy, container: &ContainerObserved| match &container.stage {
-        Stage::Exited(exit) if spec.deletion.is_some() || !is_restarted(policy, exit) => Some(exit.exit_code),
+        Stage::Exited(exit) if !is_restarted(policy, exit) => Some(exit.exit_code),
         _ => None,
     };
     if let Some(index) = observed.holding_up(&spec.template) {
-        return match over(spec.template.restart_policy_of(index), &observed.containers[index]) {
+        return match over(restart_policy(spec, observed, index), &observed.containers[index]) {
             Some(_) => "Failed",
             None => "Pending",
         };
     }
-    let policy = spec.template.restart_policy;
+    // The same for all of them.
+    let policy = restart_policy(spec, observed, spec.template.init_count);
     let codes: Option<Vec<i32>> = observed.main(&spec.template).map(|container| over(policy, container)).collect();
     match codes {
         Some(codes) if codes.iter().all(|code| *code == 0) => return "Succeeded",
@@ -154,12 +162,13 @@ fn condition(kind: &str, is_true: bool, since: &str, reason: &str, message: &str
 
 fn container_status(
     spec: &Spec,
+    observed: &Observed,
     index: usize,
     template: &ContainerTemplate,
     container: &ContainerObserved,
     now: Timestamp,
 ) -> Value {
-    let (state, last) = states(spec, spec.template.restart_policy_of(index), template, container, now);
+    let (state, last) = states(spec, restart_policy(spec, observed, index), template, container, now);
     let is_started = container.run().is_some_and(|run| run.is_settled() && run.health.is_started);
     let mut status = json!({
         "name": template.name,
@@ -190,7 +199,7 @@ fn library_status(
     library: &ContainerObserved,
     now: Timestamp,
 ) -> Value {
-    let mut status = container_status(spec, index, template, library, now);
+    let mut status = container_status(spec, observed, index, template, library, now);
     let finished_at = observed.main(&spec.template).filter_map(|container| match &container.stage {
         Stage::Exited(exit) => Some(exit.finished_at),
         _ => None,
@@ -232,9 +241,8 @@ fn states(
             reason => (waiting(reason, &failure.message), last),
         },
         Stage::Exited(exit) => {
-            let is_waiting = spec.deletion.is_none() && is_restarted(policy, exit);
             let delay = crash_delay(container, exit);
-            if is_waiting && exit.finished_at + delay > now {
+            if is_restarted(policy, exit) && exit.finished_at + delay > now {
                 (waiting("CrashLoopBackOff", &back_off_message(spec, template, delay)), terminated(exit))
             } else {
                 (terminated(exit), last)

@@ -1,7 +1,7 @@
 //! The volumes of this host's pods: folders that are set up before containers start, follow what they are made from, and go with their pods.
 //!
 //! What files a volume holds is decided by pure functions ([`payload`]); here they are written. Deliberately absent: volumes that outlive
-//! their pods, and limits on the size of `emptyDir`.
+//! their pods, and `emptyDir` in memory.
 
 mod atomic;
 mod downward;
@@ -13,6 +13,7 @@ mod objects;
 pub(crate) mod parse;
 mod payload;
 mod set_up;
+mod size;
 pub mod template;
 mod token;
 
@@ -103,6 +104,7 @@ impl Volumes {
         let volumes =
             Arc::new(Volumes { options, objects, pods: Mutex::default(), renewals: Mutex::default(), changes });
         tokio::spawn(follow(Arc::downgrade(&volumes), inbox));
+        tokio::spawn(size::watch(Arc::downgrade(&volumes)));
         Ok(volumes)
     }
 
@@ -210,7 +212,9 @@ impl Volumes {
                 let part = payload::part(&files, part.as_deref().unwrap_or_default());
                 return mounts::written(part, &volume.name);
             }
-            VolumeSource::EmptyDir | VolumeSource::Files(_) => folder::Folder::new(self.folder(uid).join(&volume.name)),
+            VolumeSource::EmptyDir { .. } | VolumeSource::Files(_) => {
+                folder::Folder::new(self.folder(uid).join(&volume.name))
+            }
             VolumeSource::HostPath { path, kind } => match host_path::find(path, *kind, &self.options.host_paths) {
                 Ok(HostPath::Folder(folder)) => folder,
                 Ok(HostPath::File) => return Err(mounts::host_file(&mount.path)),

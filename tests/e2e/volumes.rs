@@ -154,3 +154,37 @@ spec:
     let refused = cluster.kubectl_with(&wrong, &["apply", "-f", "-"]).fails_with(1);
     assert!(refused.contains("metadata.annotations[coracle.dev/config]"), "{refused}");
 }
+
+#[test]
+fn a_pod_that_keeps_more_than_it_may_is_evicted_and_one_past_its_deadline_ends() {
+    let cluster = Cluster::start();
+    furnish(&cluster);
+    cluster.kubectl(&["create", "secret", "generic", "settings", "--from-literal", "key=a"]).ok();
+    let settings = "secret: {secretName: settings}";
+    for (name, output) in [("large", "emptyDir: {sizeLimit: 1Ki}"), ("small", "emptyDir: {sizeLimit: 1Mi}")] {
+        cluster.kubectl_with(&pod(name, settings, output), &["apply", "-f", "-"]).ok();
+    }
+    let timed = pod("timed", settings, "emptyDir: {}").replace("spec:\n", "spec:\n  activeDeadlineSeconds: 1\n");
+    cluster.kubectl_with(&timed, &["apply", "-f", "-"]).ok();
+    let fails = |name: &str, reason: &str| {
+        eventually(&format!("{name}: {reason}"), || {
+            let pod = cluster.object(&format!("pod/{name}"));
+            (pod["status"]["phase"] == "Failed" && pod["status"]["reason"] == reason).then_some(())
+        });
+    };
+    fails("timed", "DeadlineExceeded");
+    fails("large", "Evicted");
+    assert_eq!(cluster.object("pod/small")["status"]["phase"], "Running");
+    let described = cluster.kubectl(&["describe", "pod", "large"]).ok();
+    for part in [
+        "Status:           Failed",
+        "Reason:           Evicted",
+        "Message:          Usage of EmptyDir volume \"out\" exceeds the limit \"1Ki\".",
+        "Warning  Evicted",
+        "Exit Code:    143",
+    ] {
+        assert!(described.contains(part), "{part}: {described}");
+    }
+    let described = cluster.kubectl(&["describe", "pod", "timed"]).ok();
+    assert!(described.contains("Pod was active on the node longer than the specified deadline"), "{described}");
+}

@@ -40,7 +40,6 @@ fn pods() {
         ",
         expect![[r#"
             spec.volumes[1].emptyDir.medium: Forbidden: the medium "Memory" is not supported by this version of Coracle; leave it out: the files are on the host's disk
-            spec.volumes[1].emptyDir.sizeLimit: Forbidden: a limit on its size is not supported by this version of Coracle; leave it out
             spec.volumes[2].persistentVolumeClaim: Forbidden: volumes of this type are not supported by this version of Coracle; use emptyDir for what may go with the pod, or hostPath where the host's owner allows it
             spec.volumes[3].nfs: Forbidden: volumes of this type are not supported by this version of Coracle; use emptyDir for what may go with the pod, or hostPath where the host's owner allows it
             spec.volumes[4].image: Forbidden: volumes of this type are not supported by this version of Coracle; put the files into a ConfigMap, or into the component

@@ -23,7 +23,7 @@ use super::report::{Answer, Note, Report};
 use super::start::{self, Order, Outcome, Shared, Started};
 use super::{Message, PodHandlers, Totals};
 use crate::logs::LogKey;
-use crate::pod::{self, Command, HookKind, Observed, Spec, Stage, Template, Termination, parse};
+use crate::pod::{self, Command, HookKind, Observed, PodFailure, Spec, Stage, Template, Termination, parse};
 use crate::probes::Probes;
 use crate::runtime::{Container, Exit, Kept};
 use crate::status;
@@ -276,6 +276,10 @@ impl Pods {
                 failures.into_iter().for_each(|failure| self.note(&start::mount_note(&uid, failure)));
                 self.mount_again(&uid);
             }
+            Message::VolumeOverfull { uid, message } => {
+                self.fail(&uid, PodFailure::Evicted(message));
+                self.advance(&uid);
+            }
             Message::Probed(news) => self.probed(news),
             Message::Hooked(ended) => self.hook_ended(ended),
             Message::Find { namespace, name, reply } => {
@@ -393,9 +397,8 @@ impl Pods {
         let Some(pod) = self.pods.get(uid) else { return };
         let (template, container) = (&pod.spec.template.containers[index], &pod.observed.containers[index]);
         let Stage::Exited(exit) = &container.stage else { return };
-        let policy = pod.spec.template.restart_policy_of(index);
-        let is_restarted = pod.spec.deletion.is_none() && pod::is_restarted(policy, exit);
-        if !is_restarted || pod::crash_delay(container, exit).is_zero() {
+        let policy = pod::restart_policy(&pod.spec, &pod.observed, index);
+        if !pod::is_restarted(policy, exit) || pod::crash_delay(container, exit).is_zero() {
             return;
         }
         let identity = &pod.spec.identity;
@@ -435,7 +438,7 @@ impl Pods {
         self.set_wake(uid, wake_at);
         let mut is_ending = false;
         for command in actions.commands {
-            is_ending |= matches!(command, Command::End(..));
+            is_ending |= matches!(command, Command::End(..) | Command::Fail(_));
             self.execute(uid, command, now);
         }
         if is_ending {
@@ -487,6 +490,7 @@ impl Pods {
                     container.stop(start::grace(grace));
                 }
             }
+            Command::Fail(failure) => self.fail(uid, failure),
             Command::Finish => {
                 if pod.observed.is_orphan {
                     self.forget(uid);
@@ -497,6 +501,19 @@ impl Pods {
                 }
             }
         }
+    }
+
+    /// The pod is ended for good; not one that ends already.
+    fn fail(&mut self, uid: &Arc<str>, failure: PodFailure) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        if pod.is_over || pod.spec.deletion.is_some() || pod.observed.is_orphan || pod.observed.failure.is_some() {
+            return;
+        }
+        let (reason, message) = (failure.reason(), failure.message().to_owned());
+        let is_warning = matches!(failure, PodFailure::Evicted(_));
+        pod.observed.failure = Some(failure);
+        self.report.status(uid);
+        self.note(&Note { uid: uid.clone(), container: None, is_warning, reason, message });
     }
 
     fn forget(&mut self, uid: &Arc<str>) {

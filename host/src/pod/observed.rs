@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::failure::PodFailure;
 use super::probe::Checks;
 use super::run::{Cause, Ending, Health, Hook, HookKind, Run};
 use super::{BACK_OFF_RESET, ContainerTemplate, RestartPolicy, Template};
@@ -28,6 +29,8 @@ pub struct Observed {
     pub ready: (bool, Timestamp),
     /// The object is gone from the API: end the containers, then forget the pod.
     pub is_orphan: bool,
+    /// It has failed for good: end the containers.
+    pub failure: Option<PodFailure>,
 }
 
 /// What is known of one container.
@@ -108,6 +111,7 @@ impl Observed {
             scheduled_at: start_time,
             ready: (false, start_time),
             is_orphan: false,
+            failure: None,
         }
     }
 
@@ -131,6 +135,13 @@ impl Observed {
         let is_done =
             |container: &ContainerObserved| matches!(&container.stage, Stage::Exited(exit) if exit.exit_code == 0);
         self.containers[..template.init_count].iter().position(|container| !is_done(container))
+    }
+
+    /// Whether a container runs, or is about to; libraries only lie there.
+    pub fn is_running(&self, template: &Template) -> bool {
+        let is_running = |stage: &Stage| matches!(stage, Stage::Starting | Stage::Running(_));
+        let mut containers = self.containers.iter().enumerate();
+        containers.any(|(index, container)| !template.is_library(index) && is_running(&container.stage))
     }
 
     /// Whether every container that does not end before the others runs and is not on its way out.
@@ -288,7 +299,9 @@ impl ContainerObserved {
         if let Some(cause) = cause.filter(|cause| cause.is_failure() && exit.exit_code == 0) {
             exit.exit_code = EXIT_TERMINATED;
             exit.reason = "Error".to_owned();
-            exit.message = cause.message(name, false);
+            if cause != Cause::PodFailed {
+                exit.message = cause.message(name, false);
+            }
         }
         self.is_handler = false;
         self.stage = Stage::Exited(exit);

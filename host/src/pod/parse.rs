@@ -49,6 +49,7 @@ pub fn spec(pod: &Value) -> Spec {
         },
         template: Arc::new(template(pod)),
         deletion,
+        active_max: pod["spec"]["activeDeadlineSeconds"].as_i64().map(seconds_of),
     }
 }
 

@@ -64,6 +64,8 @@ pub enum Cause {
     Probe(ProbeKind),
     /// Its postStart hook failed.
     PostStart,
+    /// Its pod has failed for good.
+    PodFailed,
 }
 
 /// How far the end of a container has come.
@@ -125,7 +127,7 @@ impl Cause {
     pub fn message(self, container: &str, is_restarted: bool) -> String {
         let then = if is_restarted { ", will be restarted" } else { "" };
         match self {
-            Cause::Deleted => format!("Stopping container {container}"),
+            Cause::Deleted | Cause::PodFailed => format!("Stopping container {container}"),
             Cause::Replaced => format!("Container {container} definition changed, will be restarted"),
             Cause::Probe(kind) => {
                 format!("Container {container} failed {} probe{then}", kind.as_str().to_ascii_lowercase())
@@ -136,7 +138,7 @@ impl Cause {
 
     /// The container did not end of its own will, and not because nobody wants it.
     pub fn is_failure(self) -> bool {
-        matches!(self, Cause::Probe(_) | Cause::PostStart)
+        matches!(self, Cause::Probe(_) | Cause::PostStart | Cause::PodFailed)
     }
 }
 

@@ -550,3 +550,37 @@ fn what_runs_first_runs_in_order_to_its_end() {
     check(&spec("Always"), crashed, at(100), expect!["[] wake@110.00"]);
     check(&spec("Always"), ended(&[0, 0, 1]), at(100), expect!["[Start(2)]"]);
 }
+
+#[test]
+fn a_pod_past_its_deadline_fails_and_its_containers_end() {
+    let spec = parse::spec(&json!({
+        "metadata": {"name": "web-1", "namespace": "default", "uid": "u1"},
+        "spec": {"activeDeadlineSeconds": 30, "containers": [{"name": "web", "image": "r/web:1"}, {"name": "side", "image": "r/side:1"}]}
+    }));
+    let run = |observed: &mut Observed| {
+        observed.containers[0].stage = running();
+        observed.containers[1].stage = Stage::Exited(exit(1, 101, 102));
+    };
+    check(&spec, run, at(129), expect!["[Start(1)] wake@130.00"]);
+    check(&spec, run, at(130), expect!["[Fail(DeadlineExceeded)]"]);
+    let fail = |failure: PodFailure| {
+        move |observed: &mut Observed| {
+            run(observed);
+            observed.failure = Some(failure);
+        }
+    };
+    check(&spec, fail(PodFailure::DeadlineExceeded), at(130), expect!["[End(0, PodFailed)]"]);
+    let ending = |failure: PodFailure| {
+        move |observed: &mut Observed| {
+            fail(failure)(observed);
+            observed.containers[0].ending(Cause::PodFailed, None, at(130));
+        }
+    };
+    check(&spec, ending(PodFailure::DeadlineExceeded), at(130), expect!["[Stop(0, 30s)]"]);
+    check(&spec, ending(PodFailure::Evicted("full".to_owned())), at(130), expect!["[Stop(0, 1s)]"]);
+    let ended = |observed: &mut Observed| {
+        ending(PodFailure::DeadlineExceeded)(observed);
+        observed.containers[0].exited(exit(143, 100, 131), "web");
+    };
+    check(&spec, ended, at(200), expect!["[]"]);
+}

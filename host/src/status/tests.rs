@@ -1,7 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::pod::{Failure, Health, HookKind, parse};
+use crate::pod::{Cause, Failure, Health, HookKind, PodFailure, parse};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -121,6 +121,28 @@ fn ended_pods_succeed_or_fail() {
             restarts=0 ready=false state={"terminated":{"containerID":"wasmtime://1","exitCode":0,"finishedAt":"1970-01-01T00:01:01Z","reason":"Error","startedAt":"1970-01-01T00:01:00Z"}}
             last={}"#]],
     );
+}
+
+#[test]
+fn a_pod_that_its_host_ends_has_failed_when_nothing_runs_any_more() {
+    let status = |change: fn(&mut ContainerObserved)| {
+        let spec = parse::spec(&json!({"spec": {"containers": [{"name": "web", "image": "r/web:1"}]}}));
+        let mut observed = Observed::new(&spec.template, at(50));
+        observed.failure = Some(PodFailure::DeadlineExceeded);
+        change(&mut observed.containers[0]);
+        let status = pod_status(&spec, &observed, "127.0.0.1", at(62));
+        let state = &status["containerStatuses"][0]["state"];
+        format!("{} {} {} {state}", status["phase"], status["reason"], status["message"])
+    };
+    let running = |web: &mut ContainerObserved| web.started(None, "r/web@sha256:1".to_owned(), true, at(60));
+    expect![[r#""Running" null null {"running":{"startedAt":"1970-01-01T00:01:00Z"}}"#]].assert_eq(&status(running));
+    let exited = |web: &mut ContainerObserved| {
+        web.started(None, "r/web@sha256:1".to_owned(), true, at(60));
+        web.ending(Cause::PodFailed, None, at(61));
+        web.exited(Termination { message: String::new(), ..exit(0) }, "web");
+    };
+    expect![[r#""Failed" "DeadlineExceeded" "Pod was active on the node longer than the specified deadline" {"terminated":{"containerID":"wasmtime://1","exitCode":143,"finishedAt":"1970-01-01T00:01:01Z","reason":"Error","startedAt":"1970-01-01T00:01:00Z"}}"#]]
+        .assert_eq(&status(exited));
 }
 
 #[test]

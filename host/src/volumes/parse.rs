@@ -1,9 +1,10 @@
 //! From a Pod object to its volumes and mounts; what cannot be had as written is refused by name. Pure.
 
+use coracle_api::quantity::Quantity;
 use serde_json::Value;
 
 use super::template::{
-    FieldFile, HostPathKind, KeyFile, Part, Projection, TokenFile, Volume, VolumeMount, VolumeSource,
+    FieldFile, HostPathKind, KeyFile, Part, Projection, SizeLimit, TokenFile, Volume, VolumeMount, VolumeSource,
 };
 use crate::pod::parse::{list, pod_field, resource_field, source, text};
 use crate::pod::template::{PodField, Refusal, SourceKind};
@@ -58,11 +59,16 @@ fn volume(pod: &Value, item: &Value) -> Result<VolumeSource, String> {
 }
 
 fn empty_dir(dir: &Value) -> Result<VolumeSource, String> {
-    match (text(dir, "medium"), dir.get("sizeLimit").is_some_and(|limit| !limit.is_null())) {
-        ("", false) => Ok(VolumeSource::EmptyDir),
-        ("", true) => Err("emptyDir.sizeLimit is not supported by this host; leave it out".to_owned()),
-        (medium, _) => Err(format!("emptyDir.medium {medium:?} is not supported by this host; leave it out")),
+    let medium = text(dir, "medium");
+    if !medium.is_empty() {
+        return Err(format!("emptyDir.medium {medium:?} is not supported by this host; leave it out"));
     }
+    // As with Kubernetes, a limit of nothing is none.
+    let limit = dir.get("sizeLimit").and_then(|limit| {
+        let bytes_max = u64::try_from(Quantity::from_value(limit).ok()?.units()).ok().filter(|bytes| *bytes > 0)?;
+        Some(SizeLimit { bytes_max, text: limit.as_str().map_or_else(|| limit.to_string(), str::to_owned) })
+    });
+    Ok(VolumeSource::EmptyDir { limit })
 }
 
 fn host_path(path: &Value) -> Result<VolumeSource, String> {

@@ -63,7 +63,7 @@ impl Volumes {
         for volume in &template.volumes {
             let folder = self.folder(&pod.uid).join(&volume.name);
             match &volume.source {
-                VolumeSource::EmptyDir => payloads.push((volume.name.clone(), folder, None)),
+                VolumeSource::EmptyDir { .. } => payloads.push((volume.name.clone(), folder, None)),
                 VolumeSource::HostPath { path, kind } => {
                     if let Err(error) = host_path::find(path, *kind, &self.options.host_paths) {
                         errors.insert(volume.name.clone(), host_path_failed(&volume.name, &error));
@@ -167,7 +167,7 @@ fn tokens(volume: &Volume) -> impl Iterator<Item = (&str, TokenKey)> {
 fn projections(volume: &Volume) -> impl Iterator<Item = &Projection> {
     match &volume.source {
         VolumeSource::Files(projections) => projections.as_slice(),
-        VolumeSource::EmptyDir | VolumeSource::HostPath { .. } => &[],
+        VolumeSource::EmptyDir { .. } | VolumeSource::HostPath { .. } => &[],
     }
     .iter()
 }

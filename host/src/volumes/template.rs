@@ -15,7 +15,10 @@ pub struct Volume {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum VolumeSource {
     /// Nowhere: it is empty at first, and goes with the pod.
-    EmptyDir,
+    EmptyDir {
+        /// A pod that keeps more in it is evicted.
+        limit: Option<SizeLimit>,
+    },
     /// From this host.
     HostPath {
         /// Absolute.
@@ -25,6 +28,15 @@ pub enum VolumeSource {
     },
     /// `configMap`, `secret`, `downwardAPI` and `projected`: files that are written here and follow what they come from.
     Files(Vec<Projection>),
+}
+
+/// How large an `emptyDir` may become.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SizeLimit {
+    /// More than none.
+    pub bytes_max: u64,
+    /// As it is written.
+    pub text: String,
 }
 
 /// What must be at a path of the host.

@@ -147,10 +147,11 @@ fn projected_together() {
 
 #[test]
 fn other_sources() {
-    check(json!({"emptyDir": {}}), expect!["EmptyDir"]);
+    check(json!({"emptyDir": {}}), expect!["EmptyDir { limit: None }"]);
+    check(json!({"emptyDir": {"sizeLimit": 0}}), expect!["EmptyDir { limit: None }"]);
     check(
         json!({"emptyDir": {"sizeLimit": "1Mi"}}),
-        expect![[r#"refused: spec.volumes: "v": emptyDir.sizeLimit is not supported by this host; leave it out"#]],
+        expect![[r#"EmptyDir { limit: Some(SizeLimit { bytes_max: 1048576, text: "1Mi" }) }"#]],
     );
     check(
         json!({"emptyDir": {"medium": "Memory"}}),

@@ -139,9 +139,6 @@ fn refuse_volume(volume: &Value, path: &str, errors: &mut Vec<FieldError>) {
         let what = format!("the medium {medium:?} is");
         refuse(format!("{path}.emptyDir.medium"), &what, "leave it out: the files are on the host's disk");
     }
-    if is_set(&volume["emptyDir"], "sizeLimit") {
-        refuse(format!("{path}.emptyDir.sizeLimit"), "a limit on its size is", "leave it out");
-    }
     for (index, source) in object::list_at(volume, &["projected", "sources"]).iter().enumerate() {
         for field in ["clusterTrustBundle", "podCertificate"].iter().filter(|field| is_set(source, field)) {
             refuse(format!("{path}.projected.sources[{index}].{field}"), "this source is", "put it into a Secret");
