@@ -98,10 +98,10 @@ fn is_new(metadata: &Metadata, seen: &mut HashSet<u64>) -> bool {
     metadata.is_dir() || metadata.nlink() == 1 || seen.insert(metadata.ino())
 }
 
-/// Files come and go meanwhile.
+/// Files come and go meanwhile, and take the place of folders.
 fn unless_gone<T>(result: std::io::Result<T>) -> std::io::Result<Option<T>> {
     match result {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         result => result.map(Some),
     }
 }

@@ -34,9 +34,10 @@ pub(super) async fn serve(
     let id = sent_id.unwrap_or_else(|| worker.request_id(count));
     let mut flight = Flight::begin(worker.clone(), &request, &id, peer.addr);
     let is_head = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
+    let is_about_host = is_about_host(&request);
     let mut response = match choose(worker, &request, random) {
         Err(refusal) => *refusal,
-        Ok(_) if is_about_host(&request) => text_response(StatusCode::OK, "requests find a pod"),
+        Ok(_) if is_about_host => text_response(StatusCode::OK, "requests find a pod"),
         Ok(endpoint) => {
             let headers = request.headers_mut();
             headers.insert(REQUEST_ID, id.as_header().clone());
@@ -56,7 +57,8 @@ pub(super) async fn serve(
         }
     };
     response.headers_mut().insert(REQUEST_ID, id.as_header().clone());
-    flight.status = response.status();
+    // Whoever asks what is behind a host name was answered, whatever the answer is.
+    flight.status = if is_about_host { StatusCode::OK } else { response.status() };
     let response = if is_head { without_body(response) } else { response };
     Ok(response.map(|body| Tracked::new(body, flight)))
 }

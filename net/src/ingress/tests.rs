@@ -257,6 +257,13 @@ async fn the_ingress_says_itself_what_is_behind_a_host() {
         no ready pod behind service default/empty"#]],
     )
     .await;
+    // No request of anybody's failed.
+    while fixture.metrics.requests() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let mut counted = String::new();
+    fixture.metrics.render(&mut counted);
+    assert!(counted.contains("coracle_ingress_requests_total{code=\"2xx\"} 3\n"), "{counted}");
 }
 
 #[tokio::test]
