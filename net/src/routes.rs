@@ -177,6 +177,11 @@ fn find_port(service: &str, ports: Option<&ServicePorts>, port: u16) -> Called {
     }
 }
 
+/// A host's name as it is looked up: in lower case, without the dot at the end of a complete one.
+fn lowercase(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
 /// The paths of one host, in order of precedence.
 #[derive(Default)]
 struct Paths(Vec<PathRoute>);
@@ -240,7 +245,7 @@ impl RoutingTable {
     /// What a pod of `namespace` means by a host and a port: Kubernetes' names of Services, with or without namespace and cluster
     /// domain (<https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/>), or a Service's address.
     pub fn find_service(&self, namespace: &str, host: &str, port: u16) -> Called {
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let host = lowercase(host);
         if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             let service = self.cluster_ips.get(&address).map(|name| (&**name, self.services.get(name)));
             return service.map_or(Called::Elsewhere, |(name, ports)| find_port(name, ports, port));
@@ -254,7 +259,7 @@ impl RoutingTable {
 
     /// All ports of the Service that a pod of `namespace` means by a name; none, if there is none.
     pub(crate) fn ports_of(&self, namespace: &str, host: &str) -> impl Iterator<Item = &Arc<ServiceRoute>> {
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let host = lowercase(host);
         let ports = service_name(namespace, &host).and_then(|(name, _)| self.services.get(&*name));
         ports.into_iter().flatten().map(|(_, route)| route)
     }
@@ -272,7 +277,7 @@ impl RoutingTable {
 
     /// A route of a host's, if it has one; one with pods, if one has.
     pub(crate) fn find_any(&self, host: &str) -> Option<&Arc<ServiceRoute>> {
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let host = lowercase(host);
         let routes = || self.paths(&host).0.iter().map(|path| &path.route).chain(&self.default);
         routes().find(|route| !route.endpoints.is_empty()).or_else(|| routes().next())
     }

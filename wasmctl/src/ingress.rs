@@ -43,17 +43,15 @@ impl Ingress {
     pub(crate) async fn wait_for(&self, host: &str) -> std::result::Result<(), String> {
         let deadline = Instant::now() + NEWS_MAX;
         let mut reason = None;
-        loop {
+        while Instant::now() < deadline {
             match timeout_at(deadline, self.ask(host)).await {
                 Ok(Some(refusal)) => reason = Some(refusal),
                 Ok(None) => return Ok(()),
-                Err(_) => return reason.map_or(Ok(()), Err),
-            }
-            if Instant::now() + PAUSE > deadline {
-                return reason.map_or(Ok(()), Err);
+                Err(_) => break,
             }
             sleep(PAUSE).await;
         }
+        reason.map_or(Ok(()), Err)
     }
 
     /// Why requests to a host name would be refused, if they would and the ingress says so.

@@ -329,13 +329,19 @@ async fn pump(
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_falls_silent_is_left_out_until_it_is_back() {
-    let ca = Ca::new();
+/// Two hosts with a pod each, the first behind a wire that may be cut, and an ingress to both.
+async fn cut_and_near(ca: &Ca) -> (Host, Host, watch::Sender<bool>, Running) {
     let (cut, near) = (Host::start("cut", &ca.node("cut")), Host::start("near", &ca.node("near")));
     let (open, is_open) = watch::channel(true);
     let cut_addr = wire(cut.addr, is_open).await;
-    let ingress = ingress(&ca, &[("cut", cut_addr), (near.node, near.addr)]);
+    let ingress = ingress(ca, &[("cut", cut_addr), ("near", near.addr)]);
+    (cut, near, open, ingress)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_falls_silent_is_left_out_until_it_is_back() {
+    let ca = Ca::new();
+    let (cut, _near, open, ingress) = cut_and_near(&ca).await;
     let is_by = |answer: &str, node: &str| answer.starts_with(&format!("200 {node}"));
     while !is_by(&ask(&ingress, "/").await, "cut") {}
     // One request is under way on that connection when the network is cut.
@@ -360,10 +366,7 @@ async fn a_host_that_falls_silent_is_left_out_until_it_is_back() {
 
 /// What becomes of a request that was on its way to a host when the connection broke, while there is another.
 async fn lost(ca: &Ca, method: &Method, body: &'static str) -> String {
-    let (cut, near) = (Host::start("cut", &ca.node("cut")), Host::start("near", &ca.node("near")));
-    let (open, is_open) = watch::channel(true);
-    let cut_addr = wire(cut.addr, is_open).await;
-    let ingress = ingress(ca, &[("cut", cut_addr), ("near", near.addr)]);
+    let (cut, _near, open, ingress) = cut_and_near(ca).await;
     let mut client = client(&ingress).await;
     let answer = loop {
         let request = Request::builder().method(method).uri("http://shop.example/hang-at-cut");
@@ -415,10 +418,7 @@ async fn what_is_safe_and_has_no_body_is_sent_again_when_a_host_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_in_part_is_sent_again_when_a_host_is_lost() {
     let ca = Ca::new();
-    let (cut, near) = (Host::start("cut", &ca.node("cut")), Host::start("near", &ca.node("near")));
-    let (open, is_open) = watch::channel(true);
-    let cut_addr = wire(cut.addr, is_open).await;
-    let ingress = ingress(&ca, &[("cut", cut_addr), ("near", near.addr)]);
+    let (cut, near, open, ingress) = cut_and_near(&ca).await;
     let mut client = client(&ingress).await;
     let get = |path: &str| Request::get(format!("http://shop.example{path}")).body(Full::new(Bytes::new())).unwrap();
     let half = loop {
