@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::Entry;
+use crate::audit::{Annotations, Entry};
 use crate::authentication::{self, User};
 use crate::authorizer::{Attributes, MASTERS, Subject};
 use crate::handlers::App;
@@ -155,7 +155,7 @@ fn note(
         source: peer.map(|peer| peer.to_canonical().to_string()),
         agent: head.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
         object: None,
-        violations: Vec::new(),
+        annotations: &Annotations::default(),
         code: code.as_u16(),
         received,
         answered: app.objects.clock().now(),

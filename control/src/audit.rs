@@ -3,6 +3,7 @@
 //! Written by a thread of its own, off the request path. Deliberately absent: the bodies of requests and answers, so that no
 //! secret ends up here; and reads.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,11 +15,14 @@ use std::thread::JoinHandle;
 use coracle_api::object;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::authentication::User;
 
 /// How many events may wait to be written; what comes on top is counted as lost, and said so.
+pub(crate) use annotations::Annotations;
+
+mod annotations;
+
 const QUEUE_MAX: usize = 16 * 1024;
 /// How long a file gets.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -38,8 +42,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) agent: Option<&'a str>,
     /// What the write was about, where that is known.
     pub(crate) object: Option<ObjectReference<'a>>,
-    /// What policies noted.
-    pub(crate) violations: Vec<Value>,
+    /// What admission noted.
+    pub(crate) annotations: &'a Annotations,
     pub(crate) code: u16,
     pub(crate) received: Timestamp,
     pub(crate) answered: Timestamp,
@@ -86,8 +90,8 @@ struct Event<'a> {
     response_status: ResponseStatus,
     request_received_timestamp: String,
     stage_timestamp: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<Annotations>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -100,17 +104,9 @@ struct ResponseStatus {
 #[derive(Serialize)]
 struct Empty {}
 
-#[derive(Serialize)]
-struct Annotations {
-    /// What policies noted, as JSON.
-    #[serde(rename = "validation.policy.admission.k8s.io/validation_failure")]
-    violations: String,
-}
-
 impl Entry<'_> {
     /// The event, on one line.
     fn line(&self) -> Vec<u8> {
-        let violations = || Annotations { violations: Value::from(self.violations.clone()).to_string() };
         let event = Event {
             kind: "Event",
             api_version: "audit.k8s.io/v1",
@@ -131,7 +127,7 @@ impl Entry<'_> {
             },
             request_received_timestamp: object::micro_timestamp(self.received),
             stage_timestamp: object::micro_timestamp(self.answered),
-            annotations: (!self.violations.is_empty()).then(violations),
+            annotations: self.annotations.to_map(),
         };
         let mut line = Vec::with_capacity(LINE_BYTES);
         serde_json::to_writer(&mut line, &event).expect("invariant: an event always serialises into memory");

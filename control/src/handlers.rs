@@ -24,7 +24,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::Objects;
-use crate::audit::{Audit, ObjectReference};
+use crate::audit::{Annotations, Audit, ObjectReference};
 use crate::authentication::User;
 use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
 use crate::cluster_files::ClusterFiles;
@@ -184,8 +184,8 @@ pub(crate) struct Call {
     pub(crate) upgrade: Option<OnUpgrade>,
     /// The name of the object that the request made, for the audit log.
     pub(crate) created: OnceLock<String>,
-    /// What policies want to be in the audit log.
-    pub(crate) audited: Mutex<Vec<Value>>,
+    /// What admission wants to be in the audit log.
+    pub(crate) annotations: Arc<Annotations>,
     /// What was sent, once it is read: another member may have to answer it.
     pub(crate) body: Mutex<Option<Bytes>>,
 }
@@ -433,7 +433,8 @@ impl Call {
     }
 
     fn author(&self) -> Author {
-        Author { user: self.user.clone(), authorizer: Arc::clone(&self.app.authorizer) }
+        let (authorizer, annotations) = (Arc::clone(&self.app.authorizer), Arc::clone(&self.annotations));
+        Author { user: self.user.clone(), authorizer, annotations }
     }
 
     /// The form of the body.
@@ -469,7 +470,6 @@ impl Call {
         written: &Written,
         duplicates: &[String],
     ) -> Result<Response, Status> {
-        self.note(written);
         let accepted = respond::negotiate(&self.headers)?;
         let now = self.app.objects.clock().now();
         let include = self.include()?;
@@ -478,13 +478,6 @@ impl Call {
         respond::warn(&mut response, duplicates);
         respond::warn(&mut response, &written.warnings);
         Ok(response)
-    }
-
-    /// Keeps what is to be in the audit log.
-    fn note(&self, written: &Written) {
-        if !written.audited.is_empty() {
-            self.audited.lock().extend(written.audited.iter().cloned());
-        }
     }
 
     fn include(&self) -> Result<coracle_api::table::Include, Status> {

@@ -132,8 +132,6 @@ pub struct Written {
     pub effect: Effect,
     /// What the caller should know although it was done.
     pub warnings: Vec<String>,
-    /// What policies want to be in the audit log.
-    pub audited: Vec<Value>,
 }
 
 impl Objects {

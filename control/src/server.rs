@@ -252,7 +252,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
                 peer: head.extensions.get().copied(),
                 upgrade: head.extensions.remove(),
                 created: OnceLock::new(),
-                audited: parking_lot::Mutex::default(),
+                annotations: Arc::default(),
                 body: parking_lot::Mutex::default(),
             };
             let context = Context { id: &id, uri: &head.uri, is_member };
@@ -355,7 +355,7 @@ fn note(call: &Call, context: &Context<'_>, target: &Target, verb: &str, code: u
         source: call.peer.map(|peer| peer.ip().to_string()),
         agent: call.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()),
         object: call.object_reference(target),
-        violations: std::mem::take(&mut call.audited.lock()),
+        annotations: &call.annotations,
         code,
         received,
         answered: call.app.objects.clock().now(),

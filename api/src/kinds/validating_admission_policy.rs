@@ -1,6 +1,8 @@
 //! A validating admission policy: expressions that say which writes are refused; bindings put it to use.
 //!
-//! Deliberately absent: audit annotations and the `authorizer`, which are refused, and type checking: its status stays empty.
+//! Deliberately absent: the `authorizer`, which is refused, and type checking: its status stays empty.
+
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,9 +11,9 @@ use crate::kind::{Column, Kind, NameRule, Subresource};
 use crate::kinds::check::{self, Errors, text};
 use crate::kinds::{cells, match_resources};
 use crate::object;
-use crate::validation::FieldError;
+use crate::validation::{self, FieldError};
 
-pub use expressions::{Expressions, Validation};
+pub use expressions::{AuditAnnotation, Expressions, Validation};
 
 mod expressions;
 
@@ -36,6 +38,10 @@ pub(crate) const KIND: Kind = Kind {
     validate,
     validate_update: |_, _, _| {},
 };
+
+/// How many audit annotations there may be, and how long their expressions.
+const ANNOTATIONS_MAX: usize = 20;
+const ANNOTATION_EXPRESSION_BYTES_MAX: usize = 5 * 1024;
 
 const COLUMNS: &[Column] = &[
     cells::NAME,
@@ -89,13 +95,30 @@ fn validate(object: &Value, errors: &mut Errors) {
             }
         }
     }
-    if object::list_at(spec, &["validations"]).is_empty() {
+    if ["validations", "auditAnnotations"].iter().all(|field| object::list_at(spec, &[field]).is_empty()) {
         let detail = "validations or auditAnnotations must contain at least one item";
         errors.push(FieldError::required("spec.validations", detail));
     }
-    if !object::list_at(spec, &["auditAnnotations"]).is_empty() {
-        let detail = "audit annotations are not supported: use a validation, and the action Audit in its binding";
-        errors.push(FieldError::forbidden("spec.auditAnnotations", detail));
-    }
+    validate_annotations(object::name(object), object::list_at(spec, &["auditAnnotations"]), errors);
     Expressions::compile(spec, errors);
+}
+
+fn validate_annotations(policy: &str, annotations: &[Value], errors: &mut Errors) {
+    if annotations.len() > ANNOTATIONS_MAX {
+        errors.push(FieldError::too_many("spec.auditAnnotations", annotations.len(), ANNOTATIONS_MAX));
+    }
+    let mut seen = HashSet::new();
+    for (index, annotation) in annotations.iter().enumerate() {
+        let path = format!("spec.auditAnnotations[{index}]");
+        let key = text(annotation, "key");
+        // The audit log shows it behind the policy's name.
+        for message in validation::qualified_name(&format!("{policy}/{key}")) {
+            errors.push(FieldError::invalid(format!("{path}.key"), key, message));
+        }
+        check::unique(errors, &mut seen, &format!("{path}.key"), key);
+        if text(annotation, "valueExpression").trim().len() > ANNOTATION_EXPRESSION_BYTES_MAX {
+            let detail = format!("must not exceed {ANNOTATION_EXPRESSION_BYTES_MAX} bytes in length");
+            errors.push(FieldError::required(format!("{path}.valueExpression"), detail));
+        }
+    }
 }

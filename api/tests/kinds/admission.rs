@@ -105,7 +105,7 @@ fn what_is_missing() {
     );
     check_policy(
         "matchConstraints: {matchPolicy: Similar, resourceRules: [{operations: ['*', CREATE], scope: All}, {apiGroups: [''], \
-         apiVersions: [''], operations: [PATCH], resources: [pods]}]}, auditAnnotations: [{key: k, valueExpression: '1'}], \
+         apiVersions: [''], operations: [PATCH], resources: [pods]}]}, auditAnnotations: [], \
          paramKind: {kind: ConfigMap}",
         expect![[r#"
             spec.paramKind.apiVersion: Required value
@@ -117,8 +117,7 @@ fn what_is_missing() {
             spec.matchConstraints.resourceRules[0].scope: Unsupported value: "All": supported values: "*", "Cluster", "Namespaced"
             spec.matchConstraints.resourceRules[1].operations[0]: Unsupported value: "PATCH": supported values: "*", "CONNECT", "CREATE", "DELETE", "UPDATE"
             spec.matchConstraints.resourceRules[1].apiVersions[0]: Required value
-            spec.validations: Required value: validations or auditAnnotations must contain at least one item
-            spec.auditAnnotations: Forbidden: audit annotations are not supported: use a validation, and the action Audit in its binding"#]],
+            spec.validations: Required value: validations or auditAnnotations must contain at least one item"#]],
     );
     validation::check(
         &binding("paramRef: {}, validationActions: [Deny, Warn, Warn, Log]"),
@@ -137,6 +136,25 @@ fn what_is_missing() {
             spec.paramRef.name: Forbidden: name and selector are mutually exclusive
             spec.paramRef.parameterNotFoundAction: Unsupported value: "Ask": supported values: "Allow", "Deny"
             spec.validationActions: Required value: at least one validation action is required"#]],
+    );
+}
+
+#[test]
+fn audit_annotations() {
+    check_policy(
+        &format!(
+            "{RULES}, auditAnnotations: [{{key: k, valueExpression: 'object.kind'}}, {{key: k, valueExpression: 'null'}}, \
+             {{key: a/b, valueExpression: '1'}}, {{key: long, valueExpression: '\"{}\"'}}, {{}}]",
+            "x".repeat(5 * 1024)
+        ),
+        expect![[r#"
+            spec.auditAnnotations[1].key: Duplicate value: "k"
+            spec.auditAnnotations[2].key: Invalid value: "a/b": a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')
+            spec.auditAnnotations[3].valueExpression: Required value: must not exceed 5120 bytes in length
+            spec.auditAnnotations[4].key: Invalid value: "": name part must be non-empty
+            spec.auditAnnotations[4].key: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')
+            spec.auditAnnotations[2].valueExpression: Invalid value: "1": must evaluate to string or null
+            spec.auditAnnotations[4].valueExpression: Required value: expression is not specified"#]],
     );
 }
 

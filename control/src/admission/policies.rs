@@ -13,13 +13,14 @@ use std::sync::{Arc, LazyLock};
 use coracle_api::cel::{Budget, Evaluation, EvaluationError};
 use coracle_api::kind::Kind;
 use coracle_api::kinds::NAMESPACE;
-use coracle_api::kinds::validating_admission_policy::{Expressions, Validation};
+use coracle_api::kinds::validating_admission_policy::{AuditAnnotation, Expressions, Validation};
 use coracle_api::object;
 use coracle_api::status::{self, Cause, Status};
 use coracle_store::Snapshot;
 use parking_lot::RwLock;
 use serde_json::{Value, json};
 
+use crate::audit::Annotations;
 use crate::authentication::{SERVICE_ACCOUNTS, User, service_account_user};
 use crate::custom_kinds;
 use crate::objects::decode_record;
@@ -31,6 +32,9 @@ pub(crate) use index::Index;
 mod index;
 mod parameters;
 mod rules;
+
+/// What is kept of an annotation's value, as in Kubernetes.
+const ANNOTATION_BYTES_MAX: usize = 10 * 1024;
 
 /// Who the controllers are to policies.
 pub(crate) static CONTROLLERS: LazyLock<User> = LazyLock::new(|| {
@@ -89,21 +93,22 @@ pub(crate) struct Context<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) custom_kinds: &'a custom_kinds::Index,
     pub(crate) sealer: &'a Sealer,
-}
-
-/// What is told of violations that don't keep a write out.
-#[derive(Debug, Default)]
-pub(crate) struct Reported {
-    /// For whoever writes.
-    pub(crate) warnings: Vec<String>,
-    /// For the audit log.
-    pub(crate) audited: Vec<Value>,
+    /// Of the audit event, where there is to be one.
+    pub(crate) annotations: Option<&'a Annotations>,
 }
 
 /// Something that a policy demands and that doesn't hold.
 struct Violation {
     message: String,
     reason: String,
+    /// Whatever the binding says.
+    is_refused: bool,
+}
+
+/// What came of the violations so far.
+struct Told {
+    warnings: Vec<String>,
+    refusal: Option<Status>,
 }
 
 /// The variables of expressions that are the same for all policies; made once they are needed.
@@ -114,12 +119,13 @@ struct Variables<'a> {
     namespace: OnceCell<Value>,
 }
 
-/// Asks the policies about a write: the refusal, or what else is to be told.
-pub(crate) fn review(index: &Index, operation: &Operation<'_>, context: Context<'_>) -> Result<Reported, Status> {
+/// Asks all policies about a write: the first refusal, or what its writer is to be warned of. What is to be in the audit log is noted
+/// either way.
+pub(crate) fn review(index: &Index, operation: &Operation<'_>, context: Context<'_>) -> Result<Vec<String>, Status> {
     let snapshot = context.snapshot;
-    let mut reported = Reported::default();
+    let mut told = Told { warnings: Vec::new(), refusal: None };
     if rules::is_exempt(operation.kind) {
-        return Ok(reported);
+        return Ok(told.warnings);
     }
     let variables = Variables { operation, snapshot, request: OnceCell::new(), namespace: OnceCell::new() };
     for policy in index.policies() {
@@ -131,35 +137,41 @@ pub(crate) fn review(index: &Index, operation: &Operation<'_>, context: Context<
                 continue;
             }
             for violation in violations(policy, binding, &variables, &context) {
-                tell(policy, binding, operation, violation, &mut reported)?;
+                told.tell(policy, binding, operation, &context, violation);
             }
         }
     }
-    Ok(reported)
+    told.refusal.map_or(Ok(told.warnings), Err)
 }
 
-/// Refuses, warns or notes, as the binding says.
-fn tell(
-    policy: &Policy,
-    binding: &Binding,
-    operation: &Operation<'_>,
-    violation: Violation,
-    reported: &mut Reported,
-) -> Result<(), Status> {
-    let Violation { message, reason } = violation;
-    let whose = format!("ValidatingAdmissionPolicy '{}' with binding '{}'", policy.name, binding.name);
-    if binding.has("Deny") {
-        return Err(refusal(operation, &format!("{whose} denied request: {message}"), &reason));
+impl Told {
+    /// Refuses, warns or notes, as the binding says.
+    fn tell(
+        &mut self,
+        policy: &Policy,
+        binding: &Binding,
+        operation: &Operation<'_>,
+        context: &Context<'_>,
+        violation: Violation,
+    ) {
+        let Violation { message, reason, is_refused } = violation;
+        let whose = format!("ValidatingAdmissionPolicy '{}' with binding '{}'", policy.name, binding.name);
+        if is_refused || binding.has("Deny") {
+            let refused = || refusal(operation, &format!("{whose} denied request: {message}"), &reason);
+            self.refusal.get_or_insert_with(refused);
+        }
+        if is_refused {
+            return;
+        }
+        if binding.has("Warn") {
+            self.warnings.push(format!("Validation failed for {whose}: {message}"));
+        }
+        if let Some(annotations) = context.annotations.filter(|_| binding.has("Audit")) {
+            annotations.add_violation(json!({
+                "message": message, "policy": policy.name, "binding": binding.name, "validationActions": binding.actions,
+            }));
+        }
     }
-    if binding.has("Warn") {
-        reported.warnings.push(format!("Validation failed for {whose}: {message}"));
-    }
-    if binding.has("Audit") {
-        reported.audited.push(json!({
-            "message": message, "policy": policy.name, "binding": binding.name, "validationActions": binding.actions,
-        }));
-    }
-    Ok(())
 }
 
 /// As Kubernetes words it: a 403 whose reason and code are those of the validation.
@@ -181,7 +193,7 @@ fn refusal(operation: &Operation<'_>, message: &str, reason: &str) -> Status {
 /// What of a policy, as it is bound, doesn't hold. What can't be decided counts as the policy says.
 fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, context: &Context<'_>) -> Vec<Violation> {
     let undecided = |message: String| match policy.fails_closed {
-        true => vec![Violation { message, reason: String::new() }],
+        true => vec![Violation { message, reason: String::new(), is_refused: false }],
         false => Vec::new(),
     };
     let parameters = match parameters::find(policy, binding, variables.operation, context) {
@@ -200,15 +212,36 @@ fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, con
         let definitions = policy.expressions.definitions.iter().map(|(name, program)| (name.as_str(), program));
         let evaluation = Evaluation::new(variables.with(parameter), &budget).with_definitions(definitions);
         let validations = policy.expressions.validations.iter();
-        validations
-            .flat_map(|validation| match evaluation.is_true(&validation.expression) {
-                Ok(true) => Vec::new(),
-                Ok(false) => vec![violation(validation, &evaluation)],
-                Err(error) => undecided(failure(validation.expression.source(), &error)),
-            })
-            .collect()
+        let violations = validations.flat_map(|validation| match evaluation.is_true(&validation.expression) {
+            Ok(true) => Vec::new(),
+            Ok(false) => vec![violation(validation, &evaluation)],
+            Err(error) => undecided(failure(validation.expression.source(), &error)),
+        });
+        violations.chain(annotate(policy, &evaluation, context)).collect()
     });
     violations.collect()
+}
+
+/// Notes the policy's annotations. One that fails keeps the write out, whatever the binding says, unless the policy ignores failures.
+fn annotate<'a>(policy: &'a Policy, evaluation: &Evaluation<'a>, context: &Context<'_>) -> Vec<Violation> {
+    let mut failures = Vec::new();
+    for AuditAnnotation { key, value } in &policy.expressions.annotations {
+        match evaluation.evaluate(value) {
+            Ok(made) => {
+                let made = made.as_str().unwrap_or_default().trim();
+                if let Some(annotations) = context.annotations.filter(|_| !made.is_empty()) {
+                    let end = made.floor_char_boundary(ANNOTATION_BYTES_MAX);
+                    annotations.add(format!("{}/{key}", policy.name), made[..end].to_owned());
+                }
+            }
+            Err(error) if policy.fails_closed => {
+                let message = failure(value.source(), &error);
+                failures.push(Violation { message, reason: String::new(), is_refused: true });
+            }
+            Err(_) => {}
+        }
+    }
+    failures
 }
 
 /// Whether all conditions of the policy hold; one that doesn't decides it, whatever the others come to.
@@ -237,7 +270,7 @@ fn violation<'a>(validation: &'a Validation, evaluation: &Evaluation<'a>) -> Vio
         (None, "") => format!("failed expression: {}", validation.expression.source().trim()),
         (None, message) => message.to_owned(),
     };
-    Violation { message, reason: validation.reason.clone() }
+    Violation { message, reason: validation.reason.clone(), is_refused: false }
 }
 
 impl Variables<'_> {

@@ -47,18 +47,17 @@ pub(super) async fn run(call: &Call, mut batch: Value) -> Result<Response, Statu
     let items: Vec<Value> = refused
         .into_iter()
         .map(|refused| match refused {
-            Some(status) => outcome(call, Err(status)),
-            None => outcome(call, written.next().expect("invariant: one result for each write")),
+            Some(status) => outcome(Err(status)),
+            None => outcome(written.next().expect("invariant: one result for each write")),
         })
         .collect();
     let body = json!({ "apiVersion": "coracle.dev/v1", "kind": "Batch", "items": items });
     Ok(respond::value(StatusCode::OK, &body))
 }
 
-fn outcome(call: &Call, result: Result<Written, Status>) -> Value {
+fn outcome(result: Result<Written, Status>) -> Value {
     match result {
         Ok(written) => {
-            call.note(&written);
             let metadata = metadata(&written.record);
             json!({ "code": 200, "object": { "metadata": metadata } })
         }

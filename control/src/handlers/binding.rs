@@ -21,12 +21,11 @@ pub(super) async fn bind(call: &Call, address: &Address, body: &[u8]) -> Result<
     let namespace = address.namespace().unwrap_or_default();
     let options = call.write_options()?;
     let written = call.app.objects.bind(namespace, name, object::uid(&binding), node, &options).await?;
-    Ok(success(call, &written))
+    Ok(success(&written))
 }
 
 /// The Status that says that all went well.
-pub(super) fn success(call: &Call, written: &Written) -> Response {
-    call.note(written);
+pub(super) fn success(written: &Written) -> Response {
     let code = StatusCode::CREATED;
     let body =
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code.as_u16() });

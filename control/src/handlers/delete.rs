@@ -24,7 +24,6 @@ pub(super) async fn delete(call: &Call, address: &Address, body: Bytes) -> Resul
     let (kind, name) = (address.kind, address.name()?);
     let written = call.app.objects.delete(kind, address.namespace(), name, &options).await?;
     if written.effect == Effect::Deleted && !ANSWERED_WITH_OBJECT.contains(&kind) {
-        call.note(&written);
         let uid = object::uid(&decode_record(&written.record)).to_owned();
         let accepted = respond::negotiate(&call.headers)?;
         let body = serde_json::to_value(status::deleted(kind, name, &uid)).expect("invariant: a Status is JSON");
@@ -60,7 +59,6 @@ pub(super) async fn collection(call: &Call, address: &Address, body: Bytes) -> R
     let author = options.author.clone();
     let write_options = WriteOptions { dry_run: options.dry_run, author, ..WriteOptions::default() };
     let results = call.app.objects.write_batch(writes.collect(), &write_options).await?;
-    results.iter().flatten().for_each(|written| call.note(written));
     // Someone else may have deleted an object in between: that is what was asked for.
     if let Some(failure) = results.into_iter().filter_map(Result::err).find(|failure| !failure.is("NotFound")) {
         return Err(failure);

@@ -67,7 +67,7 @@ pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result
         }
         match objects.delete(address.kind, address.namespace(), name, &deletion).await {
             Err(status) if status.is("Conflict") && deletion.revision != options.revision => {}
-            deleted => return deleted.map(|written| success(call, &written)),
+            deleted => return deleted.map(|written| success(&written)),
         }
     }
     Err(status::timeout(format_args!("the pod {name:?} or its disruption budget keeps changing")))

@@ -46,7 +46,6 @@ pub(super) fn answer(
     duplicates: &[String],
 ) -> Result<Response, Status> {
     if part == Part::Scale {
-        call.note(written);
         let accepted = respond::negotiate(&call.headers)?;
         let scale = scale_of(&decode_record(&written.record), address.scale_paths())?;
         let mut response = respond::encoded(StatusCode::OK, accepted.encoding, &scale);

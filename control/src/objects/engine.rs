@@ -8,7 +8,6 @@ use coracle_store::{Outcome, ReadError, Record, Snapshot, Write, WriteError};
 use super::ledger::{self, Reservation, Session};
 use super::prepare::{Context, Failure, Prepared, Request, prepare};
 use super::{Effect, Objects, Written};
-use crate::admission::policies::Reported;
 
 /// How often a write that nobody tied to a revision is decided anew before its caller hears of the conflict.
 const ATTEMPTS_MAX: usize = 8;
@@ -24,7 +23,7 @@ type Seen = Option<Option<Arc<Record>>>;
 struct Round {
     writes: Vec<Write>,
     /// For each write: its request, and what it means.
-    submitted: Vec<(usize, Effect, Reported, Failure)>,
+    submitted: Vec<(usize, Effect, Vec<String>, Failure)>,
     reservation: Option<Reservation>,
 }
 
@@ -46,16 +45,15 @@ impl Objects {
                 WriteError::NotLeader { .. } if has_written => write_failed(WriteError::LeaderChanged),
                 error => write_failed(error),
             })?;
-            for ((index, effect, reported, on_conflict), outcome) in submitted.into_iter().zip(outcomes) {
-                let Reported { warnings, audited } = reported;
+            for ((index, effect, warnings, on_conflict), outcome) in submitted.into_iter().zip(outcomes) {
                 has_written |= matches!(outcome, Outcome::Written(_) | Outcome::Deleted { .. });
                 results[index] = match (outcome, on_conflict) {
                     (Outcome::Written(record), _) => {
-                        Some(self.open(&record).map(|record| Written { record, effect, warnings, audited }))
+                        Some(self.open(&record).map(|record| Written { record, effect, warnings }))
                     }
                     (Outcome::Deleted { last, revision }, _) => {
                         let last = self.open(&last).map(|last| at(&last, revision));
-                        Some(last.map(|record| Written { record, effect, warnings, audited }))
+                        Some(last.map(|record| Written { record, effect, warnings }))
                     }
                     (Outcome::Conflict { current }, Failure::Retry(_)) if attempt < ATTEMPTS_MAX => {
                         // A generated name is taken: what took it does not matter, another name will be made.
@@ -99,17 +97,17 @@ impl Objects {
             sealer: &self.inner.sealer,
             quotas,
             policies: self.inner.policies.of(&snapshot),
-            reported: Reported::default(),
+            warnings: Vec::new(),
         };
         let (mut writes, mut submitted) = (Vec::new(), Vec::new());
         for index in pending {
             let prepared = prepare(&mut requests[index], seen[index].take(), &mut context);
-            let Reported { warnings: told, audited } = std::mem::take(&mut context.reported);
+            let told = std::mem::take(&mut context.warnings);
             match prepared {
                 Err(status) => results[index] = Some(Err(status)),
                 Ok(Prepared { write: None, record, effect, mut warnings, .. }) => {
                     warnings.extend(told);
-                    results[index] = Some(Ok(Written { record, effect, warnings, audited }));
+                    results[index] = Some(Ok(Written { record, effect, warnings }));
                 }
                 Ok(Prepared { write: Some(mut write), effect, mut warnings, on_conflict, .. }) => {
                     warnings.extend(told);
@@ -118,7 +116,7 @@ impl Objects {
                         continue;
                     }
                     writes.push(write);
-                    submitted.push((index, effect, Reported { warnings, audited }, on_conflict));
+                    submitted.push((index, effect, warnings, on_conflict));
                 }
             }
         }

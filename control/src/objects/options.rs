@@ -7,6 +7,7 @@ use coracle_api::status::Status;
 use coracle_store::Revision;
 use serde_json::Value;
 
+use crate::audit::Annotations;
 use crate::authentication::User;
 use crate::authorizer::Authorizer;
 
@@ -17,6 +18,8 @@ pub struct Author {
     pub user: User,
     /// What they may do.
     pub authorizer: Arc<dyn Authorizer>,
+    /// What the audit log is told of the request besides what it asks.
+    pub(crate) annotations: Arc<Annotations>,
 }
 
 impl Author {

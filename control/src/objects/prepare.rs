@@ -19,7 +19,7 @@ use super::options::{Configuration, DeleteOptions, Part, WriteOptions};
 use super::review::review;
 use super::scale::scale_of;
 use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
-use crate::admission::policies::{self, Reported};
+use crate::admission::policies;
 use crate::authorizer::{escalation, signing};
 use crate::custom_kinds::Index;
 use crate::sealing::Sealer;
@@ -58,7 +58,7 @@ pub(super) struct Context<'a> {
     /// Where there are any.
     pub(super) policies: Option<Arc<policies::Index>>,
     /// What policies said of the request that is being decided on.
-    pub(super) reported: Reported,
+    pub(super) warnings: Vec<String>,
 }
 
 /// What happens when the object changed since the decision.

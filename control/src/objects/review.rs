@@ -7,7 +7,7 @@ use super::prepare::{Action, Context, Request};
 use crate::admission::policies::{self, CONTROLLERS, Operation};
 use crate::authentication::User;
 
-/// Asks the policies, where there are any; what they only report is kept in the context.
+/// Asks the policies, where there are any; what they only warn of is kept in the context.
 pub(super) fn review(
     request: &Request,
     verb: &'static str,
@@ -38,7 +38,9 @@ pub(super) fn review(
         dry_run: request.options.dry_run,
     };
     let (snapshot, custom_kinds, sealer) = (context.snapshot, &*context.custom_kinds, context.sealer);
-    context.reported = policies::review(index, &operation, policies::Context { snapshot, custom_kinds, sealer })?;
+    let annotations = request.options.author.as_ref().map(|author| &*author.annotations);
+    let context_of_policies = policies::Context { snapshot, custom_kinds, sealer, annotations };
+    context.warnings = policies::review(index, &operation, context_of_policies)?;
     Ok(())
 }
 

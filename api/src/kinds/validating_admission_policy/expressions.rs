@@ -23,6 +23,17 @@ pub struct Expressions {
     pub conditions: Vec<(String, Program)>,
     /// What must hold.
     pub validations: Vec<Validation>,
+    /// What the audit log is told.
+    pub annotations: Vec<AuditAnnotation>,
+}
+
+/// Something that the audit log is told of a request.
+#[derive(Debug)]
+pub struct AuditAnnotation {
+    /// Its key, behind the policy's name and a slash.
+    pub key: String,
+    /// Makes its value, a text; null or an empty one for none.
+    pub value: Program,
 }
 
 /// Something that must hold.
@@ -52,7 +63,15 @@ impl Expressions {
             Validation::compile(validation, &format!("spec.validations[{index}]"), declared, errors)
         });
         let validations = validations.collect();
-        Expressions { definitions, conditions, validations }
+        let annotations = object::list_at(spec, &["auditAnnotations"]).iter().enumerate();
+        let annotations = annotations.filter_map(|(index, annotation)| {
+            let path = format!("spec.auditAnnotations[{index}].valueExpression");
+            let value = compile(text(annotation, "valueExpression"), &path, declared, errors)?;
+            let value = yields(value, &[Type::String, Type::Null], &path, errors)?;
+            Some(AuditAnnotation { key: text(annotation, "key").to_owned(), value })
+        });
+        let annotations = annotations.collect();
+        Expressions { definitions, conditions, validations, annotations }
     }
 }
 
@@ -60,7 +79,7 @@ impl Validation {
     fn compile(validation: &Value, path: &str, declared: Declarations<'_>, errors: &mut Errors) -> Option<Validation> {
         let expression = compile(text(validation, "expression"), &format!("{path}.expression"), declared, errors);
         let expression =
-            expression.and_then(|program| yields(program, Type::Bool, &format!("{path}.expression"), errors));
+            expression.and_then(|program| yields(program, &[Type::Bool], &format!("{path}.expression"), errors));
         let (message, reason) = (text(validation, "message"), text(validation, "reason"));
         if message.contains(['\n', '\r']) {
             errors.push(FieldError::invalid(
@@ -77,7 +96,7 @@ impl Validation {
             source => {
                 let path = format!("{path}.messageExpression");
                 let program = compile(source, &path, declared, errors)?;
-                Some(yields(program, Type::String, &path, errors)?)
+                Some(yields(program, &[Type::String], &path, errors)?)
             }
         };
         let (message, reason) = (message.trim().to_owned(), reason.to_owned());
@@ -123,7 +142,7 @@ fn conditions(spec: &Value, names: &[&str], errors: &mut Errors) -> Vec<(String,
         let path = format!("{path}.expression");
         let declared = Declarations { variables: names, definitions: None };
         let program = compile(text(condition, "expression"), &path, declared, errors)?;
-        Some((name.to_owned(), yields(program, Type::Bool, &path, errors)?))
+        Some((name.to_owned(), yields(program, &[Type::Bool], &path, errors)?))
     });
     compiled.collect()
 }
@@ -142,11 +161,12 @@ fn compile(source: &str, path: &str, declared: Declarations<'_>, errors: &mut Er
     }
 }
 
-/// The program, where its value may be of a type.
-fn yields(program: Program, wanted: Type, path: &str, errors: &mut Errors) -> Option<Program> {
-    if program.result() == wanted || program.result() == Type::Dyn {
+/// The program, where its value may be of one of some types.
+fn yields(program: Program, wanted: &[Type], path: &str, errors: &mut Errors) -> Option<Program> {
+    if wanted.contains(&program.result()) || program.result() == Type::Dyn {
         return Some(program);
     }
+    let wanted = wanted.iter().map(Type::to_string).collect::<Vec<_>>().join(" or ");
     errors.push(FieldError::invalid(path, program.source(), format!("must evaluate to {wanted}")));
     None
 }

@@ -16,7 +16,7 @@ pub(super) fn find(
     operation: &Operation<'_>,
     context: &Context<'_>,
 ) -> Result<Vec<Value>, String> {
-    let Context { snapshot, custom_kinds, sealer } = context;
+    let Context { snapshot, custom_kinds, sealer, .. } = context;
     let (Some((version, name)), Some(reference)) = (&policy.parameter_kind, &binding.parameters) else {
         return Ok(vec![Value::Null]);
     };

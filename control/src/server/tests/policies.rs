@@ -1,14 +1,17 @@
 //! Validating admission policies, asked about writes of all sorts.
 
-use coracle_api::kinds::POD;
+use std::sync::Arc;
+
+use coracle_api::kinds::{CONFIG_MAP, POD};
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use super::custom::{crontab, crontabs};
+use crate::audit::Annotations;
 use crate::authentication::User;
 use crate::authorizer::MASTERS;
 use crate::harness::{Server, config_map, deployment, pod};
-use crate::objects::ObjectWrite;
+use crate::objects::{Author, ObjectWrite, WriteOptions};
 
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
 const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
@@ -274,6 +277,62 @@ async fn bindings_may_warn() {
             "299 - \"Validation failed for ValidatingAdmissionPolicy 'demo' with binding 'demo': failed expression: request.name == 'good'\""
         );
     }
+}
+
+/// How the creation of a ConfigMap ends, and what the audit log is told.
+async fn audited(server: &Server, name: &str, text: &str) -> String {
+    let annotations = Arc::new(Annotations::default());
+    let (user, authorizer) = (server.user.clone(), Arc::clone(&server.app.authorizer));
+    let author = Author { user, authorizer, annotations: Arc::clone(&annotations) };
+    let options = WriteOptions { author: Some(author), ..WriteOptions::default() };
+    let object = config_map(name, text);
+    let made = server.app.objects.create(&CONFIG_MAP, Some("default"), object, &options).await;
+    let outcome = made.map_or_else(|status| status.message, |_| "made".to_owned());
+    format!("{outcome}\n{}\n", serde_json::to_string_pretty(&annotations.to_map()).unwrap())
+}
+
+/// Annotations are noted whatever comes of the write, and those of several bindings together.
+#[tokio::test]
+async fn audit_annotations() {
+    let mut spec = policy(on(&["CREATE"], &["configmaps"]), "object.data.a != 'red'");
+    spec["variables"] = json!([{ "name": "color", "expression": "object.data.a" }]);
+    spec["auditAnnotations"] = json!([
+        { "key": "color", "valueExpression": "' ' + variables.color + ' '" },
+        { "key": "name", "valueExpression": "object.metadata.name == 'quiet' ? null : object.metadata.name" },
+        { "key": "none", "valueExpression": "' '" },
+    ]);
+    let server = bound(spec.clone(), json!({ "validationActions": ["Deny", "Audit"] })).await;
+    add(&server, "other", spec.clone(), json!({ "validationActions": ["Audit"] })).await;
+    expect![[r#"
+        made
+        {
+          "demo/color": "blue",
+          "demo/name": "loud",
+          "other/color": "blue",
+          "other/name": "loud"
+        }
+        configmaps "quiet" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: failed expression: object.data.a != 'red'
+        {
+          "demo/color": "red",
+          "other/color": "red",
+          "validation.policy.admission.k8s.io/validation_failure": "[{\"binding\":\"demo\",\"message\":\"failed expression: object.data.a != 'red'\",\"policy\":\"demo\",\"validationActions\":[\"Deny\",\"Audit\"]},{\"binding\":\"other\",\"message\":\"failed expression: object.data.a != 'red'\",\"policy\":\"other\",\"validationActions\":[\"Audit\"]}]"
+        }
+    "#]].assert_eq(
+        &[audited(&server, "loud", "blue").await, audited(&server, "quiet", "red").await].concat(),
+    );
+    spec["auditAnnotations"] = json!([{ "key": "k", "valueExpression": "object.data.missing" }]);
+    let server = bound(spec.clone(), json!({ "validationActions": ["Audit"] })).await;
+    expect![[r#"
+        configmaps "a" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: expression 'object.data.missing' resulted in error: no such key: missing
+        {}
+    "#]].assert_eq(&audited(&server, "a", "blue").await);
+    spec["failurePolicy"] = "Ignore".into();
+    let server = bound(spec, json!({ "validationActions": ["Audit"] })).await;
+    expect![[r#"
+        made
+        {}
+    "#]]
+    .assert_eq(&audited(&server, "a", "blue").await);
 }
 
 /// A policy that refuses everything can be taken back; and it can be changed, which tells at once.
