@@ -213,8 +213,14 @@ async fn announce(raft: &Raft, own: &Member, links: &Links, roles: WatchReceiver
 
 /// As long as this member leads: lets the learners vote that have caught up.
 async fn promote(raft: &Raft) {
-    let mut metrics = raft.metrics();
+    let (mut metrics, mut settings) = (raft.metrics(), raft.server_metrics());
     loop {
+        // The metrics change with each write, these do not.
+        while settings.borrow_and_update().membership_config.membership().learner_ids().next().is_none() {
+            if settings.changed().await.is_err() {
+                return;
+            }
+        }
         let (membership, caught_up) = {
             let metrics = metrics.borrow_and_update();
             let last = metrics.last_log_index.unwrap_or_default();

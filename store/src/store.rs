@@ -372,15 +372,14 @@ impl Store {
     }
 
     async fn wait_for_consensus_to_end(&self) -> String {
-        let mut metrics = self.shared.raft.metrics();
-        loop {
-            let state = metrics.borrow_and_update().running_state.clone();
-            match state {
-                Ok(()) if metrics.changed().await.is_ok() => {}
-                Ok(()) | Err(Fatal::Panicked) => return "consensus panicked, and the log says where".to_owned(),
-                Err(Fatal::Stopped) => return std::future::pending().await,
-                Err(Fatal::StorageError(error)) => return format!("its disk failed: {error}"),
-            }
+        // These end with consensus, too, and change seldom: the others change with each write, which would wake whoever waits here.
+        let mut metrics = self.shared.raft.server_metrics();
+        while metrics.changed().await.is_ok() {}
+        let state = self.shared.raft.metrics().borrow_watched().running_state.clone();
+        match state {
+            Ok(()) | Err(Fatal::Panicked) => "consensus panicked, and the log says where".to_owned(),
+            Err(Fatal::Stopped) => std::future::pending().await,
+            Err(Fatal::StorageError(error)) => format!("its disk failed: {error}"),
         }
     }
 
