@@ -229,9 +229,10 @@ impl Sealer {
             "apiVersion": "coracle.dev/v1", "kind": "SecretKey", "metadata": { "name": "current" }, "keyId": key.id,
         });
         let encoded = encode::encode(&record);
-        let operation = Operation::Put { json: encoded.json, splice_offset: encoded.splice_offset, tags: Vec::new() };
+        let operation =
+            Operation::Put { json: encoded.json, splice_offset: encoded.splice_offset, tags: Arc::default() };
         let precondition = Precondition::None;
-        store.write(vec![Write { key: CURRENT.to_owned(), operation, precondition, frees_space: false }]).await?;
+        store.write(vec![Write { key: CURRENT.into(), operation, precondition, frees_space: false }]).await?;
         Ok(self.keyring.write().set_current(&key.id).map_err(SealingError::from)?)
     }
 
@@ -261,9 +262,9 @@ impl Sealer {
     fn resealed(&self, record: &Arc<Record>, snapshot: &Snapshot) -> Result<Write, OpenError> {
         let opened = self.open_record(record)?;
         let (json, splice_offset) = (opened.json.clone(), opened.splice_offset);
-        let operation = Operation::Put { json, splice_offset, tags: record.tags.to_vec() };
+        let operation = Operation::Put { json, splice_offset, tags: record.tags.clone() };
         let precondition = Precondition::Revision(record.revision);
-        let mut write = Write { key: record.key.to_string(), operation, precondition, frees_space: false };
+        let mut write = Write { key: record.key.clone(), operation, precondition, frees_space: false };
         self.seal(&mut write, snapshot)?;
         Ok(write)
     }

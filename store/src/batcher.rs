@@ -1,6 +1,5 @@
 //! Gathers the writes of all callers into proposals: while one is on its way to the disk, the next one fills.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver as _;
@@ -116,28 +115,24 @@ impl Batcher {
 
     /// Decides the writes of several requests: the durable ones as one proposal, then the ephemeral ones in memory.
     async fn decide(&mut self, requests: Vec<Vec<Write>>, term: u64) -> Result<Vec<Written>, WriteError> {
-        let is_ephemeral = |writes: &Vec<Write>| writes.iter().any(|write| self.ephemeral.contains(&write.key));
-        let shapes: Vec<_> =
-            requests.iter().map(|writes| (writes.len(), is_ephemeral(writes).then_some(term))).collect();
-        let mut durable = Vec::new();
-        let mut ephemeral = Vec::new();
-        for (request, writes) in requests.into_iter().enumerate() {
-            for (position, write) in writes.into_iter().enumerate() {
-                let kind = if self.ephemeral.contains(&write.key) { &mut ephemeral } else { &mut durable };
-                kind.push(((request, position), write));
-            }
-        }
-        let mut outcomes = HashMap::new();
+        let ephemeral_keys = self.ephemeral;
+        let is_ephemeral = |write: &Write| ephemeral_keys.contains(&write.key);
+        let ephemeral_term = |writes: &Vec<Write>| writes.iter().any(is_ephemeral).then_some(term);
+        let shapes: Vec<_> = requests.iter().map(|writes| (writes.len(), ephemeral_term(writes))).collect();
+        let (ephemeral, durable): (Vec<_>, Vec<_>) =
+            requests.into_iter().flatten().enumerate().partition(|(_, write)| is_ephemeral(write));
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; durable.len() + ephemeral.len()];
         if !durable.is_empty() {
-            let (places, writes): (Vec<_>, Vec<_>) = durable.into_iter().unzip();
-            outcomes.extend(places.into_iter().zip(self.propose(writes, term).await?));
+            let (places, writes): (Vec<usize>, Vec<_>) = durable.into_iter().unzip();
+            let decided = self.propose(writes, term).await?;
+            places.into_iter().zip(decided).for_each(|(place, outcome)| outcomes[place] = Some(outcome));
         }
         if !ephemeral.is_empty() {
             if self.doubtful_term == Some(term) {
                 return Err(WriteError::NotLeader { leader: None });
             }
             let mut draft = self.cache.draft().await;
-            outcomes.extend(ephemeral.into_iter().map(|(place, write)| (place, draft.write(write))));
+            ephemeral.into_iter().for_each(|(place, write)| outcomes[place] = Some(draft.write(&write)));
             let revision = draft.revision();
             self.cache.commit(draft);
             if revision - self.durable_revision > EPHEMERAL_REVISIONS_MAX
@@ -146,13 +141,10 @@ impl Batcher {
                 tracing::warn!(%error, "the log does not know how far the revision is; it is told at the next write");
             }
         }
-        let mut answer = |request, length| {
-            let outcome = |position| outcomes.remove(&(request, position)).expect("each write has its outcome");
-            (0..length).map(outcome).collect()
-        };
+        let mut outcomes = outcomes.into_iter().map(|outcome| outcome.expect("each write has its outcome"));
         let written =
-            |(request, (length, ephemeral_term))| Written { outcomes: answer(request, length), ephemeral_term };
-        Ok(shapes.into_iter().enumerate().map(written).collect())
+            |(length, ephemeral_term)| Written { outcomes: outcomes.by_ref().take(length).collect(), ephemeral_term };
+        Ok(shapes.into_iter().map(written).collect())
     }
 
     /// Decides writes as one proposal; leaves out those for which the disk has no space.
@@ -178,7 +170,7 @@ impl Batcher {
     }
 
     async fn commit(&mut self, writes: Vec<Write>, term: u64) -> Result<Vec<Outcome>, WriteError> {
-        let command = Command { revision_floor: self.cache.snapshot().revision(), writes };
+        let command = Command { revision_floor: self.cache.snapshot().revision(), writes: writes.into() };
         let (responder, answer) = ProgressResponder::complete_only();
         self.doubtful_term = Some(term);
         // Only as the leader of this term: as that of a later one the member first raises the revision.

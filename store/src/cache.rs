@@ -197,18 +197,19 @@ impl Draft {
     }
 
     /// Decides and does one write. A pure function of the draft and the write, so that every member decides alike.
-    pub(crate) fn write(&mut self, write: Write) -> Outcome {
-        let current = self.snapshot.records.get(write.key.as_str()).cloned();
+    pub(crate) fn write(&mut self, write: &Write) -> Outcome {
+        let current = self.snapshot.records.get(&*write.key).cloned();
         if !write.precondition.holds(current.as_deref()) {
             return Outcome::Conflict { current };
         }
-        match write.operation {
+        match &write.operation {
             Operation::Put { json, splice_offset, tags } => {
                 self.snapshot.revision += 1;
-                let key = current.as_ref().map_or_else(|| Arc::from(write.key), |record| record.key.clone());
+                let key = current.as_ref().map_or(&write.key, |record| &record.key).clone();
                 // Most records have none, and share that.
-                let tags = if tags.is_empty() { Arc::default() } else { tags.into() };
-                let record = Arc::new(Record { key, json, splice_offset, tags, revision: self.snapshot.revision });
+                let tags = if tags.is_empty() { Arc::default() } else { tags.clone() };
+                let (json, revision) = (json.clone(), self.snapshot.revision);
+                let record = Arc::new(Record { key, json, splice_offset: *splice_offset, tags, revision });
                 self.snapshot.records.insert(record.key.clone(), record.clone());
                 self.snapshot.note_change(&record.key);
                 self.events.push(Arc::new(Event { change: Change::Put, record: record.clone(), previous: current }));

@@ -70,7 +70,7 @@ impl RaftStateMachine<Group> for Machine {
             let answer = match entry.payload {
                 EntryPayload::Normal(command) => {
                     draft.raise(command.revision_floor);
-                    Answer(command.writes.into_iter().map(|write| draft.write(write)).collect())
+                    Answer(command.writes.iter().map(|write| draft.write(write)).collect())
                 }
                 EntryPayload::Blank | EntryPayload::Membership(_) => Answer::default(),
             };

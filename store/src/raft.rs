@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use openraft::Membership;
 use openraft::type_config::alias;
@@ -40,8 +41,8 @@ pub(crate) fn beginning(member: &Member) -> (LogId, StoredMembership) {
 pub(crate) struct Command {
     /// The leader's revision when it proposed; ephemeral writes may have raised it beyond what the log knows.
     pub(crate) revision_floor: Revision,
-    /// Decided one by one.
-    pub(crate) writes: Vec<Write>,
+    /// Decided one by one; shared, as the log, the replication and the machine each take the entry.
+    pub(crate) writes: Arc<[Write]>,
 }
 
 impl fmt::Display for Command {

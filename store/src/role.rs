@@ -82,7 +82,7 @@ pub(crate) async fn follow(raft: Raft, cache: Arc<Cache>, roles: WatchSender<Rol
 async fn lead(raft: &Raft, cache: &Cache) -> Result<(), String> {
     raft.ensure_linearizable(ReadPolicy::ReadIndex).await.map_err(|error| error.to_string())?;
     let revision_floor = cache.snapshot().revision + LEADER_REVISION_STEP;
-    let command = Command { revision_floor, writes: Vec::new() };
+    let command = Command { revision_floor, writes: Arc::default() };
     raft.client_write(command).await.map_err(|error| error.to_string())?;
     cache.forget_ephemeral().await;
     Ok(())

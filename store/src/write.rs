@@ -42,7 +42,7 @@ pub enum Operation {
         /// Where the revision is spliced in.
         splice_offset: u32,
         /// Index tags.
-        tags: Vec<Tag>,
+        tags: Arc<[Tag]>,
     },
     /// Removes the key.
     Delete,
@@ -52,7 +52,7 @@ pub enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Write {
     /// The key, such as `pods/default/web-1`.
-    pub key: String,
+    pub key: Arc<str>,
     /// What to do.
     pub operation: Operation,
     /// What must hold for it to be done.

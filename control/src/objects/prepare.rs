@@ -394,7 +394,7 @@ fn conclude(
         Change::Mark(new) => (new, Effect::Deleting),
         Change::Remove => {
             let write =
-                Write { key: current.key.to_string(), operation: Operation::Delete, precondition, frees_space: true };
+                Write { key: current.key.clone(), operation: Operation::Delete, precondition, frees_space: true };
             let write = (!dry_run).then_some(write);
             return Prepared { write, record: Arc::clone(current), effect: Effect::Deleted, warnings, on_conflict };
         }
@@ -419,8 +419,8 @@ fn refuse_invalid(kind: &Kind, name: &str, errors: &[FieldError]) -> Result<(), 
 
 fn put(record: &Record, precondition: Precondition, frees_space: bool) -> Write {
     let operation =
-        Operation::Put { json: record.json.clone(), splice_offset: record.splice_offset, tags: record.tags.to_vec() };
-    Write { key: record.key.to_string(), operation, precondition, frees_space }
+        Operation::Put { json: record.json.clone(), splice_offset: record.splice_offset, tags: record.tags.clone() };
+    Write { key: record.key.clone(), operation, precondition, frees_space }
 }
 
 fn attributes<'a>(request: &'a Request, snapshot: &'a Snapshot, custom_kinds: &'a Index) -> admission::Attributes<'a> {

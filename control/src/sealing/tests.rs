@@ -16,8 +16,8 @@ fn secret(password: &str) -> Write {
         "data": { "password": BASE64.encode(password) },
     });
     let encoded = encode::encode(&object);
-    let operation = Operation::Put { json: encoded.json, splice_offset: encoded.splice_offset, tags: Vec::new() };
-    Write { key: KEY.to_owned(), operation, precondition: Precondition::None, frees_space: false }
+    let operation = Operation::Put { json: encoded.json, splice_offset: encoded.splice_offset, tags: Arc::default() };
+    Write { key: KEY.into(), operation, precondition: Precondition::None, frees_space: false }
 }
 
 async fn store(dir: &TempDir) -> Store {

@@ -18,15 +18,15 @@ use coracle_store::{EphemeralKeys, Operation, Options, Outcome, Precondition, Re
 fn put(key: &str, value: &str, precondition: Precondition) -> Write {
     let json = format!(r#"{{"metadata":{{"name":"{value}"}}}}"#).into();
     Write {
-        key: key.to_owned(),
-        operation: Operation::Put { json, splice_offset: 13, tags: vec![Tag::new(value)] },
+        key: key.into(),
+        operation: Operation::Put { json, splice_offset: 13, tags: [Tag::new(value)].into() },
         precondition,
         frees_space: false,
     }
 }
 
 fn delete(key: &str, precondition: Precondition) -> Write {
-    Write { key: key.to_owned(), operation: Operation::Delete, precondition, frees_space: false }
+    Write { key: key.into(), operation: Operation::Delete, precondition, frees_space: false }
 }
 
 fn options(dir: &std::path::Path) -> Options {

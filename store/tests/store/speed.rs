@@ -11,8 +11,8 @@ const KEYS: u64 = 10_000;
 const VALUE_BYTES: usize = 1_024;
 
 fn value_of(key: u64) -> Write {
-    let operation = Operation::Put { json: vec![b'x'; VALUE_BYTES].into(), splice_offset: 0, tags: vec![] };
-    Write { key: format!("pods/default/{key}"), operation, precondition: Precondition::None, frees_space: false }
+    let operation = Operation::Put { json: vec![b'x'; VALUE_BYTES].into(), splice_offset: 0, tags: [].into() };
+    Write { key: format!("pods/default/{key}").into(), operation, precondition: Precondition::None, frees_space: false }
 }
 
 fn disk_bytes(dir: &Path) -> u64 {

@@ -92,8 +92,8 @@ async fn put(store: &Store, request: &Message) -> Result<&'static str> {
         return Ok("12"); // UNIMPLEMENTED
     }
     let (key, value) = rpc::parse_put(&request.body).context("not a PutRequest")?;
-    let operation = Operation::Put { json: Bytes::copy_from_slice(value), splice_offset: 0, tags: Vec::new() };
-    let write = Write { key: key.to_owned(), operation, precondition: Precondition::None, frees_space: false };
+    let operation = Operation::Put { json: Bytes::copy_from_slice(value), splice_offset: 0, tags: Arc::default() };
+    let write = Write { key: key.into(), operation, precondition: Precondition::None, frees_space: false };
     let outcome = store.write(vec![write]).await?.pop();
     // RESOURCE_EXHAUSTED (8) is what etcd answers when it has no space.
     Ok(if matches!(outcome, Some(Outcome::Written(_))) { "0" } else { "8" })

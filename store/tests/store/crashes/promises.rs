@@ -1,6 +1,7 @@
 //! What a store has promised its callers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use coracle_store::{Operation, Outcome, Record, Snapshot, Store, Write};
 
@@ -8,7 +9,7 @@ use coracle_store::{Operation, Outcome, Record, Snapshot, Store, Write};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Promises {
     /// The acknowledged value and revision of each key.
-    records: BTreeMap<String, (Vec<u8>, u64)>,
+    records: BTreeMap<Arc<str>, (Vec<u8>, u64)>,
     /// Of each client, the writes that have not been answered. A client waits for an answer before it writes again.
     in_doubt: BTreeMap<u64, Vec<Write>>,
     /// The highest revision that anyone has seen.
@@ -68,7 +69,7 @@ impl Promises {
             ));
         }
         let doubtful: Vec<&str> = self.in_doubt.values().flatten().map(|write| &*write.key).collect();
-        for key in self.records.keys().map(String::as_str).chain(snapshot.range("", None).map(|record| &*record.key)) {
+        for key in self.records.keys().map(|key| &**key).chain(snapshot.range("", None).map(|record| &*record.key)) {
             if !doubtful.contains(&key) && !self.is_as_before(&snapshot, key) {
                 return Err(format!(
                     "{key} was acknowledged as {} and is {}",
