@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use coracle_api::object;
 use jiff::Timestamp;
@@ -18,16 +19,18 @@ use serde::Serialize;
 
 use crate::authentication::User;
 
-/// How many events may wait to be written; what comes on top is counted as lost, and said so.
 pub(crate) use annotations::Annotations;
 
 mod annotations;
 
+/// How many events may wait to be written; what comes on top is counted as lost, and said so.
 const QUEUE_MAX: usize = 16 * 1024;
 /// How long a file gets.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How long a line gets, most often.
 const LINE_BYTES: usize = 768;
+/// How long events gather before they are written.
+const GATHER_TIME: Duration = Duration::from_millis(10);
 /// How many full files are kept.
 const FILES_MAX: u32 = 4;
 
@@ -186,7 +189,9 @@ impl Log {
     fn write_all(mut self, lines: &Receiver<Vec<u8>>) {
         let mut is_failing = false;
         while let Ok(mut batch) = lines.recv() {
-            lines.try_iter().take(1024).for_each(|line| batch.extend(line));
+            // Else whoever notes something would wake this thread each time.
+            std::thread::sleep(GATHER_TIME);
+            lines.try_iter().take(QUEUE_MAX).for_each(|line| batch.extend(line));
             match self.write(&batch) {
                 Ok(()) => is_failing = false,
                 Err(error) => {
