@@ -176,9 +176,7 @@ pub fn apply<'a>(
     if let Some(own) = own {
         let mut held = fields.clone();
         // The metadata never goes whole: nobody owns the name in it.
-        let mut metadata = FieldSet::default();
-        metadata.insert("f:metadata".to_owned(), Node::leaf());
-        held.union(metadata);
+        held.union(FieldSet::from_iter([("f:metadata".to_owned(), Node::leaf())]));
         let others = managed.entries.iter().enumerate().filter(|(index, _)| *index != own);
         others.for_each(|(_, entry)| held.union(entry.fields.clone()));
         merge::remove(&mut object, place, &managed.entries[own].fields, &held);

@@ -87,7 +87,7 @@ fn differ_in_parts(old: Vec<Part<'_>>, new: Vec<Part<'_>>) -> Difference {
             [(&mut difference.added, added), (&mut difference.modified, modified), (&mut difference.removed, removed)]
         {
             if !node.is_empty() {
-                set.children.insert(element.clone(), node);
+                set.children.push(element.clone(), node);
             }
         }
     }

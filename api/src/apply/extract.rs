@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::Schema;
-use super::field_set::{FieldSet, Node, spell};
+use super::field_set::{Node, spell};
 use super::place::Place;
 use crate::schema::{self, ProblemKind};
 
@@ -22,15 +22,13 @@ pub(super) enum Mark {
 pub(super) fn collect(value: &Value, place: Place<'_>, mark: Mark) -> Node {
     let Some(parts) = place.parts(value).filter(|parts| !parts.is_empty()) else { return Node::leaf() };
     let is_member = mark == Mark::Written && !place.is_named();
-    let mut node = Node { is_member, children: FieldSet::default() };
-    for part in parts {
-        if mark == Mark::Applied || !part.value.is_null() {
-            let mut below = collect(part.value, part.place, mark);
-            below.is_member |= !part.is_named;
-            node.children.insert(part.element, below);
-        }
-    }
-    node
+    let parts = parts.into_iter().filter(|part| mark == Mark::Applied || !part.value.is_null());
+    let children = parts.map(|part| {
+        let mut below = collect(part.value, part.place, mark);
+        below.is_member |= !part.is_named;
+        (part.element, below)
+    });
+    Node { is_member, children: children.collect() }
 }
 
 /// What keeps a configuration from having a well-defined set of fields, in the words of Kubernetes.

@@ -3,15 +3,16 @@
 //! A set is a tree. Its elements are the very words of `fieldsV1`: `f:NAME` for a field or a map's key, `k:{…}` for an item
 //! of a list told apart by its keys, `v:…` for an item that is its own key, `i:N` for a place in a list. So writing a set
 //! is renaming nothing, and reading one only brings the JSON inside an element into its canonical form.
-
-use std::collections::BTreeMap;
+//!
+//! Each level is a sorted list: most have a few elements, and are made in order, at each write.
 
 use serde_json::{Map, Value};
 
 /// A set of field paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet {
-    elements: BTreeMap<String, Node>,
+    /// Sorted, each once.
+    elements: Vec<(String, Node)>,
 }
 
 /// What a set says of one element: whether the path that ends there is in the set, and the paths that go on.
@@ -44,13 +45,8 @@ impl FieldSet {
     /// Reads `fieldsV1`; an error says what is wrong with it.
     pub fn from_value(value: &Value) -> Result<FieldSet, String> {
         let Value::Object(fields) = value else { return Err("must be an object".to_owned()) };
-        let mut set = FieldSet::default();
-        for (element, below) in fields {
-            if element != SELF {
-                set.insert(canonical(element)?, node_from_value(below)?);
-            }
-        }
-        Ok(set)
+        let fields = fields.iter().filter(|(element, _)| *element != SELF);
+        fields.map(|(element, below)| Ok((canonical(element)?, node_from_value(below)?))).collect()
     }
 
     /// Writes `fieldsV1`.
@@ -73,9 +69,23 @@ impl FieldSet {
 
     /// Adds all paths of another set.
     pub fn union(&mut self, other: FieldSet) {
-        for (element, node) in other.elements {
-            self.elements.entry(element).or_default().union(node);
+        if self.is_empty() {
+            *self = other;
+            return;
         }
+        let mut others = other.elements.into_iter().peekable();
+        let mut union = Vec::with_capacity(self.elements.len() + others.len());
+        for (element, mut node) in std::mem::take(&mut self.elements) {
+            while let Some(other) = others.next_if(|(other, _)| *other < element) {
+                union.push(other);
+            }
+            if let Some((_, other)) = others.next_if(|(other, _)| *other == element) {
+                node.union(other);
+            }
+            union.push((element, node));
+        }
+        union.extend(others);
+        self.elements = union;
     }
 
     /// The paths that are not in another set.
@@ -83,14 +93,14 @@ impl FieldSet {
     pub fn difference(&self, other: &FieldSet) -> FieldSet {
         let mut set = FieldSet::default();
         for (element, node) in &self.elements {
-            let left = match other.elements.get(element) {
+            let left = match other.get(element) {
                 None => node.clone(),
                 Some(taken) => Node {
                     is_member: node.is_member && !taken.is_member,
                     children: node.children.difference(&taken.children),
                 },
             };
-            set.insert(element.clone(), left);
+            set.push(element.clone(), left);
         }
         set
     }
@@ -100,10 +110,10 @@ impl FieldSet {
     pub fn intersection(&self, other: &FieldSet) -> FieldSet {
         let mut set = FieldSet::default();
         for (element, node) in &self.elements {
-            if let Some(wanted) = other.elements.get(element) {
+            if let Some(wanted) = other.get(element) {
                 let is_member = node.is_member && wanted.is_member;
                 let children = node.children.intersection(&wanted.children);
-                set.insert(element.clone(), Node { is_member, children });
+                set.push(element.clone(), Node { is_member, children });
             }
         }
         set
@@ -125,34 +135,59 @@ impl FieldSet {
         }
     }
 
+    fn position(&self, element: &str) -> Option<usize> {
+        self.elements.binary_search_by(|(found, _)| found.as_str().cmp(element)).ok()
+    }
+
     pub(super) fn get(&self, element: &str) -> Option<&Node> {
-        self.elements.get(element)
+        self.position(element).map(|position| &self.elements[position].1)
     }
 
     pub(super) fn get_mut(&mut self, element: &str) -> Option<&mut Node> {
-        self.elements.get_mut(element)
+        self.position(element).map(|position| &mut self.elements[position].1)
     }
 
-    /// Adds what is said of an element; nothing, where that is nothing.
-    pub(super) fn insert(&mut self, element: String, node: Node) {
+    /// Adds what is said of an element that comes after all others; nothing, where that is nothing.
+    pub(super) fn push(&mut self, element: String, node: Node) {
+        debug_assert!(self.elements.last().is_none_or(|(last, _)| *last < element), "{element} is out of order");
         if !node.is_empty() {
-            self.elements.entry(element).or_default().union(node);
+            self.elements.push((element, node));
         }
     }
 
     /// Takes out an element and all below it.
     pub(super) fn remove(&mut self, element: &str) {
-        self.elements.remove(element);
+        if let Some(position) = self.position(element) {
+            self.elements.remove(position);
+        }
     }
 
     /// Takes out all elements but one.
     pub(super) fn retain_only(&mut self, element: &str) {
-        self.elements.retain(|found, _| found == element);
+        self.elements.retain(|(found, _)| found == element);
     }
 
     /// Takes out elements that say nothing (any more).
     pub(super) fn prune_empty(&mut self) {
-        self.elements.retain(|_, node| !node.is_empty());
+        self.elements.retain(|(_, node)| !node.is_empty());
+    }
+}
+
+/// What is said of elements, in any order; what is said of one several times is said together, and what says nothing is left out.
+impl FromIterator<(String, Node)> for FieldSet {
+    fn from_iter<Elements: IntoIterator<Item = (String, Node)>>(elements: Elements) -> FieldSet {
+        let mut elements: Vec<_> = elements.into_iter().filter(|(_, node)| !node.is_empty()).collect();
+        if !elements.is_sorted_by(|(one, _), (next, _)| one < next) {
+            elements.sort_by(|(one, _), (other, _)| one.cmp(other));
+            elements.dedup_by(|(element, node), (kept, kept_node)| {
+                let is_same = element == kept;
+                if is_same {
+                    kept_node.union(std::mem::take(node));
+                }
+                is_same
+            });
+        }
+        FieldSet { elements }
     }
 }
 

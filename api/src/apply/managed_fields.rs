@@ -3,7 +3,7 @@
 //! An entry without a field is dropped; entries are sorted, so that equal knowledge has one form.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::compare::Comparison;
 use super::field_set::FieldSet;
@@ -191,19 +191,20 @@ impl Entry {
     }
 
     fn into_value(self) -> Value {
-        let mut value = json!({
-            "manager": self.manager,
-            "operation": if self.is_update() { "Update" } else { "Apply" },
-            "apiVersion": self.api_version,
-            "fieldsType": FIELDS_TYPE,
-            "fieldsV1": self.fields.into_value(),
-        });
+        let operation = if self.is_update() { "Update" } else { "Apply" };
+        let mut value = Map::from_iter([
+            ("apiVersion".to_owned(), self.api_version.into()),
+            ("fieldsType".to_owned(), FIELDS_TYPE.into()),
+            ("fieldsV1".to_owned(), self.fields.into_value()),
+            ("manager".to_owned(), self.manager.into()),
+            ("operation".to_owned(), operation.into()),
+        ]);
         for (name, text) in [("time", self.time), ("subresource", self.subresource)] {
             if !text.is_empty() {
-                value[name] = text.into();
+                value.insert(name.to_owned(), text.into());
             }
         }
-        value
+        value.into()
     }
 }
 
