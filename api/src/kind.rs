@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: behaviour. What a kind *does* is its controller's matter; nothing here performs I/O or knows a clock.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -201,8 +203,8 @@ impl Kind {
     }
 
     /// `pods` for the core group, otherwise `PLURAL.GROUP`.
-    pub fn resource(&self) -> String {
-        if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    pub fn resource(&self) -> Cow<'static, str> {
+        if self.group.is_empty() { self.plural.into() } else { [self.plural, ".", self.group].concat().into() }
     }
 
     /// Whether a person may call it so: `deploy`, `deployment`, `Deployments`, `deployments.apps` or `deployments.v1.apps`.
@@ -222,14 +224,15 @@ impl Kind {
 
     /// The storage key of an object; cluster-scoped kinds ignore the namespace.
     pub fn key(&self, namespace: Option<&str>, name: &str) -> String {
-        format!("{}{name}", self.prefix(namespace))
+        self.prefix(namespace) + name
     }
 
     /// The storage prefix of all objects, or of those in one namespace; cluster-scoped kinds ignore the namespace.
     pub fn prefix(&self, namespace: Option<&str>) -> String {
+        let dot = if self.group.is_empty() { "" } else { "." };
         match namespace.filter(|_| self.namespaced) {
-            Some(namespace) => format!("{}/{namespace}/", self.resource()),
-            None => format!("{}/", self.resource()),
+            Some(namespace) => [self.plural, dot, self.group, "/", namespace, "/"].concat(),
+            None => [self.plural, dot, self.group, "/"].concat(),
         }
     }
 

@@ -186,7 +186,7 @@ pub fn is_built_in(kind: &'static Kind) -> bool {
 
 /// The kind served under `/api/VERSION/PLURAL` (empty group) or `/apis/GROUP/VERSION/PLURAL`.
 pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
-    ALL.iter().copied().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+    ALL.iter().copied().find(|kind| kind.plural == plural && kind.group == group && kind.version == version)
 }
 
 /// The kind that a manifest's `apiVersion` and `kind` name.

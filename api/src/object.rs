@@ -3,9 +3,13 @@
 //! A missing or mistyped field reads as absent: callers decode and validate before they trust a value.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde_json::{Map, Value};
 
 static EMPTY: &str = "";
+
+const SECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+const MICROSECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
 /// The value at a path of field names, or `None` where any step is missing.
 pub fn get<'a>(object: &'a Value, path: &[&str]) -> Option<&'a Value> {
@@ -298,12 +302,12 @@ pub fn set_owner_references(object: &mut Value, owners: Vec<Value>) {
 
 /// A moment as Kubernetes' `Time` prints it: RFC 3339 in UTC, cut to whole seconds.
 pub fn timestamp(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    SECONDS.timestamp_to_string(&at)
 }
 
 /// A moment as Kubernetes' `MicroTime` prints it: RFC 3339 in UTC, always with six decimals.
 pub fn micro_timestamp(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    MICROSECONDS.timestamp_to_string(&at)
 }
 
 #[cfg(test)]

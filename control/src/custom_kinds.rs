@@ -68,6 +68,9 @@ impl Index {
 
     /// The kind of a definition in this version, served or not; `None` for built-in kinds and those that are gone.
     pub(crate) fn of(&self, kind: &Kind) -> Option<&Arc<CustomKind>> {
+        if self.definitions.is_empty() {
+            return None;
+        }
         let key = CUSTOM_RESOURCE_DEFINITION.key(None, &kind.resource());
         let (_, versions) = self.definitions.get(key.as_str())?;
         versions.iter().find(|custom| custom.kind.version == kind.version)

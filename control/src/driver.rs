@@ -4,6 +4,7 @@
 //! the controllers' own writes have come back as changes: no controller ever decides without having seen what it did.
 //! Deliberately absent: polling, and a thread or queue for each controller.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,7 @@ struct Driver {
     watch: Watch,
     world: World,
     interner: Interner,
-    kinds: HashMap<String, &'static Kind>,
+    kinds: HashMap<Cow<'static, str>, &'static Kind>,
     dirty: Dirty,
     /// Keys that a full turn left over; they go first.
     leftover: Vec<Key>,

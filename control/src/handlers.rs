@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: deciding anything about objects, which is `objects`' business.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -193,7 +194,7 @@ pub(crate) struct Call {
 /// The verb and resource a request is counted under.
 pub(crate) struct Labels {
     pub(crate) verb: &'static str,
-    pub(crate) resource: String,
+    pub(crate) resource: Cow<'static, str>,
 }
 
 impl Call {
@@ -207,22 +208,20 @@ impl Call {
                     Some(
                         sub @ ("status" | "scale" | "log" | "binding" | "eviction" | "finalize" | "token" | "approval"
                         | "attach" | "exec" | "portforward"),
-                    ) => {
-                        format!("{}/{sub}", address.kind.resource())
-                    }
+                    ) => format!("{}/{sub}", address.kind.resource()).into(),
                     _ => address.kind.resource(),
                 };
                 Labels { verb, resource }
             }
-            Target::Virtual { found, .. } => Labels { verb: "create", resource: found.names().2.to_owned() },
+            Target::Virtual { found, .. } => Labels { verb: "create", resource: found.names().2.into() },
             Target::Members(name) => {
                 let verb = if name.is_none() { "list" } else { "delete" };
-                Labels { verb, resource: "members".to_owned() }
+                Labels { verb, resource: "members".into() }
             }
-            Target::Join => Labels { verb: "create", resource: "joins".to_owned() },
-            Target::Certificate => Labels { verb: "create", resource: "certificates".to_owned() },
-            Target::NodeProxy { .. } => Labels { verb: "get", resource: "nodes/proxy".to_owned() },
-            _ => Labels { verb: "path", resource: String::new() },
+            Target::Join => Labels { verb: "create", resource: "joins".into() },
+            Target::Certificate => Labels { verb: "create", resource: "certificates".into() },
+            Target::NodeProxy { .. } => Labels { verb: "get", resource: "nodes/proxy".into() },
+            _ => Labels { verb: "path", resource: Cow::default() },
         };
         (target, labels)
     }

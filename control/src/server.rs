@@ -315,7 +315,7 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
         }
         sleep(forward::RETRY_INTERVAL).await;
     };
-    let is_quiet = QUIET.contains(&labels.resource.as_str());
+    let is_quiet = QUIET.contains(&&*labels.resource);
     let (code, took) = (response.status().as_u16(), started.elapsed());
     call.app.metrics.observe(labels.verb, &labels.resource, code, took);
     let user = call.impersonator.as_ref().unwrap_or(&call.user);

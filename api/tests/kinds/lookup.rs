@@ -38,9 +38,8 @@ fn people_name_kinds_in_many_ways() {
         "horses",
         "",
     ];
-    let found = names.map(|name| {
-        format!("{name}: {}", kinds::by_any_name(name).map_or_else(|| "-".to_owned(), |kind| kind.resource()))
-    });
+    let found = names
+        .map(|name| format!("{name}: {}", kinds::by_any_name(name).map_or_else(|| "-".into(), |kind| kind.resource())));
     expect![[r#"
         po: pods
         pod: pods
