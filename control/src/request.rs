@@ -1,5 +1,6 @@
 //! What a request asks for, read off its method, path and query: pure, before anything is looked up.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use coracle_api::custom::{CustomKind, ScalePaths};
@@ -181,11 +182,9 @@ impl Address {
 
 /// Reads a path. Besides the built-in kinds it may name those that users define.
 pub(crate) fn parse_path(path: &str, custom_kinds: &Index) -> Target {
-    let decode = |segment: &str| percent_decode_str(segment).decode_utf8().ok().map(|text| text.into_owned());
-    let Some(segments) = path.trim_matches('/').split('/').map(decode).collect::<Option<Vec<String>>>() else {
-        return Target::Unknown;
-    };
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let decoded = path.trim_matches('/').split('/').map(|segment| percent_decode_str(segment).decode_utf8());
+    let Ok(segments) = decoded.collect::<Result<Vec<Cow<'_, str>>, _>>() else { return Target::Unknown };
+    let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
     match segments.as_slice() {
         [""] => Target::Root,
         ["version"] => Target::Version,

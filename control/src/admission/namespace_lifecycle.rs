@@ -38,8 +38,11 @@ pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, _: &mut Vec
     Err(refused)
 }
 
-/// Whether a stored object is on its way out. Every create asks this, so nothing else of the object is decoded.
+/// Whether a stored object is on its way out. Every create asks this, so nothing is decoded unless it may be.
 fn is_deleting(json: &[u8]) -> bool {
+    if !str::from_utf8(json).is_ok_and(|json| json.contains("\"deletionTimestamp\"")) {
+        return false;
+    }
     #[derive(Deserialize)]
     struct Object {
         metadata: Metadata,
