@@ -15,6 +15,8 @@ const IGNORED: &[&str] =
 const LINUX_ONLY: &[&str] = &["hostname", "securityContext"];
 /// The same of a container.
 const LINUX_ONLY_IN_CONTAINER: &[&str] = &["securityContext", "tty", "workingDir"];
+/// What a container may be limited to and is not.
+const NOT_LIMITED: &str = "ephemeral-storage: is not enforced: limit emptyDir volumes by their sizeLimit";
 
 pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
     if attributes.trusted {
@@ -53,10 +55,13 @@ fn ignored(kind: &Kind, object: &Value) -> Vec<String> {
         let found = fields.iter().filter(|field| has(spec, field));
         found.map(move |field| format!("{path}.{field}: has no effect {whom}"))
     });
+    let is_limited = |container: &Value| container.pointer("/resources/limits/ephemeral-storage").is_some();
     let of_containers = ["initContainers", "containers"].into_iter().flat_map(|list| {
         object::list_at(spec, &[list]).iter().enumerate().flat_map(move |(index, container)| {
             let found = LINUX_ONLY_IN_CONTAINER.iter().filter(move |field| has(container, field));
-            found.map(move |field| format!("{path}.{list}[{index}].{field}: has no effect on a Wasm component"))
+            let found = found.map(|field| format!("{field}: has no effect on a Wasm component"));
+            let limit = is_limited(container).then(|| format!("resources.limits.{NOT_LIMITED}"));
+            found.chain(limit).map(move |warning| format!("{path}.{list}[{index}].{warning}"))
         })
     });
     of_spec.chain(of_containers).collect()
@@ -75,7 +80,7 @@ mod tests {
         let container = json!({ "name": "main", "workingDir": "/tmp", "tty": false });
         let object = json!({ "spec": { "template": { "spec": {
             "dnsConfig": { "nameservers": ["192.0.2.1"] }, "hostname": "h", "subdomain": "s", "securityContext": { "runAsUser": 7 }, "imagePullSecrets": [],
-            "initContainers": [{ "name": "first", "tty": true }],
+            "initContainers": [{ "name": "first", "tty": true, "resources": { "limits": { "ephemeral-storage": "1Gi" } } }],
             "containers": [container, { "name": "more", "securityContext": { "privileged": false } }],
         } } } });
         let kind = kinds::by_any_name("deployments").expect("it is built in");
@@ -85,6 +90,7 @@ mod tests {
             spec.template.spec.hostname: has no effect on a Wasm component
             spec.template.spec.securityContext: has no effect on a Wasm component
             spec.template.spec.initContainers[0].tty: has no effect on a Wasm component
+            spec.template.spec.initContainers[0].resources.limits.ephemeral-storage: is not enforced: limit emptyDir volumes by their sizeLimit
             spec.template.spec.containers[0].workingDir: has no effect on a Wasm component
             spec.template.spec.containers[1].securityContext: has no effect on a Wasm component"#]]
         .assert_eq(&ignored(kind, &object).join("\n"));
