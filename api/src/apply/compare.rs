@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Schema;
 use super::extract::{Mark, collect};
 use super::field_set::{FieldSet, Node};
-use super::place::{Part, Place};
+use super::place::{self, Part, Place};
 
 /// The fields in which two objects differ. Null counts as absent, but null in place of a value changes that value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,11 +62,25 @@ fn differ(old: Option<&Value>, new: Option<&Value>, place: Place<'_>) -> Differe
         (None, Some(new)) => Difference { added: collect(new, place, Mark::Written), ..nothing },
         (Some(old), None) => Difference { removed: collect(old, place, Mark::Written), ..nothing },
         (Some(old), Some(new)) if old == new => nothing,
+        (Some(Value::Object(old)), Some(Value::Object(new))) if place.is_shared_object() => {
+            differ_in_fields(old, new, place)
+        }
         (Some(old), Some(new)) => match (place.parts(old), place.parts(new)) {
             (Some(old), Some(new)) => differ_in_parts(old, new),
             _ => Difference { modified: Node::leaf(), ..nothing },
         },
     }
+}
+
+/// Compares two objects. Most fields of most writes are as they were, so that only what differs is given an element.
+fn differ_in_fields(old: &Map<String, Value>, new: &Map<String, Value>, place: Place<'_>) -> Difference {
+    let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+    let pairs = names.map(|name| (name, old.get(name), new.get(name))).filter(|(_, old, new)| old != new);
+    let pairs = pairs.map(|(name, old, new)| {
+        let (place, is_named) = place.entry(name);
+        (place::field_element(name), Pair { old, new, place, is_named })
+    });
+    collect_differences(pairs)
 }
 
 fn differ_in_parts(old: Vec<Part<'_>>, new: Vec<Part<'_>>) -> Difference {
@@ -78,18 +92,23 @@ fn differ_in_parts(old: Vec<Part<'_>>, new: Vec<Part<'_>>) -> Difference {
     for Part { element, value, place, is_named } in new {
         pairs.entry(element).or_insert(Pair { old: None, new: None, place, is_named }).new.get_or_insert(value);
     }
-    let mut difference = Difference::default();
+    collect_differences(pairs)
+}
+
+fn collect_differences<'a>(pairs: impl IntoIterator<Item = (String, Pair<'a>)>) -> Difference {
+    let (mut added, mut modified, mut removed) = (Vec::new(), Vec::new(), Vec::new());
     for (element, Pair { old, new, place, is_named }) in pairs {
-        let Difference { mut added, modified, mut removed } = differ(old, new, place);
-        added.is_member |= !is_named && old.is_none_or(Value::is_null) && !added.is_empty();
-        removed.is_member |= !is_named && new.is_none() && !removed.is_empty();
-        for (set, node) in
-            [(&mut difference.added, added), (&mut difference.modified, modified), (&mut difference.removed, removed)]
-        {
+        let mut difference = differ(old, new, place);
+        difference.added.is_member |= !is_named && old.is_none_or(Value::is_null) && !difference.added.is_empty();
+        difference.removed.is_member |= !is_named && new.is_none() && !difference.removed.is_empty();
+        let Difference { added: more, modified: other, removed: less } = difference;
+        for (nodes, node) in [(&mut added, more), (&mut modified, other), (&mut removed, less)] {
             if !node.is_empty() {
-                set.children.push(element.clone(), node);
+                nodes.push((element.clone(), node));
             }
         }
     }
-    difference
+    let [added, modified, removed] =
+        [added, modified, removed].map(|nodes| Node { is_member: false, children: nodes.into_iter().collect() });
+    Difference { added, modified, removed }
 }

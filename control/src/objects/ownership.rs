@@ -38,13 +38,12 @@ pub(super) fn updated(
     now: Timestamp,
     errors: &mut Vec<FieldError>,
 ) {
-    let owners = |object: &Value| object::get(object, &["metadata", "managedFields"]).cloned();
-    let found = owners(new);
-    if found.is_none() {
+    const OWNERS: &[&str] = &["metadata", "managedFields"];
+    if object::get(new, OWNERS).is_none() {
         return;
     }
     let changes = apply::changes(schema::of(request), old, new, owned_part(request, part));
-    if changes.is_empty() && found == owners(old) {
+    if changes.is_empty() && object::get(new, OWNERS) == object::get(old, OWNERS) {
         return;
     }
     match ManagedFields::of(new) {
