@@ -229,10 +229,9 @@ impl Kind {
 
     /// The storage prefix of all objects, or of those in one namespace; cluster-scoped kinds ignore the namespace.
     pub fn prefix(&self, namespace: Option<&str>) -> String {
-        let dot = if self.group.is_empty() { "" } else { "." };
         match namespace.filter(|_| self.namespaced) {
-            Some(namespace) => [self.plural, dot, self.group, "/", namespace, "/"].concat(),
-            None => [self.plural, dot, self.group, "/"].concat(),
+            Some(namespace) => [&*self.resource(), "/", namespace, "/"].concat(),
+            None => [&*self.resource(), "/"].concat(),
         }
     }
 

@@ -66,7 +66,7 @@ fn differ(old: Option<&Value>, new: Option<&Value>, place: Place<'_>) -> Differe
             differ_in_fields(old, new, place)
         }
         (Some(old), Some(new)) => match (place.parts(old), place.parts(new)) {
-            (Some(old), Some(new)) => differ_in_parts(old, new),
+            (Some(old), Some(new)) => differ_in_items(old, new),
             _ => Difference { modified: Node::leaf(), ..nothing },
         },
     }
@@ -83,7 +83,8 @@ fn differ_in_fields(old: &Map<String, Value>, new: &Map<String, Value>, place: P
     collect_differences(pairs)
 }
 
-fn differ_in_parts(old: Vec<Part<'_>>, new: Vec<Part<'_>>) -> Difference {
+/// Compares two lists whose items have keys.
+fn differ_in_items(old: Vec<Part<'_>>, new: Vec<Part<'_>>) -> Difference {
     // Of items with the same key, which lists should not have and old objects may, the first counts.
     let mut pairs: BTreeMap<String, Pair<'_>> = BTreeMap::new();
     for Part { element, value, place, is_named } in old {

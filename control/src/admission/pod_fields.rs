@@ -15,8 +15,9 @@ const IGNORED: &[&str] =
 const LINUX_ONLY: &[&str] = &["hostname", "securityContext"];
 /// The same of a container.
 const LINUX_ONLY_IN_CONTAINER: &[&str] = &["securityContext", "tty", "workingDir"];
-/// What a container may be limited to and is not.
-const NOT_LIMITED: &str = "ephemeral-storage: is not enforced: limit emptyDir volumes by their sizeLimit";
+/// What is said of a container's limit.
+const NOT_ENFORCED: &str =
+    "resources.limits.ephemeral-storage: is not enforced: limit emptyDir volumes by their sizeLimit";
 
 pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
     if attributes.trusted {
@@ -60,7 +61,7 @@ fn ignored(kind: &Kind, object: &Value) -> Vec<String> {
         object::list_at(spec, &[list]).iter().enumerate().flat_map(move |(index, container)| {
             let found = LINUX_ONLY_IN_CONTAINER.iter().filter(move |field| has(container, field));
             let found = found.map(|field| format!("{field}: has no effect on a Wasm component"));
-            let limit = is_limited(container).then(|| format!("resources.limits.{NOT_LIMITED}"));
+            let limit = is_limited(container).then(|| NOT_ENFORCED.to_owned());
             found.chain(limit).map(move |warning| format!("{path}.{list}[{index}].{warning}"))
         })
     });
