@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Objects;
 use crate::audit::{Annotations, Audit, ObjectReference};
 use crate::authentication::User;
-use crate::authorizer::{Attributes, Authorizer, Subject, refusal};
+use crate::authorizer::{Attributes, Subject, refusal};
 use crate::cluster_files::ClusterFiles;
 use crate::custom_kinds::{Index, present};
 use crate::identities::Identities;
@@ -73,7 +73,6 @@ pub(crate) const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// What all requests share.
 pub(crate) struct App {
     pub(crate) objects: Objects,
-    pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) hosts: reqwest::Client,
     /// Reaches the other members in this one's name.
@@ -101,7 +100,6 @@ impl App {
     #[expect(clippy::too_many_arguments, reason = "what a server is made of, each once")]
     pub(crate) fn new(
         objects: Objects,
-        authorizer: Arc<dyn Authorizer>,
         tokens: Arc<Tokens>,
         clients: Clients,
         audit: Option<Audit>,
@@ -112,7 +110,6 @@ impl App {
     ) -> App {
         App {
             objects,
-            authorizer,
             tokens,
             hosts: clients.hosts,
             members: clients.members,
@@ -142,7 +139,7 @@ impl App {
     /// Refuses what the user may not do.
     pub(crate) fn authorize(&self, attributes: &Attributes<'_>, kind: Option<&Kind>) -> Result<(), Status> {
         let snapshot = self.objects.store().snapshot();
-        if self.authorizer.allows(attributes, &snapshot) { Ok(()) } else { Err(refusal(attributes, kind)) }
+        if self.objects.authorizer().allows(attributes, &snapshot) { Ok(()) } else { Err(refusal(attributes, kind)) }
     }
 
     /// Refuses what the user may not do to an object, a part of one, or a collection.
@@ -432,8 +429,7 @@ impl Call {
     }
 
     fn author(&self) -> Author {
-        let (authorizer, annotations) = (Arc::clone(&self.app.authorizer), Arc::clone(&self.annotations));
-        Author { user: self.user.clone(), authorizer, annotations }
+        Author { user: self.user.clone(), annotations: Arc::clone(&self.annotations) }
     }
 
     /// The form of the body.

@@ -75,19 +75,19 @@ impl Server {
         let uids = move || format!("uid-{}", count.fetch_add(1, Ordering::Relaxed));
         let seconds = Arc::new(AtomicU64::new(0));
         let sealer = Sealer::open(&dir.path().join("pki"), &store.snapshot(), true).unwrap();
-        let objects = Objects::with_uids(store, Arc::new(Still(Arc::clone(&seconds))), sealer, uids);
+        let (clock, authorizer) = (Arc::new(Still(Arc::clone(&seconds))), Arc::new(Rbac::default()));
+        let objects = Objects::with_uids(store, clock, sealer, authorizer, uids);
         for name in ["default", "kube-node-lease"] {
             let object = json!({ "metadata": { "name": name } });
             let write = ObjectWrite::Create { kind: &coracle_api::kinds::NAMESPACE, object };
             objects.write_all(vec![write]).await.unwrap().remove(0).unwrap();
         }
         let tokens = Arc::new(Tokens::open_or_create(&dir.path().join("pki")).unwrap());
-        let authorizer = Arc::new(Rbac::default());
         let cluster_files = cluster_files(dir.path());
         let clients = Clients { hosts: reqwest_client(), members: reqwest_client() };
         let (joining, shutdown) = (joining(dir.path()), CancellationToken::new());
         let identities = Identities::issue(joining.pki.clone(), "calm-otter-1", Vec::new(), 0.8).unwrap();
-        let app = App::new(objects, authorizer, tokens, clients, None, cluster_files, joining, identities, shutdown);
+        let app = App::new(objects, tokens, clients, None, cluster_files, joining, identities, shutdown);
         let user = User::authenticated("admin", [MASTERS.to_owned()]);
         Server { app: Arc::new(app), user, seconds, dir: Arc::new(dir) }
     }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::Clock;
 use crate::admission::policies::Policies;
+use crate::authorizer::Authorizer;
 use crate::custom_kinds::{self, CustomKinds};
 use crate::sealing::Sealer;
 use prepare::{Action, Request};
@@ -52,6 +53,7 @@ struct Inner {
     sealer: Sealer,
     custom_kinds: CustomKinds,
     policies: Policies,
+    authorizer: Arc<dyn Authorizer>,
 }
 
 /// One write of a batch, by a controller.
@@ -135,9 +137,9 @@ pub struct Written {
 }
 
 impl Objects {
-    /// A service over this store, with random uids.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, sealer: Sealer) -> Objects {
-        Objects::with_uids(store, clock, sealer, || uuid::Uuid::new_v4().to_string())
+    /// A service over this store, with random uids. What authors may grant, and what policies ask of users, the authorizer decides.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, sealer: Sealer, authorizer: Arc<dyn Authorizer>) -> Objects {
+        Objects::with_uids(store, clock, sealer, authorizer, || uuid::Uuid::new_v4().to_string())
     }
 
     /// A service whose uids and generated name suffixes come from `uids`.
@@ -145,16 +147,22 @@ impl Objects {
         store: Store,
         clock: Arc<dyn Clock>,
         sealer: Sealer,
+        authorizer: Arc<dyn Authorizer>,
         uids: impl Fn() -> String + Send + Sync + 'static,
     ) -> Objects {
         let (custom_kinds, policies) = (CustomKinds::default(), Policies::default());
         let (ledger, uids) = (ledger::Ledger::default(), Box::new(uids));
-        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer, custom_kinds, policies }) }
+        Objects { inner: Arc::new(Inner { store, ledger, clock, uids, sealer, custom_kinds, policies, authorizer }) }
     }
 
     /// A record from the store as its writer wrote it: secrets are stored sealed.
     pub(crate) fn open(&self, record: &Arc<Record>) -> Result<Arc<Record>, Status> {
         self.inner.sealer.open_record(record).map_err(status::internal)
+    }
+
+    /// Who decides what users may do.
+    pub(crate) fn authorizer(&self) -> &dyn Authorizer {
+        &*self.inner.authorizer
     }
 
     /// What Secrets are sealed with.

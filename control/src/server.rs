@@ -31,7 +31,6 @@ use crate::Objects;
 use crate::artifacts::{self, Artifacts};
 use crate::audit::{Audit, Entry};
 use crate::authentication::{self, User};
-use crate::authorizer::Authorizer;
 use crate::cluster_files::ClusterFiles;
 use crate::forward;
 use crate::handlers::{App, Call, Clients, key_rotation};
@@ -65,10 +64,8 @@ pub struct ServerConfig {
     pub listener: TcpListener,
     /// What it shows to clients, hosts and other members. Who keeps them renewed is not the server's business.
     pub identities: Identities,
-    /// The object service.
+    /// The object service, which knows who decides what users may do.
     pub objects: Objects,
-    /// Decides who may do what.
-    pub authorizer: Arc<dyn Authorizer>,
     /// Issues and reads the tokens of service accounts.
     pub tokens: Arc<Tokens>,
     /// Where writes are noted; nowhere if absent.
@@ -85,18 +82,8 @@ pub struct ServerConfig {
 
 /// Serves until `shutdown`, then lets requests end.
 pub async fn serve(config: ServerConfig) -> io::Result<()> {
-    let ServerConfig {
-        listener,
-        identities,
-        objects,
-        authorizer,
-        tokens,
-        audit_log,
-        cluster_files,
-        joining,
-        artifacts,
-        shutdown,
-    } = config;
+    let ServerConfig { listener, identities, objects, tokens, audit_log, cluster_files, joining, artifacts, shutdown } =
+        config;
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let mut tls = identities.server_tls().map_err(io::Error::other)?;
@@ -118,7 +105,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
         }
     };
     let stop = shutdown.clone();
-    let app = App::new(objects, authorizer, tokens, clients, audit, cluster_files, joining, identities, stop);
+    let app = App::new(objects, tokens, clients, audit, cluster_files, joining, identities, stop);
     let app = Arc::new(app);
     let connections = TaskTracker::new();
     let registry = artifacts.serve(Arc::clone(&app), for_content, &connections, shutdown.clone());
@@ -270,7 +257,7 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
 pub(crate) fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Option<User>), Status> {
     let (snapshot, now) = (app.objects.store().snapshot(), app.objects.clock().now());
     let user = authentication::request::authenticate(connected, headers, &app.tokens, &snapshot, now)?;
-    match authentication::request::impersonate(&user, headers, &*app.authorizer, &snapshot)? {
+    match authentication::request::impersonate(&user, headers, app.objects.authorizer(), &snapshot)? {
         Some(impersonated) => Ok((impersonated, Some(user))),
         None => Ok((user, None)),
     }

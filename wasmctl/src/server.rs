@@ -138,7 +138,8 @@ impl Server {
         let snapshot = store.snapshot();
         let sealer = Sealer::open(&data_dir.join("pki"), &snapshot, store.members().len() == 1)
             .map_err(|error| Failure::new(chain(&error)))?;
-        let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer);
+        let authorizer = Arc::new(authorizer::Rbac::default());
+        let objects = Objects::new(store.clone(), Arc::new(SystemClock), sealer, authorizer);
         let advertised = options.advertised.clone();
         let server = Server { pki, store, peers, member, api_addr, registry_addr, advertised, shutdown, tasks };
         server.tasks.spawn(identities.clone().keep_renewed(Arc::new(SystemClock), server.shutdown.clone()));
@@ -263,7 +264,6 @@ impl Server {
             listener,
             identities,
             objects: objects.clone(),
-            authorizer: Arc::new(authorizer::Rbac::default()),
             tokens: Arc::new(tokens),
             audit_log: Some(data_dir.join("audit.log")),
             cluster_files: ClusterFiles {

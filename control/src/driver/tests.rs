@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::authorizer::Rbac;
 use crate::controllers::harness::{deployment, node};
 use crate::objects::{DeleteOptions, ObjectWrite, Part, Propagation};
 use crate::sealing::Sealer;
@@ -44,7 +45,7 @@ impl Cluster {
         let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
         let sealer = Sealer::open(dir.path(), &store.snapshot(), true).unwrap();
         let clock = Arc::new(Still::default());
-        let objects = Objects::new(store, clock.clone(), sealer);
+        let objects = Objects::new(store, clock.clone(), sealer, Arc::new(Rbac::default()));
         let cluster = Cluster { clock, objects, shutdown: CancellationToken::new(), _dir: dir };
         cluster.drive();
         cluster.until(|all| has(all, "serviceaccounts/default/default")).await;

@@ -79,7 +79,7 @@ fn access(call: &Call, kind: &str, mut review: Value, user: &User) -> Result<Res
         }
     };
     let snapshot = call.app.objects.store().snapshot();
-    let is_allowed = call.app.authorizer.allows(&Attributes { user, verb, subject }, &snapshot);
+    let is_allowed = call.app.objects.authorizer().allows(&Attributes { user, verb, subject }, &snapshot);
     review["kind"] = kind.into();
     review["apiVersion"] = API_VERSION.into();
     review["status"] = json!({ "allowed": is_allowed });
@@ -94,7 +94,7 @@ pub(super) fn own_rules(call: &Call, mut review: Value) -> Result<Response, Stat
     let namespace = object::str_at(&review, &["spec", "namespace"]).filter(|namespace| !namespace.is_empty());
     let namespace = namespace.ok_or_else(|| status::bad_request("no namespace on request"))?;
     let snapshot = call.app.objects.store().snapshot();
-    let rules = call.app.authorizer.rules(&call.user, Some(namespace), &snapshot);
+    let rules = call.app.objects.authorizer().rules(&call.user, Some(namespace), &snapshot);
     let (of_paths, of_resources): (Vec<PolicyRule>, Vec<PolicyRule>) =
         rules.into_iter().partition(|rule| !rule.non_resource_urls.is_empty());
     let listed = |rules: Vec<PolicyRule>| -> Vec<Value> { rules.iter().map(PolicyRule::to_value).collect() };

@@ -97,6 +97,7 @@ impl Objects {
             sealer: &self.inner.sealer,
             quotas,
             policies: self.inner.policies.of(&snapshot),
+            authorizer: self.authorizer(),
             warnings: Vec::new(),
         };
         let (mut writes, mut submitted) = (Vec::new(), Vec::new());

@@ -9,24 +9,14 @@ use serde_json::Value;
 
 use crate::audit::Annotations;
 use crate::authentication::User;
-use crate::authorizer::Authorizer;
 
-/// Someone outside the control plane who writes, and what they may grant.
+/// Someone outside the control plane who writes.
 #[derive(Clone)]
 pub struct Author {
     /// Who.
     pub user: User,
-    /// What they may do.
-    pub authorizer: Arc<dyn Authorizer>,
     /// What the audit log is told of the request besides what it asks.
     pub(crate) annotations: Arc<Annotations>,
-}
-
-impl Author {
-    /// The user, and who decides what they may do.
-    pub(crate) fn acting(&self) -> (&User, &dyn Authorizer) {
-        (&self.user, &*self.authorizer)
-    }
 }
 
 impl fmt::Debug for Author {

@@ -20,7 +20,7 @@ use super::review::review;
 use super::scale::scale_of;
 use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
 use crate::admission::policies;
-use crate::authorizer::{escalation, signing};
+use crate::authorizer::{Authorizer, escalation, signing};
 use crate::custom_kinds::Index;
 use crate::sealing::Sealer;
 use crate::{admission, quota};
@@ -57,6 +57,7 @@ pub(super) struct Context<'a> {
     pub(super) quotas: Option<Session<'a>>,
     /// Where there are any.
     pub(super) policies: Option<Arc<policies::Index>>,
+    pub(super) authorizer: &'a dyn Authorizer,
     /// What policies said of the request that is being decided on.
     pub(super) warnings: Vec<String>,
 }
@@ -288,7 +289,7 @@ fn finish_create(
     let attributes = attributes(request, context.snapshot, &custom_kinds);
     admission::admit_create(&attributes, &mut object, &mut warnings)?;
     if let Some(author) = &options.author {
-        escalation::check(author.acting(), kind, &object, None, context.snapshot)?;
+        escalation::check((&author.user, context.authorizer), kind, &object, None, context.snapshot)?;
         signing::admit(kind, &author.user, &mut object)?;
     }
     let mut errors = Vec::new();
@@ -337,7 +338,7 @@ fn finish_update(
             signing::date_conditions(&mut new, &old, context.now);
         }
         if let Some(author) = &request.options.author {
-            signing::check(author.acting(), kind, part, &new, &old, context.snapshot)?;
+            signing::check((&author.user, context.authorizer), kind, part, &new, &old, context.snapshot)?;
         }
         fill_defaults(request, &mut new);
         kind.validate_status_update(&new, &old, &mut errors);
@@ -346,7 +347,7 @@ fn finish_update(
         kind.default(&mut new);
         fill_defaults(request, &mut new);
         if let Some(author) = &request.options.author {
-            escalation::check(author.acting(), kind, &new, Some(&old), context.snapshot)?;
+            escalation::check((&author.user, context.authorizer), kind, &new, Some(&old), context.snapshot)?;
         }
         stamp::bump_generation(kind, &mut new, &old);
         stamp::check_finalizers(&new, &old, &mut errors);

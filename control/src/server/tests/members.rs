@@ -94,8 +94,7 @@ impl Cluster {
         let config = ServerConfig {
             listener,
             identities,
-            objects: Objects::new(store.clone(), Arc::new(SystemClock), sealer),
-            authorizer: Arc::new(Rbac::default()),
+            objects: Objects::new(store.clone(), Arc::new(SystemClock), sealer, Arc::new(Rbac::default())),
             tokens: Arc::new(Tokens::open_or_create(&keys).unwrap()),
             audit_log: None,
             cluster_files: cluster_files(self.dir.path()),

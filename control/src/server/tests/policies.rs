@@ -282,8 +282,7 @@ async fn bindings_may_warn() {
 /// How the creation of a ConfigMap ends, and what the audit log is told.
 async fn audited(server: &Server, name: &str, text: &str) -> String {
     let annotations = Arc::new(Annotations::default());
-    let (user, authorizer) = (server.user.clone(), Arc::clone(&server.app.authorizer));
-    let author = Author { user, authorizer, annotations: Arc::clone(&annotations) };
+    let author = Author { user: server.user.clone(), annotations: Arc::clone(&annotations) };
     let options = WriteOptions { author: Some(author), ..WriteOptions::default() };
     let object = config_map(name, text);
     let made = server.app.objects.create(&CONFIG_MAP, Some("default"), object, &options).await;

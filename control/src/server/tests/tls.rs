@@ -52,7 +52,7 @@ async fn listen(dir: &TempDir, pki: &Arc<Pki>) -> Listening {
     // Certificates are good by the clock of the machine.
     let store = server.app.objects.store().clone();
     let sealer = Sealer::open(&server.dir.path().join("pki"), &store.snapshot(), true).unwrap();
-    let objects = Objects::new(store, Arc::new(SystemClock), sealer);
+    let objects = Objects::new(store, Arc::new(SystemClock), sealer, Arc::new(Rbac::default()));
     let shutdown = CancellationToken::new();
     let artifacts = artifacts(dir.path());
     let registry = format!("http://{}", artifacts.listener.local_addr().unwrap());
@@ -60,7 +60,6 @@ async fn listen(dir: &TempDir, pki: &Arc<Pki>) -> Listening {
         listener,
         identities: Identities::issue(pki.clone(), "a", names, 0.8).unwrap(),
         objects,
-        authorizer: Arc::new(Rbac::default()),
         tokens: Arc::clone(&server.app.tokens),
         audit_log: Some(dir.path().join("audit.log")),
         cluster_files: cluster_files(dir.path()),
