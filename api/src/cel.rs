@@ -2,9 +2,9 @@
 //!
 //! There is: CEL's syntax with its macros (those of two variables, `cel.bind` and optional values too), the standard functions and
 //! the string library; Kubernetes' library for lists, regular expressions, URLs, quantities, IP addresses and CIDR blocks,
-//! sets and semantic versions. Regular expressions take time linear in the text.
+//! sets and semantic versions, and what users may do. Regular expressions take time linear in the text.
 //!
-//! Deliberately absent, and refused by name when an expression is compiled: messages (`Type{…}`), `format.named`, the `authorizer`,
+//! Deliberately absent, and refused by name when an expression is compiled: messages (`Type{…}`), `format.named`,
 //! math and encoding extensions, and names in backticks. Also absent: the types of an object's fields, of which only the names are
 //! known where there is a schema ([`Program::check_fields`]). A text that is a date stays a text until `timestamp(…)` is called, and
 //! whether `object.spec.x + 1` can be added shows in the evaluation.
@@ -17,10 +17,12 @@ use regex::Regex;
 use serde_json::Value as Json;
 use thiserror::Error;
 
+pub use access::{AccessCheck, AccessSubject, Authorize};
 pub use check::Type;
 pub use evaluate::Evaluation;
 pub use meter::Budget;
 
+mod access;
 mod check;
 mod evaluate;
 mod functions;

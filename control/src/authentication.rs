@@ -55,6 +55,12 @@ impl User {
         User { name: name.into(), groups, ..User::default() }
     }
 
+    /// A service account, as who its tokens are for.
+    pub fn service_account(namespace: &str, name: &str) -> User {
+        let groups = [SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")];
+        User::authenticated(service_account_user(namespace, name), groups)
+    }
+
     /// Whoever shows neither a certificate nor a token.
     pub fn anonymous() -> User {
         User { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..User::default() }

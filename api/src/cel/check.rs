@@ -9,6 +9,8 @@ use super::functions::regexes;
 use super::syntax::{Comprehension, Expression, Literal, Macro, Node, Operator};
 use super::{CompileError, Program, TYPES};
 
+/// The variable that answers what users may do, where it is declared.
+const AUTHORIZER: &str = "authorizer";
 /// How many nodes may be evaluated within each other, those of definitions among them.
 const DEPTH_MAX: usize = 200;
 
@@ -53,6 +55,16 @@ pub enum Type {
     Cidr,
     /// A semantic version.
     Semver,
+    /// Who decides what users may do.
+    Authorizer,
+    /// A question about a path.
+    PathCheck,
+    /// A question about an API group, not yet of which resource.
+    GroupCheck,
+    /// A question about a resource.
+    ResourceCheck,
+    /// The answer.
+    Decision,
 }
 
 impl fmt::Display for Type {
@@ -77,6 +89,11 @@ impl fmt::Display for Type {
             Type::Ip => "net.IP",
             Type::Cidr => "net.CIDR",
             Type::Semver => "kubernetes.Semver",
+            Type::Authorizer => "kubernetes.authorization.Authorizer",
+            Type::PathCheck => "kubernetes.authorization.PathCheck",
+            Type::GroupCheck => "kubernetes.authorization.GroupCheck",
+            Type::ResourceCheck => "kubernetes.authorization.ResourceCheck",
+            Type::Decision => "kubernetes.authorization.Decision",
         })
     }
 }
@@ -132,7 +149,12 @@ impl<'a> Checker<'a> {
             Expression::Name(name) => return self.name(node, name),
             Expression::Select { operand, field, is_optional } => {
                 let operand_type = self.operand(operand, field)?;
-                if *is_optional || operand_type == Type::Optional { Type::Optional } else { self.field(operand, field) }
+                match operand_type {
+                    Type::Optional => Type::Optional,
+                    _ if *is_optional => Type::Optional,
+                    Type::Authorizer => Type::ResourceCheck,
+                    _ => self.field(operand, field),
+                }
             }
             Expression::Has { operand, field } => {
                 self.operand(operand, field)?;
@@ -184,8 +206,11 @@ impl<'a> Checker<'a> {
     }
 
     fn name(&self, node: &Node, name: &str) -> Result<Type, CompileError> {
-        if self.scope.contains(&name) || self.variables.contains(&name) {
+        if self.scope.contains(&name) {
             return Ok(Type::Dyn);
+        }
+        if self.variables.contains(&name) {
+            return Ok(if name == AUTHORIZER { Type::Authorizer } else { Type::Dyn });
         }
         if TYPES.iter().any(|(known, _)| *known == name) {
             return Ok(Type::Type);
@@ -209,6 +234,9 @@ impl<'a> Checker<'a> {
         }
         match self.node(operand)? {
             known @ (Type::Dyn | Type::Map | Type::Optional) => Ok(known),
+            Type::Authorizer if field == "requestResource" && matches!(operand.expression, Expression::Name(_)) => {
+                Ok(Type::Authorizer)
+            }
             other => Err(self.error(operand, format!("type '{other}' does not support field selection"))),
         }
     }

@@ -2,9 +2,11 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::Value as Json;
 
+use super::access::{Access, AccessSubject, Authorize};
 use super::functions::Context;
 use super::meter::{Budget, Meter};
 use super::operators;
@@ -39,6 +41,14 @@ impl<'a> Evaluation<'a> {
     pub fn with_optional(mut self, name: &'a str, value: Option<&'a Json>) -> Evaluation<'a> {
         let value = value.map_or(Value::Optional(None), |value| Value::some(Value::of_json(value)));
         self.variables.push((name, value));
+        self
+    }
+
+    /// Adds the variable `authorizer`: who decides what users may do, and what the request is for.
+    #[must_use]
+    pub fn with_authorizer(mut self, asked: &'a dyn Authorize, request: AccessSubject) -> Evaluation<'a> {
+        let access = Access::Authorizer { asked, about: None, request };
+        self.variables.push(("authorizer", Value::Access(Rc::new(access))));
         self
     }
 
@@ -175,6 +185,9 @@ impl<'a> Evaluator<'a, '_> {
             }
             Value::Map(map) => Ok(map.get(&Key::String(Text::Shared(field.into())))),
             Value::Definitions => self.evaluation.definition(field, self.definitions).transpose(),
+            Value::Access(access) if field == "requestResource" => {
+                Ok(access.request_resource().map(|access| Value::Access(Rc::new(access))))
+            }
             Value::Optional(None) => Ok(None),
             Value::Optional(Some(value)) => self.field(value, field),
             other => Err(operators::no_such_overload(&format!("select '.{field}'"), &[other])),

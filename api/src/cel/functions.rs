@@ -11,6 +11,7 @@ use super::meter::Meter;
 use super::operators::no_such_overload;
 use super::value::{Evaluated, Value};
 
+mod access;
 mod conversions;
 mod format;
 mod lists;
@@ -44,6 +45,7 @@ pub(super) struct Context<'e> {
 }
 
 const ALL: &[&[Function]] = &[
+    access::FUNCTIONS,
     conversions::FUNCTIONS,
     lists::FUNCTIONS,
     network::FUNCTIONS,

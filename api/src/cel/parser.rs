@@ -32,9 +32,6 @@ const RESERVED: &[&str] = &[
     "while",
 ];
 
-/// A name that policies may use in Kubernetes, and not here.
-const AUTHORIZER: &str = "authorizer";
-
 /// Parses a whole source text. `variables` are the declared names: they come before namespaces of functions.
 pub(super) fn parse(source: &str, variables: &[&str]) -> Result<Node, CompileError> {
     let tokens = tokens(source)?;
@@ -302,9 +299,6 @@ impl Parser<'_> {
         }
         if RESERVED.contains(&name.as_str()) {
             return Err(self.error(offset, format!("Syntax error: reserved identifier: {name}")));
-        }
-        if name == AUTHORIZER && !self.variables.contains(&AUTHORIZER) {
-            return Err(self.error(offset, "undeclared reference to 'authorizer' (in container '')"));
         }
         if self.take("(") {
             let arguments = self.arguments()?;

@@ -562,3 +562,114 @@ fn depth_is_limited() {
     };
     std::thread::Builder::new().stack_size(1024 * 1024).spawn(run).unwrap().join().unwrap();
 }
+
+/// Answers by the verb, and notes what it is asked.
+#[derive(Default)]
+struct Asked(std::cell::RefCell<Vec<AccessCheck>>);
+
+impl Authorize for Asked {
+    fn allows(&self, check: &AccessCheck) -> bool {
+        self.0.borrow_mut().push(check.clone());
+        check.verb == "create"
+    }
+}
+
+fn check_access(expressions: &[&str], expected: Expect) {
+    let lines = expressions.iter().map(|source| {
+        let declared = Declarations { variables: &["authorizer"], definitions: None };
+        let program = match Program::compile(source, declared) {
+            Ok(program) => program,
+            Err(error) => return format!("{source} → {error}\n"),
+        };
+        let (asked, budget) = (Asked::default(), Budget::default());
+        let [group, resource, namespace] = ["apps", "deployments", "shop"].map(str::to_owned);
+        let [subresource, name] = ["scale", "web"].map(str::to_owned);
+        let request = AccessSubject::Resource { group, resource, subresource, namespace, name };
+        let evaluation = Evaluation::new([], &budget).with_authorizer(&asked, request);
+        let result = evaluation.evaluate(&program);
+        let checks = asked.0.take();
+        let checks = checks.iter().map(|check| format!("  {check:?}\n")).collect::<String>();
+        let result = result.map_or_else(|error| format!("error: {error}"), |value| value.to_string());
+        format!("{source} → {result}: {}\n{checks}", program.result())
+    });
+    expected.assert_eq(&lines.collect::<String>());
+}
+
+#[test]
+fn rights() {
+    check_access(
+        &[
+            "authorizer.group('').resource('pods').check('create').allowed()",
+            "authorizer.group('apps').resource('deployments').subresource('scale').namespace('shop').name('web').check('get').allowed()",
+            "authorizer.path('/healthz').check('get').reason()",
+            "authorizer.serviceAccount('shop', 'robot').group('').resource('pods').check('create').errored()",
+            "authorizer.requestResource.check('create').allowed()",
+            "authorizer.requestResource.name('').check('create').error()",
+            "[authorizer].all(a, a.requestResource.check('get').allowed())",
+            "has(authorizer.requestResource)",
+            "type(authorizer.group(''))",
+        ],
+        expect![[r#"
+            authorizer.group('').resource('pods').check('create').allowed() → true: bool
+              AccessCheck { service_account: None, verb: "create", subject: Resource { group: "", resource: "pods", subresource: "", namespace: "", name: "" } }
+            authorizer.group('apps').resource('deployments').subresource('scale').namespace('shop').name('web').check('get').allowed() → false: bool
+              AccessCheck { service_account: None, verb: "get", subject: Resource { group: "apps", resource: "deployments", subresource: "scale", namespace: "shop", name: "web" } }
+            authorizer.path('/healthz').check('get').reason() → "": string
+              AccessCheck { service_account: None, verb: "get", subject: Path("/healthz") }
+            authorizer.serviceAccount('shop', 'robot').group('').resource('pods').check('create').errored() → false: bool
+              AccessCheck { service_account: Some(("shop", "robot")), verb: "create", subject: Resource { group: "", resource: "pods", subresource: "", namespace: "", name: "" } }
+            authorizer.requestResource.check('create').allowed() → true: bool
+              AccessCheck { service_account: None, verb: "create", subject: Resource { group: "apps", resource: "deployments", subresource: "scale", namespace: "shop", name: "web" } }
+            authorizer.requestResource.name('').check('create').error() → "": string
+              AccessCheck { service_account: None, verb: "create", subject: Resource { group: "apps", resource: "deployments", subresource: "scale", namespace: "shop", name: "" } }
+            [authorizer].all(a, a.requestResource.check('get').allowed()) → false: bool
+              AccessCheck { service_account: None, verb: "get", subject: Resource { group: "apps", resource: "deployments", subresource: "scale", namespace: "shop", name: "web" } }
+            has(authorizer.requestResource) → true: bool
+            type(authorizer.group('')) → "kubernetes.authorization.GroupCheck": type
+        "#]],
+    );
+}
+
+#[test]
+fn rights_that_cannot_be_asked_for() {
+    check_access(
+        &[
+            "authorizer.other",
+            "authorizer.serviceAccount('a', 'b').requestResource",
+            "authorizer.path('').check('get').allowed()",
+            "authorizer.path('/').namespace('a')",
+            "authorizer.serviceAccount('a b', 'c').path('/')",
+            "authorizer.serviceAccount('a', '')",
+            "authorizer.resource('pods')",
+            "authorizer.group(1)",
+            "authorizer.group('').resource('pods').allowed()",
+            "authorizer.group('').resource('pods').fieldSelector('a=b')",
+            "authorizer + 1",
+            "[1, 2, 3].all(i, authorizer.path('/').check('create').allowed())",
+        ],
+        expect![[r#"
+            authorizer.other → ERROR: <input>:1:1: type 'kubernetes.authorization.Authorizer' does not support field selection
+             | authorizer.other
+             | ^
+            authorizer.serviceAccount('a', 'b').requestResource → ERROR: <input>:1:12: type 'kubernetes.authorization.Authorizer' does not support field selection
+             | authorizer.serviceAccount('a', 'b').requestResource
+             | ...........^
+            authorizer.path('').check('get').allowed() → error: path must not be empty: bool
+            authorizer.path('/').namespace('a') → error: no such overload: namespace applied to (kubernetes.authorization.PathCheck, string): kubernetes.authorization.ResourceCheck
+            authorizer.serviceAccount('a b', 'c').path('/') → error: Invalid service account namespace: kubernetes.authorization.PathCheck
+            authorizer.serviceAccount('a', '') → error: Invalid service account name: kubernetes.authorization.Authorizer
+            authorizer.resource('pods') → error: no such overload: resource applied to (kubernetes.authorization.Authorizer, string): kubernetes.authorization.ResourceCheck
+            authorizer.group(1) → error: no such overload: group applied to (kubernetes.authorization.Authorizer, int): kubernetes.authorization.GroupCheck
+            authorizer.group('').resource('pods').allowed() → error: no such overload: allowed applied to (kubernetes.authorization.ResourceCheck): bool
+            authorizer.group('').resource('pods').fieldSelector('a=b') → ERROR: <input>:1:39: undeclared reference to 'fieldSelector' (in container '')
+             | authorizer.group('').resource('pods').fieldSelector('a=b')
+             | ......................................^
+            authorizer + 1 → ERROR: <input>:1:12: found no matching overload for '_+_' applied to '(kubernetes.authorization.Authorizer, int)'
+             | authorizer + 1
+             | ...........^
+            [1, 2, 3].all(i, authorizer.path('/').check('create').allowed()) → error: operation cancelled: actual cost limit exceeded: bool
+              AccessCheck { service_account: None, verb: "create", subject: Path("/") }
+              AccessCheck { service_account: None, verb: "create", subject: Path("/") }
+        "#]],
+    );
+}

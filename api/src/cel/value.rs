@@ -14,6 +14,7 @@ use semver::Version;
 use serde_json::Value as Json;
 
 use super::EvaluationError;
+use super::access::Access;
 use super::functions::network::Cidr;
 use super::functions::time;
 use super::functions::url::Url;
@@ -44,6 +45,8 @@ pub(super) enum Value<'a> {
     Ip(IpAddr),
     Cidr(Cidr),
     Semver(Rc<Version>),
+    /// What users may do, or how far the question is.
+    Access(Rc<Access<'a>>),
     /// The definitions of an evaluation: each is computed when its field is selected.
     Definitions,
 }
@@ -236,6 +239,7 @@ impl<'a> Value<'a> {
             Value::Ip(_) => "net.IP",
             Value::Cidr(_) => "net.CIDR",
             Value::Semver(_) => "kubernetes.Semver",
+            Value::Access(access) => access.type_name(),
         }
     }
 
@@ -365,7 +369,9 @@ impl fmt::Display for Value<'_> {
             Value::Ip(address) => write!(formatter, "{address}"),
             Value::Cidr(block) => write!(formatter, "{block}"),
             Value::Semver(version) => write!(formatter, "{version}"),
-            Value::List(_) | Value::Map(_) | Value::Definitions => formatter.write_str(self.type_name()),
+            Value::List(_) | Value::Map(_) | Value::Access(_) | Value::Definitions => {
+                formatter.write_str(self.type_name())
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A validating admission policy: expressions that say which writes are refused; bindings put it to use.
 //!
-//! Deliberately absent: the `authorizer`, which is refused, and type checking: its status stays empty.
+//! Deliberately absent: type checking: its status stays empty.
 
 use std::collections::HashSet;
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use coracle_api::apply::{self, Application, ManagedFields, Part, Writer};
-use coracle_api::cel::{Budget, Declarations, Program};
+use coracle_api::cel::{AccessCheck, AccessSubject, Authorize, Budget, Declarations, Evaluation, Program};
 use coracle_api::continue_token::ContinueToken;
 use coracle_api::decode::{self, ContentType};
 use coracle_api::schema::{self, ProblemKind};
@@ -281,16 +281,29 @@ fn continue_token() {
     run(&Target { name: "continue_token", seeds, mutate: mutate::json, check });
 }
 
+/// Allows whatever has a long name.
+struct LongNames;
+
+impl Authorize for LongNames {
+    fn allows(&self, check: &AccessCheck) -> bool {
+        check.verb.len() > 3
+    }
+}
+
 /// What isn't refused comes to a value or an error within its budget, twice to the same one.
 #[test]
 fn cel() {
     let check = |input: &[u8]| {
         let Ok(source) = str::from_utf8(input) else { return false };
-        let declared = Declarations { variables: &["object"], definitions: None };
+        let declared = Declarations { variables: &["object", "authorizer"], definitions: None };
         let Ok(program) = Program::compile(source, declared) else { return false };
         let list: Vec<Value> = (0..1000).map(Value::from).collect();
         let object = json!({ "list": list, "text": "ab ".repeat(1000), "number": 7, "map": { "a": { "b": null } } });
-        let evaluate = || program.evaluate(&[("object", &object)], &Budget::of(200_000));
+        let path = || AccessSubject::Path("/".to_owned());
+        let evaluate = || {
+            let budget = Budget::of(400_000);
+            Evaluation::new([("object", &object)], &budget).with_authorizer(&LongNames, path()).evaluate(&program)
+        };
         let once = evaluate();
         assert_eq!(evaluate(), once);
         true
@@ -309,6 +322,8 @@ fn cel() {
             "'%s %d %.3f %e %x %b'.format([object.map, 1, 2.5, 3, 255, true]).substring(1, 4).charAt(2).trim()",
             "sets.contains(object.list, [1, 2]) && [3, 1].isSorted() && [1.5, 2.5].sum() == [4.0].max()",
             "object.map.transformMap(k, v, k != 'z', type(v) == map)['a'] && optional.of(1).optMap(y, y + 1).hasValue()",
+            "authorizer.group('apps').resource('pods').subresource('x').namespace('a').name('b').check('get').allowed()",
+            "authorizer.serviceAccount('a', object.text).path('/').check('get').errored() || authorizer.requestResource != 1",
             "url('https://u@h:80/p%20q?k=v+w').getQuery()['k'][?0].value().upperAscii() == string(double('1e10'))",
         ];
         texts.map(|text| text.as_bytes().to_vec()).to_vec()

@@ -166,7 +166,8 @@ fn expressions() {
              matchConditions: [{{name: 'x y', expression: variables.a}}, {{name: one, expression: '1'}}],
              validations: [{{expression: 'params.x'}}, {{expression: 'object.foo('}}, {{expression: '1 + 1'}},
                {{expression: 'authorizer.group(\"\").check()', reason: Because, message: \"a\\nb\"}},
-               {{expression: 'variables.a.b', messageExpression: 'size(variables.a)'}}]"
+               {{expression: 'variables.a.b', messageExpression: 'size(variables.a)'}},
+               {{expression: 'authorizer.group(\"\")', messageExpression: 'authorizer.requestResource.check(\"get\").reason()'}}]"
         ),
         expect![[r#"
             spec.variables[1].name: Invalid value: "a-b": name is not a valid CEL identifier
@@ -187,12 +188,16 @@ fn expressions() {
              | object.foo(
              | ...........^
             spec.validations[2].expression: Invalid value: "1 + 1": must evaluate to bool
-            spec.validations[3].expression: Invalid value: "authorizer.group(\"\").check()": compilation failed: ERROR: <input>:1:1: undeclared reference to 'authorizer' (in container '')
+            spec.validations[3].expression: Invalid value: "authorizer.group(\"\").check()": compilation failed: ERROR: <input>:1:22: found no matching overload for 'check' applied to 1 arguments
              | authorizer.group("").check()
-             | ^
+             | .....................^
             spec.validations[3].message: Invalid value: "a\nb": message must not contain line breaks
             spec.validations[3].reason: Unsupported value: "Because": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"
-            spec.validations[4].messageExpression: Invalid value: "size(variables.a)": must evaluate to string"#]],
+            spec.validations[4].messageExpression: Invalid value: "size(variables.a)": must evaluate to string
+            spec.validations[5].expression: Invalid value: "authorizer.group(\"\")": must evaluate to bool
+            spec.validations[5].messageExpression: Invalid value: "authorizer.requestResource.check(\"get\").reason()": compilation failed: ERROR: <input>:1:1: undeclared reference to 'authorizer' (in container '')
+             | authorizer.requestResource.check("get").reason()
+             | ^"#]],
     );
     check_policy(
         &format!(

@@ -10,7 +10,7 @@
 use std::cell::OnceCell;
 use std::sync::{Arc, LazyLock};
 
-use coracle_api::cel::{Budget, Evaluation, EvaluationError};
+use coracle_api::cel::{AccessCheck, AccessSubject, Authorize, Budget, Evaluation, EvaluationError};
 use coracle_api::kind::Kind;
 use coracle_api::kinds::NAMESPACE;
 use coracle_api::kinds::validating_admission_policy::{AuditAnnotation, Expressions, Validation};
@@ -21,7 +21,8 @@ use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 use crate::audit::Annotations;
-use crate::authentication::{SERVICE_ACCOUNTS, User, service_account_user};
+use crate::authentication::User;
+use crate::authorizer::{Attributes, Authorizer, Subject};
 use crate::custom_kinds;
 use crate::objects::decode_record;
 use crate::sealing::Sealer;
@@ -36,11 +37,9 @@ mod rules;
 /// What is kept of an annotation's value, as in Kubernetes.
 const ANNOTATION_BYTES_MAX: usize = 10 * 1024;
 
-/// Who the controllers are to policies.
-pub(crate) static CONTROLLERS: LazyLock<User> = LazyLock::new(|| {
-    let groups = [SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:kube-system")];
-    User::authenticated(service_account_user("kube-system", "coracle-controllers"), groups)
-});
+/// Who the controllers are to policies. They may do what they do without a role: to the `authorizer` they may what their roles say.
+pub(crate) static CONTROLLERS: LazyLock<User> =
+    LazyLock::new(|| User::service_account("kube-system", "coracle-controllers"));
 
 /// The policies of the latest moment, compiled.
 ///
@@ -93,6 +92,7 @@ pub(crate) struct Context<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) custom_kinds: &'a custom_kinds::Index,
     pub(crate) sealer: &'a Sealer,
+    pub(crate) authorizer: &'a dyn Authorizer,
     /// Of the audit event, where there is to be one.
     pub(crate) annotations: Option<&'a Annotations>,
 }
@@ -117,6 +117,13 @@ struct Variables<'a> {
     snapshot: &'a Snapshot,
     request: OnceCell<Value>,
     namespace: OnceCell<Value>,
+}
+
+/// Answers what expressions ask of the `authorizer`, as of the moment of the write.
+struct Asked<'a> {
+    user: &'a User,
+    authorizer: &'a dyn Authorizer,
+    snapshot: &'a Snapshot,
 }
 
 /// Asks all policies about a write: the first refusal, or what its writer is to be warned of. What is to be in the audit log is noted
@@ -202,15 +209,19 @@ fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, con
     };
     let violations = parameters.iter().flat_map(|parameter| {
         let budget = Budget::default();
-        let named = variables.with(parameter);
-        let evaluation = Evaluation::new(named, &budget);
-        match is_met(&policy.expressions, &evaluation) {
+        let asked =
+            Asked { user: variables.operation.user, authorizer: context.authorizer, snapshot: context.snapshot };
+        let evaluation = || {
+            let evaluation = Evaluation::new(variables.with(parameter), &budget);
+            evaluation.with_authorizer(&asked, request_resource(variables.operation))
+        };
+        match is_met(&policy.expressions, &evaluation()) {
             Ok(false) => return Vec::new(),
             Ok(true) => {}
             Err(because) => return undecided(because),
         }
         let definitions = policy.expressions.definitions.iter().map(|(name, program)| (name.as_str(), program));
-        let evaluation = Evaluation::new(variables.with(parameter), &budget).with_definitions(definitions);
+        let evaluation = evaluation().with_definitions(definitions);
         let validations = policy.expressions.validations.iter();
         let violations = validations.flat_map(|validation| match evaluation.is_true(&validation.expression) {
             Ok(true) => Vec::new(),
@@ -282,6 +293,41 @@ impl Variables<'_> {
             ("namespaceObject", self.namespace.get_or_init(|| namespace_object(self.operation, self.snapshot))),
             ("params", parameter),
         ]
+    }
+}
+
+impl Authorize for Asked<'_> {
+    fn allows(&self, check: &AccessCheck) -> bool {
+        let account = check.service_account.as_ref().map(|(namespace, name)| User::service_account(namespace, name));
+        let user = account.as_ref().unwrap_or(self.user);
+        let subject = match &check.subject {
+            AccessSubject::Path(path) => Subject::Path(path),
+            AccessSubject::Resource { group, resource, subresource, namespace, name } => Subject::Resource {
+                group,
+                resource,
+                subresource: stated(subresource),
+                namespace: stated(namespace),
+                name: stated(name),
+                fields: None,
+            },
+        };
+        self.authorizer.allows(&Attributes { user, verb: &check.verb, subject }, self.snapshot)
+    }
+}
+
+/// A text that isn't empty.
+fn stated(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// What the write is to, as `authorizer.requestResource`.
+fn request_resource(operation: &Operation<'_>) -> AccessSubject {
+    AccessSubject::Resource {
+        group: operation.kind.group.to_owned(),
+        resource: operation.kind.plural.to_owned(),
+        subresource: operation.subresource.to_owned(),
+        namespace: operation.namespace.unwrap_or_default().to_owned(),
+        name: operation.name.to_owned(),
     }
 }
 

@@ -39,7 +39,8 @@ pub(super) fn review(
     };
     let (snapshot, custom_kinds, sealer) = (context.snapshot, &*context.custom_kinds, context.sealer);
     let annotations = request.options.author.as_ref().map(|author| &*author.annotations);
-    let context_of_policies = policies::Context { snapshot, custom_kinds, sealer, annotations };
+    let authorizer = context.authorizer;
+    let context_of_policies = policies::Context { snapshot, custom_kinds, sealer, authorizer, annotations };
     context.warnings = policies::review(index, &operation, context_of_policies)?;
     Ok(())
 }

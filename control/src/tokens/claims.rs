@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::TokenError;
-use crate::authentication::{SERVICE_ACCOUNTS, User, service_account_user};
+use crate::authentication::{User, service_account_user};
 
 /// For how long an object that is being deleted still vouches for a token.
 const DELETION_GRACE: SignedDuration = SignedDuration::from_secs(60);
@@ -91,14 +91,13 @@ impl Claims {
     /// The service account as a user.
     pub(super) fn user(&self) -> User {
         let namespace = &self.bound.namespace;
-        let groups = [SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")];
         let mut extra = BTreeMap::from([(format!("{EXTRA}/credential-id"), vec![format!("JTI={}", self.jti)])]);
         if let Some(pod) = &self.bound.pod {
             extra.insert(format!("{EXTRA}/pod-name"), vec![pod.name.clone()]);
             extra.insert(format!("{EXTRA}/pod-uid"), vec![pod.uid.clone()]);
         }
         let uid = self.bound.serviceaccount.uid.clone();
-        User { uid, extra, ..User::authenticated(self.sub.as_str(), groups) }
+        User { uid, extra, ..User::service_account(namespace, &self.bound.serviceaccount.name) }
     }
 }
 

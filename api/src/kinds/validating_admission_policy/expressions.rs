@@ -55,12 +55,15 @@ impl Expressions {
         let has_params = spec.get("paramKind").is_some_and(Value::is_object);
         let mut names = vec!["object", "oldObject", "request", "namespaceObject"];
         names.extend(has_params.then_some("params"));
+        let of_messages = names.clone();
+        names.push("authorizer");
         let definitions = definitions(spec, &names, errors);
         let conditions = conditions(spec, &names, errors);
         let declared = Declarations { variables: &names, definitions: Some(&definitions) };
         let validations = object::list_at(spec, &["validations"]).iter().enumerate();
         let validations = validations.filter_map(|(index, validation)| {
-            Validation::compile(validation, &format!("spec.validations[{index}]"), declared, errors)
+            let of_messages = Declarations { variables: &of_messages, ..declared };
+            Validation::compile(validation, &format!("spec.validations[{index}]"), declared, of_messages, errors)
         });
         let validations = validations.collect();
         let annotations = object::list_at(spec, &["auditAnnotations"]).iter().enumerate();
@@ -76,7 +79,14 @@ impl Expressions {
 }
 
 impl Validation {
-    fn compile(validation: &Value, path: &str, declared: Declarations<'_>, errors: &mut Errors) -> Option<Validation> {
+    /// Messages are made without the `authorizer`, as in Kubernetes.
+    fn compile(
+        validation: &Value,
+        path: &str,
+        declared: Declarations<'_>,
+        of_messages: Declarations<'_>,
+        errors: &mut Errors,
+    ) -> Option<Validation> {
         let expression = compile(text(validation, "expression"), &format!("{path}.expression"), declared, errors);
         let expression =
             expression.and_then(|program| yields(program, &[Type::Bool], &format!("{path}.expression"), errors));
@@ -95,7 +105,7 @@ impl Validation {
             "" => None,
             source => {
                 let path = format!("{path}.messageExpression");
-                let program = compile(source, &path, declared, errors)?;
+                let program = compile(source, &path, of_messages, errors)?;
                 Some(yields(program, &[Type::String], &path, errors)?)
             }
         };

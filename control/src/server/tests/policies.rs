@@ -279,6 +279,70 @@ async fn bindings_may_warn() {
     }
 }
 
+/// What users may do decides, as roles say at that moment; also what a service account may.
+#[tokio::test]
+async fn rights_are_asked_for() {
+    let spec = json!({
+        "matchConstraints": on(&["CREATE"], &["configmaps"]),
+        "matchConditions": [{
+            "name": "others", "expression": "!authorizer.group('demo').resource('gates').namespace('default').check('pass').allowed()",
+        }],
+        "validations": [
+            { "expression": "authorizer.requestResource.check('delete').allowed()", "message": "who makes it must be able to delete it" },
+            { "expression": "authorizer.serviceAccount('default', 'robot').group('').resource('configmaps').namespace(request.namespace).check('get').allowed()" },
+        ],
+    });
+    let server = bound(spec, deny()).await;
+    let creator = json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"] }]);
+    let deleter =
+        json!([{ "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["b", "c"], "verbs": ["delete"] }]);
+    let reader = json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"] }]);
+    let passer = json!([{ "apiGroups": ["demo"], "resources": ["gates"], "verbs": ["pass"] }]);
+    let ann = json!({ "kind": "User", "name": "ann", "apiGroup": "rbac.authorization.k8s.io" });
+    let robot = json!({ "kind": "ServiceAccount", "name": "robot", "namespace": "default" });
+    let mut lines = String::new();
+    let grants =
+        [("create", creator, &ann), ("delete", deleter, &ann), ("read", reader, &robot), ("pass", passer, &ann)];
+    for (name, rules, subject) in grants {
+        grant(&server, name, rules, subject).await;
+        for object in ["a", "b", "c"] {
+            let options =
+                WriteOptions { author: Some(author("ann")), dry_run: object == "b", ..WriteOptions::default() };
+            let made = server.app.objects.create(&CONFIG_MAP, Some("default"), config_map(object, "x"), &options).await;
+            let outcome = made.map_or_else(|status| status.message, |_| "made".to_owned());
+            lines.push_str(&format!("{name}, {object}: {outcome}\n"));
+        }
+    }
+    expect![[r#"
+        create, a: configmaps "a" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: who makes it must be able to delete it
+        create, b: configmaps "b" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: who makes it must be able to delete it
+        create, c: configmaps "c" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: who makes it must be able to delete it
+        delete, a: configmaps "a" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: who makes it must be able to delete it
+        delete, b: configmaps "b" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: failed expression: authorizer.serviceAccount('default', 'robot').group('').resource('configmaps').namespace(request.namespace).check('get').allowed()
+        delete, c: configmaps "c" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: failed expression: authorizer.serviceAccount('default', 'robot').group('').resource('configmaps').namespace(request.namespace).check('get').allowed()
+        read, a: configmaps "a" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: who makes it must be able to delete it
+        read, b: made
+        read, c: made
+        pass, a: made
+        pass, b: made
+        pass, c: configmaps "c" already exists
+    "#]].assert_eq(&lines);
+}
+
+/// A role in the default namespace, bound.
+async fn grant(server: &Server, name: &str, rules: Value, subject: &Value) {
+    let path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+    let role = json!({ "metadata": { "name": name }, "rules": rules });
+    assert_eq!(server.outcome(&format!("POST {path}/roles"), role).await, "201");
+    let reference = json!({ "kind": "Role", "name": name, "apiGroup": "rbac.authorization.k8s.io" });
+    let binding = json!({ "metadata": { "name": name }, "roleRef": reference, "subjects": [subject] });
+    assert_eq!(server.outcome(&format!("POST {path}/rolebindings"), binding).await, "201");
+}
+
+fn author(name: &str) -> Author {
+    Author { user: User::authenticated(name, []), annotations: Arc::default() }
+}
+
 /// How the creation of a ConfigMap ends, and what the audit log is told.
 async fn audited(server: &Server, name: &str, text: &str) -> String {
     let annotations = Arc::new(Annotations::default());
