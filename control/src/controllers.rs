@@ -82,11 +82,13 @@ pub struct Write {
     pub write: ObjectWrite,
     /// For a deletion: how, where a client's plain DELETE isn't meant.
     pub deletion: Option<DeleteOptions>,
+    /// The event to record once it is done; none if it is refused.
+    pub note: Option<ObjectWrite>,
 }
 
 impl From<ObjectWrite> for Write {
     fn from(write: ObjectWrite) -> Write {
-        Write { write, deletion: None }
+        Write { write, deletion: None, note: None }
     }
 }
 
@@ -95,7 +97,7 @@ impl From<ObjectWrite> for Write {
 pub struct Outcome {
     /// The writes; at most one an object. A write that is refused brings the key back.
     pub writes: Vec<Write>,
-    /// Events to record; nothing depends on them.
+    /// Events to record, whatever comes of the writes; nothing depends on them.
     pub events: Vec<ObjectWrite>,
     /// When to look again although nothing changed.
     pub wake_at: Option<Timestamp>,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::controllers::{Key, Outcome, Settings, Write, reconcile};
 use crate::leading::while_leading;
-use crate::objects::{WriteOptions, Written};
+use crate::objects::{ObjectWrite, WriteOptions, Written};
 use crate::{Clock, Objects};
 
 pub mod dirty;
@@ -68,6 +68,8 @@ struct Driver {
     dirty: Dirty,
     /// Keys that a full turn left over; they go first.
     leftover: Vec<Key>,
+    /// Events that tell of writes that were done.
+    notes: Vec<ObjectWrite>,
     timers: Timers,
     rests: Rests,
 }
@@ -88,6 +90,7 @@ impl Driver {
             kinds,
             dirty: Dirty::new(),
             leftover: Vec::new(),
+            notes: Vec::new(),
             timers: Timers::default(),
             rests: Rests::default(),
         };
@@ -133,7 +136,7 @@ impl Driver {
 
     /// Takes in all changes there are; waits for one, or for a timer, when there is nothing else to do.
     async fn take_changes(&mut self) -> Result<(), WatchError> {
-        if self.dirty.is_empty() && self.leftover.is_empty() {
+        if self.dirty.is_empty() && self.leftover.is_empty() && self.notes.is_empty() {
             let due =
                 self.timers.next().map(|at| Duration::try_from(at.duration_since(self.now())).unwrap_or_default());
             let timer = async {
@@ -209,7 +212,7 @@ impl Driver {
         let mut keys = keys.collect::<Vec<Key>>().into_iter();
         let mut batch = Vec::new();
         let mut owners = Vec::new();
-        let mut events = Vec::new();
+        let mut events = std::mem::take(&mut self.notes);
         for key in keys.by_ref() {
             if let Some(until) = self.rests.until(&key, now) {
                 self.timers.set(&key, Some(until));
@@ -233,16 +236,18 @@ impl Driver {
             return 0;
         }
         let size = batch.len();
-        let batch = batch.into_iter().map(|write| (write.write, write.deletion)).collect();
+        let (batch, notes): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|write| ((write.write, write.deletion), write.note)).unzip();
         let results = self.objects.write_batch(batch, &WriteOptions::trusted()).await;
         tracing::trace!(keys = owners.len(), writes = size, "turn");
-        self.judge(owners, results, now)
+        self.judge(owners, notes, results, now)
     }
 
-    /// Notes for each key whether its writes were done.
+    /// Notes for each key whether its writes were done, and keeps the events that tell of those that were.
     fn judge(
         &mut self,
         owners: Vec<(Key, usize)>,
+        notes: Vec<Option<ObjectWrite>>,
         results: Result<Vec<Result<Written, Status>>, Status>,
         now: Timestamp,
     ) -> Revision {
@@ -255,6 +260,8 @@ impl Driver {
             }
         };
         let newest = results.iter().flatten().map(|written| written.record.revision).max().unwrap_or(0);
+        let told = results.iter().zip(notes).filter(|(result, _)| result.is_ok());
+        self.notes.extend(told.filter_map(|(_, note)| note));
         let mut results = results.into_iter();
         for (key, count) in owners {
             // The first refusal that isn't a mere race is the one to tell.

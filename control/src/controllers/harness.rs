@@ -127,7 +127,7 @@ impl Cluster {
         self.put(found.kind, &object);
     }
 
-    pub(crate) fn apply(&mut self, Write { write, deletion }: Write) {
+    pub(crate) fn apply(&mut self, Write { write, deletion, .. }: Write) {
         match write {
             ObjectWrite::Create { kind, object } => {
                 let key = kind.key(object::namespace(&object), object::name(&object));
@@ -207,7 +207,7 @@ impl Cluster {
         for write in &outcome.writes {
             writeln!(text, "{}", self.describe(write)).unwrap();
         }
-        for event in &outcome.events {
+        for event in outcome.writes.iter().filter_map(|write| write.note.as_ref()).chain(&outcome.events) {
             if let ObjectWrite::Create { object, .. } | ObjectWrite::Update { object, .. } = event {
                 let field = |name: &str| object[name].as_str().unwrap_or_default();
                 writeln!(text, "event {} {}: {}", field("type"), field("reason"), field("message")).unwrap();
@@ -219,7 +219,7 @@ impl Cluster {
         text
     }
 
-    fn describe(&self, Write { write, deletion }: &Write) -> String {
+    fn describe(&self, Write { write, deletion, .. }: &Write) -> String {
         let short = |value: &Value| value.to_string();
         match write {
             ObjectWrite::Create { kind, object } => {

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::events::{Note, Severity, record};
-use super::{Key, Outcome, delete, update, update_status, whole_second};
+use super::{Key, Outcome, Write, delete, update, update_status, whole_second};
 use crate::driver::view::{Condition, Object, Phase, Pod, ReplicaSet, ReplicaSetStatus};
 use crate::driver::world::World;
 use crate::objects::ObjectWrite;
@@ -97,25 +97,22 @@ fn create(world: &World, owner: &Object, count: usize, now: Timestamp, outcome: 
     let changed = world.dependents(&owner.meta.uid).map_or(0, |dependents| dependents.changed);
     let names = (0..).map(|ordinal| names::generated_name(&prefix, &owner.meta.uid, changed, ordinal));
     let free = names.filter(|name| world.find(&kinds::POD, &owner.meta.namespace, name).is_none());
-    let mut notes = Vec::new();
+    let mut writes = Vec::new();
     for name in free.take(count) {
-        notes.push(format!("Created pod: {name}"));
+        let message = format!("Created pod: {name}");
         let mut pod = pod.clone();
         object::set_name(&mut pod, name);
-        outcome.write(ObjectWrite::Create { kind: &kinds::POD, object: pod });
+        writes.push((Write::from(ObjectWrite::Create { kind: &kinds::POD, object: pod }), message));
     }
-    note(world, owner, "SuccessfulCreate", &notes, now, outcome);
+    note(world, owner, "SuccessfulCreate", writes, now, outcome);
 }
 
 fn remove(world: &World, owner: &Object, active: &[&Object], count: usize, now: Timestamp, outcome: &mut Outcome) {
     let mut ranked: Vec<(&&Object, &Pod)> = active.iter().filter_map(|object| Some((object, object.pod()?))).collect();
     ranked.sort_by_key(|(object, pod)| dispensability(world, object, pod));
-    let mut notes = Vec::new();
-    for (pod, _) in ranked.into_iter().take(count) {
-        notes.push(format!("Deleted pod: {}", pod.meta.name));
-        outcome.write(delete(pod));
-    }
-    note(world, owner, "SuccessfulDelete", &notes, now, outcome);
+    let dispensable = ranked.into_iter().take(count);
+    let writes = dispensable.map(|(pod, _)| (Write::from(delete(pod)), format!("Deleted pod: {}", pod.meta.name)));
+    note(world, owner, "SuccessfulDelete", writes.collect(), now, outcome);
 }
 
 /// Kubernetes' order: first pods without a node, then those furthest from running, not ready, of the lowest deletion
@@ -139,16 +136,29 @@ fn dispensability(world: &World, object: &Object, pod: &Pod) -> impl Ord + use<>
     )
 }
 
-/// One event a pod, or one that stands for the many of a burst.
-fn note(world: &World, owner: &Object, reason: &str, notes: &[String], now: Timestamp, outcome: &mut Outcome) {
-    let mut write = |message: &str| {
-        let note = Note { component: component(owner), severity: Severity::Normal, reason, message };
-        outcome.events.push(record(world, owner, note, now));
-    };
-    notes.iter().take(EVENTS_MAX).for_each(|message| write(message));
-    if notes.len() > EVENTS_MAX {
-        let last = notes.last().map_or("", String::as_str);
-        write(&format!("(combined from similar events): {last} and {} more", notes.len() - EVENTS_MAX - 1));
+/// Asks for writes, with an event for each once it is done, or for the last of a burst one that stands for many.
+fn note(
+    world: &World,
+    owner: &Object,
+    reason: &str,
+    writes: Vec<(Write, String)>,
+    now: Timestamp,
+    outcome: &mut Outcome,
+) {
+    let (component, count) = (component(owner), writes.len());
+    for (index, (write, message)) in writes.into_iter().enumerate() {
+        let message = match index {
+            _ if index < EVENTS_MAX => Some(message),
+            _ if index + 1 == count => {
+                Some(format!("(combined from similar events): {message} and {} more", count - EVENTS_MAX - 1))
+            }
+            _ => None,
+        };
+        let event = message.map(|message| {
+            let note = Note { component, severity: Severity::Normal, reason, message: &message };
+            record(world, owner, note, now)
+        });
+        outcome.write(Write { note: event, ..write });
     }
 }
 
