@@ -10,6 +10,8 @@ use crate::objects::ObjectWrite;
 
 /// How many objects of a namespace are deleted in one turn.
 const DELETIONS_MAX: usize = 500;
+/// What stands for the deletion of its content.
+const OWN_FINALIZER: &str = "kubernetes";
 const CA_CONFIG_MAP: &str = "kube-root-ca.crt";
 const CA_DESCRIPTION: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal \
     endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across \
@@ -69,10 +71,14 @@ fn terminate(world: &World, namespace: &Object, outcome: &mut Outcome) {
         return;
     }
     let mut object = namespace.decode();
-    let has_finalizers =
-        object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    if has_finalizers {
-        object["spec"]["finalizers"] = json!([]);
+    let finalizers = object.pointer_mut("/spec/finalizers").and_then(Value::as_array_mut);
+    // Those of others are theirs to take out, as in Kubernetes.
+    let is_changed = finalizers.is_some_and(|finalizers| {
+        let count = finalizers.len();
+        finalizers.retain(|finalizer| finalizer != OWN_FINALIZER);
+        finalizers.len() < count
+    });
+    if is_changed {
         outcome.write(update(namespace, object));
     }
 }
