@@ -5,9 +5,9 @@
 //! sets and semantic versions, and what users may do. Regular expressions take time linear in the text.
 //!
 //! Deliberately absent, and refused by name when an expression is compiled: messages (`Type{…}`), `format.named`,
-//! math and encoding extensions, and names in backticks. Also absent: the types of an object's fields, of which only the names are
-//! known where there is a schema ([`Program::check_fields`]). A text that is a date stays a text until `timestamp(…)` is called, and
-//! whether `object.spec.x + 1` can be added shows in the evaluation.
+//! math and encoding extensions, and names in backticks. Also absent: the types of what macros bind, of
+//! what functions return in lists and maps, and of objects of which no [`Shape`] is known: whether `object.spec.x + 1` can be added
+//! shows in the evaluation.
 //! The crates there are don't limit what an evaluation costs, and a parser of theirs overflows the stack on nested brackets.
 
 use std::borrow::Cow;
@@ -21,6 +21,7 @@ pub use access::{AccessCheck, AccessSubject, Authorize};
 pub use check::Type;
 pub use evaluate::Evaluation;
 pub use meter::Budget;
+pub use shape::{Parsed, Shape};
 
 mod access;
 mod check;
@@ -31,6 +32,7 @@ mod macros;
 mod meter;
 mod operators;
 mod parser;
+mod shape;
 mod syntax;
 mod value;
 
@@ -128,6 +130,8 @@ impl CompileError {
 pub struct Declarations<'a> {
     /// The names of variables.
     pub variables: &'a [&'a str],
+    /// What describes some of those variables, by name.
+    pub shapes: &'a [(&'a str, &'a dyn Shape)],
     /// What `variables.NAME` stands for, where there are such definitions; see [`Evaluation::with_definitions`].
     pub definitions: Option<&'a [(String, Program)]>,
 }
@@ -157,7 +161,7 @@ impl Program {
         let names: Vec<&str> =
             declared.variables.iter().copied().chain(declared.definitions.map(|_| "variables")).collect();
         let node = parser::parse(source, &names)?;
-        let checked = check::check(source, &node, &names, declared.definitions.unwrap_or_default())?;
+        let checked = check::check(source, &node, &names, declared)?;
         let check::Checked { result, regexes, depth } = checked;
         Ok(Program { source: source.to_owned(), node, regexes, result, depth })
     }

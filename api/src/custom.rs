@@ -83,13 +83,16 @@ impl CustomKind {
         let definition =
             schema::definition(schema::OBJECT_META).expect("invariant: the table has the metadata of all kinds");
         let mut unknown = Vec::new();
-        if let Some(metadata) = object.get("metadata") {
+        if let Some(metadata) = object.get_mut("metadata") {
             for mut problem in schema::check(definition, metadata) {
                 problem.path = format!("metadata.{}", problem.path).trim_end_matches('.').to_owned();
-                if !problem.is_unknown() {
+                if problem.is_refused() {
                     return Err(problem.to_string());
                 }
                 unknown.push(problem.path);
+            }
+            if let Some(fields) = metadata.as_object_mut() {
+                fields.retain(|name, _| definition.field(name).is_some());
             }
         }
         unknown.extend(self.schema.prune(object));

@@ -4,7 +4,7 @@
 
 pub mod cells;
 pub mod certificate_signing_request;
-mod check;
+pub(crate) mod check;
 mod cluster_role;
 mod cluster_role_binding;
 mod config_map;

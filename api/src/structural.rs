@@ -13,10 +13,12 @@ use crate::pattern::Pattern;
 use rule::Rule;
 
 mod defaults;
+mod embedded;
 mod format;
 mod parse;
 mod prune;
 mod rule;
+mod shape;
 mod validate;
 
 /// What a value looks like.
@@ -118,16 +120,18 @@ impl Schema {
         fields.iter().try_fold(self, |schema, field| schema.properties.get(*field))
     }
 
-    /// Whether a value may have the field at the end of these; what keeps fields that it does not know may have any.
+    /// Whether rules may speak of the field at the end of these. As in Kubernetes, they know only what has a type: nothing of what is kept
+    /// although the schema does not know it, and of metadata the names.
     pub(crate) fn has_field(&self, fields: &[Cow<'_, str>]) -> bool {
         let Some((field, rest)) = fields.split_first() else { return true };
         if self.is_resource && matches!(&**field, "apiVersion" | "kind" | "metadata") {
-            // Of what every object has, a schema says little.
-            return true;
+            let is_name = |name: &str| field == "metadata" && matches!(name, "name" | "generateName");
+            return rest.iter().all(|name| is_name(name)) && rest.len() <= 1;
         }
         match self.properties.get(&**field).or(self.additional.as_deref()) {
+            Some(schema) if schema.value_type.is_none() && !schema.is_int_or_string => false,
             Some(schema) => schema.has_field(rest),
-            None => self.keeps_unknown_fields || self.is_int_or_string,
+            None => self.is_int_or_string,
         }
     }
 

@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::functions::regexes;
 use super::syntax::{Comprehension, Expression, Literal, Macro, Node, Operator};
-use super::{CompileError, Program, TYPES};
+use super::{CompileError, Declarations, Program, Shape, TYPES, unescape};
 
 /// The variable that answers what users may do, where it is declared.
 const AUTHORIZER: &str = "authorizer";
@@ -110,10 +110,11 @@ pub(super) fn check(
     source: &str,
     node: &Node,
     variables: &[&str],
-    definitions: &[(String, Program)],
+    declared: Declarations<'_>,
 ) -> Result<Checked, CompileError> {
-    let mut checker =
-        Checker { source, variables, definitions, scope: Vec::new(), regexes: HashMap::new(), definitions_depth: 0 };
+    let (definitions, shapes) = (declared.definitions.unwrap_or_default(), declared.shapes);
+    let (scope, regexes) = (Vec::new(), HashMap::new());
+    let mut checker = Checker { source, variables, shapes, definitions, scope, regexes, definitions_depth: 0 };
     let result = checker.node(node)?;
     let depth = node.depth + checker.definitions_depth;
     if depth > DEPTH_MAX {
@@ -125,6 +126,7 @@ pub(super) fn check(
 struct Checker<'a> {
     source: &'a str,
     variables: &'a [&'a str],
+    shapes: &'a [(&'a str, &'a dyn Shape)],
     definitions: &'a [(String, Program)],
     /// The names that macros bind, innermost last.
     scope: Vec<&'a str>,
@@ -144,6 +146,31 @@ impl<'a> Checker<'a> {
     }
 
     fn node(&mut self, node: &'a Node) -> Result<Type, CompileError> {
+        match self.expression(node)? {
+            Type::Dyn => Ok(self.shape(node).map_or(Type::Dyn, Shape::value_type)),
+            known => Ok(known),
+        }
+    }
+
+    /// What describes the value of a node: that of a described variable, or what is selected of one.
+    fn shape(&self, node: &Node) -> Option<&'a dyn Shape> {
+        match &node.expression {
+            Expression::Name(name) if !self.scope.contains(&name.as_str()) => {
+                self.shapes.iter().find(|(described, _)| described == name).map(|(_, shape)| *shape)
+            }
+            Expression::Select { operand, field, is_optional: false } => {
+                let shape = self.shape(operand)?;
+                shape.field(field).or_else(|| shape.field(&unescape(field)))
+            }
+            Expression::Index { operand, index, is_optional: false } => match &index.expression {
+                Expression::Literal(Literal::String(key)) => self.shape(operand)?.field(key),
+                _ => self.shape(operand)?.items(),
+            },
+            _ => None,
+        }
+    }
+
+    fn expression(&mut self, node: &'a Node) -> Result<Type, CompileError> {
         Ok(match &node.expression {
             Expression::Literal(literal) => type_of(literal),
             Expression::Name(name) => return self.name(node, name),
@@ -310,12 +337,23 @@ fn either(left: Type, right: Type) -> Type {
     if left == right { left } else { Type::Dyn }
 }
 
+/// Whether values of two types may be equal. Numbers may be, whatever their types.
+fn is_comparable(left: Type, right: Type) -> bool {
+    use Type::{Bool, Bytes, Double, Duration, Int, List, Map, String, Timestamp, Uint};
+    let sort = |found: Type| match found {
+        Int | Uint | Double => Some(Int),
+        Bool | String | Bytes | Timestamp | Duration | List | Map => Some(found),
+        _ => None,
+    };
+    sort(left).zip(sort(right)).is_none_or(|(left, right)| left == right)
+}
+
 /// The type of an operator's result; `None` where it has none for such operands.
 fn result(operator: Operator, left: Type, right: Type) -> Option<Type> {
     use Type::{Bool, Bytes, Double, Duration, Dyn, Int, List, Map, String, Timestamp, Uint};
     let is_number = |found: Type| matches!(found, Int | Uint | Double);
     match operator {
-        Operator::Equal | Operator::NotEqual => Some(Bool),
+        Operator::Equal | Operator::NotEqual => is_comparable(left, right).then_some(Bool),
         Operator::In => matches!(right, Dyn | List | Map).then_some(Bool),
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
             let is_ordered = left == right && matches!(left, Bool | String | Bytes | Timestamp | Duration);

@@ -12,7 +12,7 @@ use super::meter::{Budget, Meter};
 use super::operators;
 use super::syntax::{Comprehension, Entry, Expression, Literal, Macro, Node};
 use super::value::{Evaluated, Key, List, Map, Text, Value, no_such_key, whole};
-use super::{EvaluationError, Program, TYPES, unescape};
+use super::{EvaluationError, Program, Shape, TYPES, unescape};
 
 /// What expressions are evaluated with: variables, definitions that are computed once they are needed, and a budget.
 ///
@@ -32,14 +32,21 @@ struct Definition<'a> {
 impl<'a> Evaluation<'a> {
     /// With these variables, by name.
     pub fn new(variables: impl IntoIterator<Item = (&'a str, &'a Json)>, budget: &'a Budget) -> Evaluation<'a> {
-        let variables = variables.into_iter().map(|(name, value)| (name, Value::of_json(value))).collect();
+        let variables = variables.into_iter().map(|(name, value)| (name, Value::of(value, None))).collect();
         Evaluation { variables, definitions: Vec::new(), budget }
     }
 
-    /// Adds a variable that is an optional value.
+    /// Adds a variable that is described.
     #[must_use]
-    pub fn with_optional(mut self, name: &'a str, value: Option<&'a Json>) -> Evaluation<'a> {
-        let value = value.map_or(Value::Optional(None), |value| Value::some(Value::of_json(value)));
+    pub fn with(mut self, name: &'a str, value: &'a Json, shape: &'a dyn Shape) -> Evaluation<'a> {
+        self.variables.push((name, Value::of(value, Some(shape))));
+        self
+    }
+
+    /// Adds a variable that is an optional value, described.
+    #[must_use]
+    pub fn with_optional(mut self, name: &'a str, value: Option<&'a Json>, shape: &'a dyn Shape) -> Evaluation<'a> {
+        let value = value.map_or(Value::Optional(None), |value| Value::some(Value::of(value, Some(shape))));
         self.variables.push((name, value));
         self
     }
@@ -179,9 +186,10 @@ impl<'a> Evaluator<'a, '_> {
     /// A field, by its name or, where there is none of that name, by what its name is an escape for.
     fn field(&self, operand: &Value<'a>, field: &str) -> Result<Option<Value<'a>>, EvaluationError> {
         match operand {
-            Value::Map(Map::Json(fields)) => {
-                let found = fields.get(field).or_else(|| fields.get(&*unescape(field)));
-                Ok(found.map(Value::of_json))
+            Value::Map(Map::Json(fields, shape)) => {
+                let unescaped = unescape(field);
+                let found = [field, &unescaped].into_iter().find_map(|name| Some((name, fields.get(name)?)));
+                Ok(found.map(|(name, value)| Value::of(value, shape.and_then(|shape| shape.field(name)))))
             }
             Value::Map(map) => Ok(map.get(&Key::String(Text::Shared(field.into())))),
             Value::Definitions => self.evaluation.definition(field, self.definitions).transpose(),

@@ -6,7 +6,7 @@ use super::*;
 /// Evaluates over an object, each expression on a line, and prints what comes of it.
 fn evaluate(object: &Json, expressions: &[&str]) -> String {
     let lines = expressions.iter().map(|source| {
-        let declared = Declarations { variables: &["object"], definitions: None };
+        let declared = Declarations { variables: &["object"], definitions: None, ..Declarations::default() };
         let result = match Program::compile(source, declared) {
             Err(error) => error.to_string(),
             Ok(program) => match program.evaluate(&[("object", object)], &Budget::default()) {
@@ -455,13 +455,15 @@ fn names_are_escaped() {
 fn definitions_are_computed_when_they_are_needed() {
     let mut definitions = Vec::new();
     for (name, source) in [("bad", "1 / 0"), ("two", "1 + 1"), ("four", "variables.two * 2")] {
-        let declared = Declarations { variables: &["object"], definitions: Some(&definitions) };
+        let declared =
+            Declarations { variables: &["object"], definitions: Some(&definitions), ..Declarations::default() };
         let program = Program::compile(source, declared).unwrap();
         definitions.push((name.to_owned(), program));
     }
     let budget = Budget::default();
     let evaluate = |source: &str| {
-        let declared = Declarations { variables: &["object"], definitions: Some(&definitions) };
+        let declared =
+            Declarations { variables: &["object"], definitions: Some(&definitions), ..Declarations::default() };
         let program = match Program::compile(source, declared) {
             Ok(program) => program,
             Err(error) => return error.to_string(),
@@ -503,7 +505,7 @@ fn costs_are_limited() {
         "object.list.all(a, object.list == object.list)",
     ];
     let results = sources.map(|source| {
-        let declared = Declarations { variables: &["object"], definitions: None };
+        let declared = Declarations { variables: &["object"], definitions: None, ..Declarations::default() };
         let program = Program::compile(source, declared).unwrap();
         program.evaluate(&[("object", &object)], &Budget::default()).unwrap_err().to_string()
     });
@@ -576,7 +578,7 @@ impl Authorize for Asked {
 
 fn check_access(expressions: &[&str], expected: Expect) {
     let lines = expressions.iter().map(|source| {
-        let declared = Declarations { variables: &["authorizer"], definitions: None };
+        let declared = Declarations { variables: &["authorizer"], definitions: None, ..Declarations::default() };
         let program = match Program::compile(source, declared) {
             Ok(program) => program,
             Err(error) => return format!("{source} → {error}\n"),

@@ -19,6 +19,7 @@ use super::functions::network::Cidr;
 use super::functions::time;
 use super::functions::url::Url;
 use super::meter::Meter;
+use super::{Parsed, Shape, Type};
 use crate::quantity::Quantity;
 
 /// What an evaluation comes to.
@@ -59,13 +60,13 @@ pub(super) enum Text<'a> {
 
 #[derive(Clone, Debug)]
 pub(super) enum List<'a> {
-    Json(&'a [Json]),
+    Json(&'a [Json], Option<&'a dyn Shape>),
     Made(Rc<[Value<'a>]>),
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Map<'a> {
-    Json(&'a serde_json::Map<String, Json>),
+    Json(&'a serde_json::Map<String, Json>, Option<&'a dyn Shape>),
     Made(Rc<BTreeMap<Key<'a>, Value<'a>>>),
 }
 
@@ -113,14 +114,14 @@ impl Ord for Text<'_> {
 impl<'a> List<'a> {
     pub(super) fn len(&self) -> usize {
         match self {
-            List::Json(items) => items.len(),
+            List::Json(items, _) => items.len(),
             List::Made(items) => items.len(),
         }
     }
 
     pub(super) fn get(&self, index: usize) -> Option<Value<'a>> {
         match self {
-            List::Json(items) => items.get(index).map(Value::of_json),
+            List::Json(items, shape) => items.get(index).map(|item| Value::of(item, shape.and_then(Shape::items))),
             List::Made(items) => items.get(index).cloned(),
         }
     }
@@ -133,24 +134,27 @@ impl<'a> List<'a> {
 impl<'a> Map<'a> {
     pub(super) fn len(&self) -> usize {
         match self {
-            Map::Json(fields) => fields.len(),
+            Map::Json(fields, _) => fields.len(),
             Map::Made(entries) => entries.len(),
         }
     }
 
     pub(super) fn get(&self, key: &Key<'a>) -> Option<Value<'a>> {
         match (self, key) {
-            (Map::Json(fields), Key::String(name)) => fields.get(&**name).map(Value::of_json),
-            (Map::Json(_), _) => None,
+            (Map::Json(fields, shape), Key::String(name)) => {
+                fields.get(&**name).map(|value| Value::of(value, shape.and_then(|shape| shape.field(name))))
+            }
+            (Map::Json(..), _) => None,
             (Map::Made(entries), key) => entries.get(key).cloned(),
         }
     }
 
     pub(super) fn iter(&self) -> Box<dyn Iterator<Item = (Key<'a>, Value<'a>)> + '_> {
         match self {
-            Map::Json(fields) => {
-                Box::new(fields.iter().map(|(name, value)| (Key::String(Text::Borrowed(name)), Value::of_json(value))))
-            }
+            Map::Json(fields, shape) => Box::new(fields.iter().map(|(name, value)| {
+                let shape = shape.and_then(|shape| shape.field(name));
+                (Key::String(Text::Borrowed(name)), Value::of(value, shape))
+            })),
             Map::Made(entries) => Box::new(entries.iter().map(|(key, value)| (key.clone(), value.clone()))),
         }
     }
@@ -190,19 +194,27 @@ pub(super) fn whole(number: f64) -> Option<i64> {
 }
 
 impl<'a> Value<'a> {
-    /// A number that is written as an integer is one; any other is a double.
-    pub(super) fn of_json(json: &'a Json) -> Value<'a> {
+    /// What some JSON is. Where nothing describes it, a number that is written as an integer is one, and any other a double.
+    pub(super) fn of(json: &'a Json, shape: Option<&'a dyn Shape>) -> Value<'a> {
         match json {
             Json::Null => Value::Null,
+            Json::String(text) => match shape.and_then(|shape| shape.parse(text)) {
+                Some(Parsed::Timestamp(moment)) => Value::Timestamp(moment),
+                Some(Parsed::Duration(duration)) => Value::Duration(duration),
+                Some(Parsed::Bytes(bytes)) => Value::Bytes(bytes.into()),
+                None => Value::String(Text::Borrowed(text)),
+            },
+            Json::Number(number) if shape.is_some_and(|shape| shape.value_type() == Type::Double) => {
+                Value::Double(number.as_f64().unwrap_or(f64::NAN))
+            }
             Json::Bool(bool) => Value::Bool(*bool),
             Json::Number(number) => match (number.as_i64(), number.as_u64()) {
                 (Some(number), _) => Value::Int(number),
                 (None, Some(number)) => Value::Uint(number),
                 (None, None) => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
             },
-            Json::String(text) => Value::String(Text::Borrowed(text)),
-            Json::Array(items) => Value::List(List::Json(items)),
-            Json::Object(fields) => Value::Map(Map::Json(fields)),
+            Json::Array(items) => Value::List(List::Json(items, shape)),
+            Json::Object(fields) => Value::Map(Map::Json(fields, shape)),
         }
     }
 

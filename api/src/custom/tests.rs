@@ -84,7 +84,8 @@ fn metadata_has_its_own_schema() {
     let version = CustomKind::versions_of(&definition()).remove(1);
     let mut object =
         json!({ "metadata": { "name": "b", "nane": "c", "labels": { "a": "b" } }, "spec": { "sice": 1 }, "spek": {} });
-    expect![[r#"Ok(["metadata.nane", "spec.sice", "spek"]) {"metadata":{"labels":{"a":"b"},"name":"b","nane":"c"},"spec":{}}"#]].assert_eq(&format!("{:?} {object}", version.prune(&mut object)));
+    expect![[r#"Ok(["metadata.nane", "spec.sice", "spek"]) {"metadata":{"labels":{"a":"b"},"name":"b"},"spec":{}}"#]]
+        .assert_eq(&format!("{:?} {object}", version.prune(&mut object)));
     let mut object = json!({ "metadata": { "labels": "none" } });
     expect![[r#"Err("json: cannot unmarshal string into Go struct field ObjectMeta.metadata.labels of type map[string]string")"#]].assert_eq(&format!("{:?}", version.prune(&mut object)));
     expect![[r#"Err("json: cannot unmarshal number into Go struct field ObjectMeta.metadata of type v1.ObjectMeta")"#]]

@@ -186,10 +186,7 @@ fn validate_versions(definition: &Value, errors: &mut Errors) {
     let shown: Value = names.iter().copied().collect();
     if versions.iter().filter(|version| is_true(version, "storage")).count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid("spec.versions", shown.clone(), detail));
-    }
-    if !versions.iter().any(|version| is_true(&version, "served")) {
-        errors.push(FieldError::invalid("spec.versions", shown, "must have at least one served version"));
+        errors.push(FieldError::invalid("spec.versions", shown, detail));
     }
     for (index, stored) in object::list_at(definition, &["status", "storedVersions"]).iter().enumerate() {
         if !names.iter().any(|name| stored == name) {

@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::kind::{Kind, NameRule};
+use crate::kinds::CUSTOM_RESOURCE_DEFINITION;
 use crate::kinds::check::{self, Errors};
 use crate::object;
 use crate::validation::{self, FieldError};
@@ -36,10 +37,10 @@ pub(crate) fn validate(kind: &Kind, object: &Value, errors: &mut Errors) {
         (false, Some(_)) => errors.push(FieldError::forbidden("metadata.namespace", "not allowed on this type")),
         (false, None) => {}
     }
-    validate_parts(object, errors);
+    validate_parts(object, are_finalizers_free(kind), errors);
 }
 
-pub(crate) fn validate_update(_: &Kind, new: &Value, old: &Value, errors: &mut Errors) {
+pub(crate) fn validate_update(kind: &Kind, new: &Value, old: &Value, errors: &mut Errors) {
     if object::is_deleting(old) {
         let added: Vec<&str> =
             object::finalizers(new).filter(|new| object::finalizers(old).all(|old| old != *new)).collect();
@@ -59,14 +60,19 @@ pub(crate) fn validate_update(_: &Kind, new: &Value, old: &Value, errors: &mut E
             check::immutable(errors, &format!("metadata.{field}"), value(new), value(old));
         }
     }
-    validate_parts(new, errors);
+    validate_parts(new, are_finalizers_free(kind), errors);
 }
 
-fn validate_parts(object: &Value, errors: &mut Errors) {
+/// Kinds that users define, and their definitions, may have finalizers of any name.
+fn are_finalizers_free(kind: &Kind) -> bool {
+    kind.definition.is_empty() || *kind == CUSTOM_RESOURCE_DEFINITION
+}
+
+pub(crate) fn validate_parts(object: &Value, are_finalizers_free: bool, errors: &mut Errors) {
     check::labels(errors, "metadata.labels", object::get(object, &["metadata", "labels"]));
     validate_annotations(object::get(object, &["metadata", "annotations"]), "metadata.annotations", errors);
     validate_owner_references(object, errors);
-    validate_finalizers(object, errors);
+    validate_finalizers(object, are_finalizers_free, errors);
 }
 
 pub(crate) fn validate_annotations(map: Option<&Value>, path: &str, errors: &mut Errors) {
@@ -118,11 +124,11 @@ fn validate_owner_references(object: &Value, errors: &mut Errors) {
     }
 }
 
-fn validate_finalizers(object: &Value, errors: &mut Errors) {
+fn validate_finalizers(object: &Value, are_free: bool, errors: &mut Errors) {
     const PATH: &str = "metadata.finalizers";
     for finalizer in object::finalizers(object) {
         check::follows(errors, PATH, finalizer, validation::qualified_name);
-        if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer) {
+        if !are_free && !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer) {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(PATH, finalizer, detail));
         }

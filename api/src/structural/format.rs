@@ -5,8 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::cel::Parsed;
 use crate::validation;
 
 mod check_digit;
@@ -28,9 +31,9 @@ pub(super) fn is_of(format: &str, value: &Value) -> bool {
 
 fn is_text_of(format: &str, text: &str) -> bool {
     match format {
-        "date-time" | "datetime" => is_date_time(text),
-        "date" => text.len() == 10 && text.parse::<Date>().is_ok(),
-        "duration" => is_duration(text),
+        "date-time" | "datetime" => date_time(text).is_some(),
+        "date" => date(text).is_some(),
+        "duration" => duration(text).is_some(),
         "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "cidr" => is_cidr(text),
@@ -70,41 +73,40 @@ fn is_rgb_color(text: &str) -> bool {
     parts.is_some_and(|parts| parts.split(',').count() == 3 && parts.split(',').map(str::trim).all(is_part))
 }
 
-/// RFC 3339, which wants a `T` and an offset.
-fn is_date_time(text: &str) -> bool {
-    matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '))
-        && !text.ends_with(']')
-        && text.parse::<jiff::Timestamp>().is_ok()
+/// What a text of a format stands for, where it is more than a text.
+pub(super) fn parse(format: &str, text: &str) -> Option<Parsed> {
+    match format {
+        "date-time" => date_time(text).map(Parsed::Timestamp),
+        "date" => date(text)?.to_zoned(TimeZone::UTC).ok().map(|midnight| Parsed::Timestamp(midnight.timestamp())),
+        "duration" => duration(text).map(Parsed::Duration),
+        "byte" => STANDARD.decode(text).ok().map(Parsed::Bytes),
+        _ => None,
+    }
 }
 
-/// Go's durations, `1h30m`, and those of ISO 8601's words that Kubernetes' library takes, `2 days`.
-fn is_duration(text: &str) -> bool {
-    const UNITS: &[&str] = &[
-        "ns",
-        "us",
-        "µs",
-        "μs",
-        "ms",
-        "s",
-        "m",
-        "h",
-        "d",
-        "w",
-        "nanosecond",
-        "microsecond",
-        "millisecond",
-        "second",
-        "sec",
-        "minute",
-        "min",
-        "hour",
-        "day",
-        "week",
-    ];
-    let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if rest == "0" {
-        return true;
+/// RFC 3339, which wants a `T` and an offset.
+fn date_time(text: &str) -> Option<Timestamp> {
+    let is_whole = matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' ')) && !text.ends_with(']');
+    text.parse().ok().filter(|_| is_whole)
+}
+
+fn date(text: &str) -> Option<Date> {
+    text.parse().ok().filter(|_| text.len() == 10)
+}
+
+/// Go's durations, `1h30m`, and those in words that Kubernetes' library takes, `2 days`.
+fn duration(text: &str) -> Option<SignedDuration> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest.is_empty() {
+        return None;
     }
+    if rest == "0" {
+        return Some(SignedDuration::ZERO);
+    }
+    let mut seconds = 0.0;
     while !rest.is_empty() {
         let digits =
             rest.len() - rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '.').len();
@@ -112,13 +114,24 @@ fn is_duration(text: &str) -> bool {
         let after = after.trim_start();
         let unit = after.len() - after.trim_start_matches(char::is_alphabetic).len();
         let (unit, after) = after.split_at(unit);
-        if number.parse::<f64>().is_err() || !(UNITS.contains(&unit) || UNITS.contains(&unit.trim_end_matches('s'))) {
-            return false;
-        }
+        let known = |unit: &str| UNITS.iter().find(|(names, _)| names.contains(&unit)).map(|(_, seconds)| *seconds);
+        seconds += number.parse::<f64>().ok()? * known(unit).or_else(|| known(unit.trim_end_matches('s')))?;
         rest = after.trim_start();
     }
-    !text.is_empty()
+    SignedDuration::try_from_secs_f64(sign * seconds).ok()
 }
+
+/// The names of units of time, and how many seconds each is.
+const UNITS: &[(&[&str], f64)] = &[
+    (&["ns", "nanosecond"], 1e-9),
+    (&["us", "µs", "μs", "microsecond"], 1e-6),
+    (&["ms", "millisecond"], 1e-3),
+    (&["s", "sec", "second"], 1.0),
+    (&["m", "min", "minute"], 60.0),
+    (&["h", "hour"], 3_600.0),
+    (&["d", "day"], 86_400.0),
+    (&["w", "week"], 604_800.0),
+];
 
 fn is_cidr(text: &str) -> bool {
     let Some((address, length)) = text.split_once('/') else { return false };

@@ -42,12 +42,14 @@ enum Level {
 
 struct Parser<'e> {
     errors: &'e mut Vec<FieldError>,
+    /// The outermost list around what is parsed whose items nothing tells apart.
+    uncorrelated: Option<String>,
 }
 
 impl Schema {
     /// Parses the schema of whole objects, and appends what is wrong with it; `path` is where it is written.
     pub fn parse(value: &Value, path: &str, errors: &mut Vec<FieldError>) -> Schema {
-        let mut parser = Parser { errors };
+        let mut parser = Parser { errors, uncorrelated: None };
         let schema = parser.node(value, path, Level::Root);
         parser.check_root(&schema, value, path);
         schema
@@ -81,7 +83,12 @@ impl Parser<'_> {
         };
         let inner = if level == Level::Rule { Level::Rule } else { Level::Item };
         if let Some(items) = value.get("items").filter(|items| items.is_object()) {
+            let outer = self.uncorrelated.clone();
+            if text(value, "x-kubernetes-list-type") != Some("map") {
+                self.uncorrelated.get_or_insert_with(|| path.to_owned());
+            }
             schema.items = Some(Box::new(self.node(items, &format!("{path}.items"), inner)));
+            self.uncorrelated = outer;
         }
         schema.rules = self.rules(value, path);
         if level != Level::Rule {
@@ -92,7 +99,8 @@ impl Parser<'_> {
             self.check_default(&schema, path, level);
             for (index, rule) in object::list_at(value, &["x-kubernetes-validations"]).iter().enumerate() {
                 let path = format!("{path}.x-kubernetes-validations[{index}]");
-                schema.cel.extend(Rule::parse(rule, &schema, &path, self.errors));
+                let uncorrelated = self.uncorrelated.as_deref();
+                schema.cel.extend(Rule::parse(rule, &schema, uncorrelated, &path, self.errors));
             }
             schema.has_rules = !schema.cel.is_empty() || schema.children().any(|child| child.has_rules);
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Schema, join};
+use super::{Schema, embedded, join};
 
 /// What every whole object has, whether its schema says so or not.
 pub(crate) const OF_RESOURCES: [&str; 3] = ["apiVersion", "kind", "metadata"];
@@ -20,6 +20,10 @@ impl Schema {
             Value::Object(fields) => fields.retain(|name, value| {
                 let path = join(path, name);
                 if self.is_resource && OF_RESOURCES.contains(&name.as_str()) {
+                    // That of whole objects is looked at as that of all kinds is.
+                    if name == "metadata" && path != name.as_str() {
+                        embedded::prune(&path, value, removed);
+                    }
                     return true;
                 }
                 match self.properties.get(name).or(self.additional.as_deref()) {

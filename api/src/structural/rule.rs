@@ -9,7 +9,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{Schema, join};
-use crate::cel::{Budget, Declarations, Evaluation, EvaluationError, Program, Type};
+use crate::cel::{Budget, Declarations, Evaluation, EvaluationError, Program, Shape, Type};
 use crate::json_path::JsonPath;
 use crate::object;
 use crate::validation::{BadValue, FieldError};
@@ -33,8 +33,15 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// Compiles a rule of a schema, and appends what is wrong with it.
-    pub(super) fn parse(rule: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) -> Option<Rule> {
+    /// Compiles a rule of a schema, and appends what is wrong with it. `uncorrelated` is the list, if there is one around it, whose items
+    /// nothing tells apart, so that none is known to be an old one changed.
+    pub(super) fn parse(
+        rule: &Value,
+        schema: &Schema,
+        uncorrelated: Option<&str>,
+        path: &str,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<Rule> {
         let text = |field: &str| object::str_at(rule, &[field]).filter(|text| !text.trim().is_empty());
         let Some(source) = text("rule") else {
             errors.push(FieldError::required(join(path, "rule"), "rule is not specified"));
@@ -44,14 +51,25 @@ impl Rule {
             FieldError::invalid(join(path, field), source, format!("compilation failed: {error}"))
         };
         let is_known = |fields: &[Cow<'_, str>]| schema.has_field(fields);
-        let compile = |source: &str, variables| Program::compile(source, Declarations { variables, definitions: None });
         let has_optional_old = object::bool_at(rule, &["optionalOldSelf"]).unwrap_or(false);
         let both: &[&str] = &["self", "oldSelf"];
+        let shapes: &[(&str, &dyn Shape)] = &[("self", schema), ("oldSelf", schema)];
+        let shapes = if has_optional_old { &shapes[..1] } else { shapes };
+        let compile =
+            |source: &str, variables| Program::compile(source, Declarations { variables, shapes, definitions: None });
         // Who needs `oldSelf` doesn't compile without.
         let (program, is_of_changes) = match compile(source, &both[..1]) {
-            Ok(program) if !has_optional_old => (Ok(program), false),
-            _ => (compile(source, both), true),
+            Ok(program) => (Ok(program), false),
+            Err(_) => (compile(source, both), true),
         };
+        if has_optional_old && !is_of_changes {
+            let detail = "may not be set if oldSelf is not used in rule";
+            errors.push(FieldError::invalid(join(path, "optionalOldSelf"), true, detail));
+        }
+        if let Some(place) = uncorrelated.filter(|_| is_of_changes && program.is_ok()) {
+            let detail = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {place}");
+            errors.push(FieldError::invalid(join(path, "rule"), source, detail));
+        }
         let program = program.and_then(|program| program.check_fields(&is_known).map(|()| program));
         let program = program.map_err(|error| errors.push(refused("rule", source, &error))).ok()?;
         if !matches!(program.result(), Type::Bool | Type::Dyn) {
@@ -99,21 +117,22 @@ impl Rule {
     fn judge(
         &self,
         path: &str,
+        schema: &Schema,
         value: &Value,
         old: Option<&Value>,
-        shown: &str,
         budget: &Budget,
         errors: &mut Vec<FieldError>,
     ) {
+        let shown = schema.value_type.map_or("integer or string", super::Type::as_str);
         let is_skipped = if self.is_of_changes { old.is_none() && !self.has_optional_old } else { old == Some(value) };
         if is_skipped {
             return;
         }
-        let mut evaluation = Evaluation::new([("self", value)], budget);
+        let mut evaluation = Evaluation::new([], budget).with("self", value, schema);
         if self.has_optional_old {
-            evaluation = evaluation.with_optional("oldSelf", old);
+            evaluation = evaluation.with_optional("oldSelf", old, schema);
         } else if let Some(old) = old {
-            evaluation = Evaluation::new([("self", value), ("oldSelf", old)], budget);
+            evaluation = evaluation.with("oldSelf", old, schema);
         }
         let place = format!("{path}{}", self.field_path);
         let place = if place.is_empty() { "<nil>" } else { place.trim_start_matches('.') };
@@ -169,9 +188,8 @@ impl Schema {
         if !self.has_rules || value.is_null() {
             return;
         }
-        let shown = self.value_type.map_or("integer or string", super::Type::as_str);
         for rule in &self.cel {
-            rule.judge(path, value, old, shown, budget, errors);
+            rule.judge(path, self, value, old, budget, errors);
         }
         match value {
             Value::Object(fields) => {

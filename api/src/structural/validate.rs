@@ -4,20 +4,29 @@
 
 use serde_json::{Map, Value};
 
-use super::{Bound, ListType, Rules, Schema, Type, format, join};
+use super::{Bound, ListType, Rules, Schema, Type, embedded, format, join};
 use crate::cel::Budget;
-use crate::validation::FieldError;
+use crate::validation::{FieldError, Reason};
 
 type Errors = Vec<FieldError>;
 
+/// What keeps rules in CEL from being asked.
+const BLOCKING: &[Reason] =
+    &[Reason::NotSupported, Reason::Required, Reason::TooLong, Reason::TooMany, Reason::TypeInvalid];
+
 impl Schema {
-    /// Appends what is wrong with a value; `old` is what it replaces. Rules in CEL may rely on everything else to hold.
+    /// Appends what is wrong with a value; `old` is what it replaces. Rules in CEL may rely on it to be of the right types and sizes.
     pub fn validate(&self, value: &Value, old: Option<&Value>, errors: &mut Errors) {
-        let count = errors.len();
-        self.validate_at("", value, old, errors);
-        if errors.len() == count {
-            self.judge("", value, old, &Budget::default(), errors);
+        let mut found = Vec::new();
+        self.validate_at("", value, old, &mut found);
+        if !found.iter().any(|error| BLOCKING.contains(&error.reason)) {
+            self.judge("", value, old, &Budget::default(), &mut found);
+        } else if self.has_rules {
+            let detail = "some validation rules were not checked because the object was invalid; correct the existing errors to complete \
+                          validation";
+            found.push(FieldError::invalid("<nil>", Value::Null, detail));
         }
+        errors.append(&mut found);
     }
 
     pub(super) fn validate_at(&self, path: &str, value: &Value, old: Option<&Value>, errors: &mut Errors) {
@@ -68,14 +77,10 @@ impl Schema {
 
     fn validate_fields(&self, path: &str, fields: &Map<String, Value>, old: Option<&Value>, errors: &mut Errors) {
         if self.is_resource && !path.is_empty() {
-            for name in ["apiVersion", "kind"] {
-                if fields.get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
-                    errors.push(FieldError::required(join(path, name), "must not be empty"));
-                }
-            }
+            embedded::validate(path, fields, errors);
         }
         for (name, value) in fields {
-            // A whole object's own metadata is judged by rules that hold for all kinds.
+            // That of a whole object is judged by rules that hold for all kinds.
             if self.is_resource && path.is_empty() && name == "metadata" {
                 continue;
             }

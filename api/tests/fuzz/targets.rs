@@ -295,7 +295,8 @@ impl Authorize for LongNames {
 fn cel() {
     let check = |input: &[u8]| {
         let Ok(source) = str::from_utf8(input) else { return false };
-        let declared = Declarations { variables: &["object", "authorizer"], definitions: None };
+        let declared =
+            Declarations { variables: &["object", "authorizer"], definitions: None, ..Declarations::default() };
         let Ok(program) = Program::compile(source, declared) else { return false };
         let list: Vec<Value> = (0..1000).map(Value::from).collect();
         let object = json!({ "list": list, "text": "ab ".repeat(1000), "number": 7, "map": { "a": { "b": null } } });

@@ -59,7 +59,7 @@ impl Expressions {
         names.push("authorizer");
         let definitions = definitions(spec, &names, errors);
         let conditions = conditions(spec, &names, errors);
-        let declared = Declarations { variables: &names, definitions: Some(&definitions) };
+        let declared = Declarations { variables: &names, definitions: Some(&definitions), ..Declarations::default() };
         let validations = object::list_at(spec, &["validations"]).iter().enumerate();
         let validations = validations.filter_map(|(index, validation)| {
             let of_messages = Declarations { variables: &of_messages, ..declared };
@@ -128,7 +128,7 @@ fn definitions(spec: &Value, names: &[&str], errors: &mut Errors) -> Vec<(String
         } else if definitions.iter().any(|(known, _)| known == name) {
             errors.push(FieldError::duplicate(format!("{path}.name"), name));
         }
-        let declared = Declarations { variables: names, definitions: Some(&definitions) };
+        let declared = Declarations { variables: names, definitions: Some(&definitions), ..Declarations::default() };
         if let Some(program) = compile(text(variable, "expression"), &format!("{path}.expression"), declared, errors) {
             definitions.push((name.to_owned(), program));
         }
@@ -150,7 +150,7 @@ fn conditions(spec: &Value, names: &[&str], errors: &mut Errors) -> Vec<(String,
         check::required(errors, &format!("{path}.name"), name, validation::qualified_name);
         check::unique(errors, &mut seen, &format!("{path}.name"), name);
         let path = format!("{path}.expression");
-        let declared = Declarations { variables: names, definitions: None };
+        let declared = Declarations { variables: names, definitions: None, ..Declarations::default() };
         let program = compile(text(condition, "expression"), &path, declared, errors)?;
         Some((name.to_owned(), yields(program, &[Type::Bool], &path, errors)?))
     });

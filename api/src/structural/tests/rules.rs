@@ -1,7 +1,7 @@
 //! Rules in CEL.
 
 use expect_test::{Expect, expect};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Schema, lines, value};
 
@@ -63,10 +63,10 @@ fn rules_speak_of_known_fields() {
         list,
         "self.n.m == 1",
         expect![[r#"
-        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.n.m == 1": compilation failed: ERROR: <input>:1:7: undefined field 'm'
-         | self.n.m == 1
-         | ......^
-    "#]],
+            schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.n.m == 1": compilation failed: ERROR: <input>:1:5: type 'int' does not support field selection
+             | self.n.m == 1
+             | ....^
+        "#]],
     );
     check(
         list,
@@ -86,7 +86,15 @@ fn rules_speak_of_known_fields() {
              | ..........................^
         "#]],
     );
-    check("k: {type: object, x-kubernetes-preserve-unknown-fields: true}", "self.k.any.thing == 1", expect![""]);
+    check(
+        "k: {type: object, x-kubernetes-preserve-unknown-fields: true}",
+        "has(self.k) && self.k.any.thing == 1",
+        expect![[r#"
+            schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "has(self.k) && self.k.any.thing == 1": compilation failed: ERROR: <input>:1:22: undefined field 'any'
+             | has(self.k) && self.k.any.thing == 1
+             | .....................^
+        "#]],
+    );
     check(
         "r: {type: object, x-kubernetes-embedded-resource: true, properties: {spec: {type: object}}}",
         "self.r.metadata.name == 'a' && self.r.specs == 1",
@@ -181,8 +189,9 @@ fn values_are_judged() {
         "{min: a, max: 2}",
         None,
         expect![[r#"
-        x.min: Invalid value: "string": x.min in body must be of type integer: "string"
-    "#]],
+            x.min: Invalid value: "string": x.min in body must be of type integer: "string"
+            <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation
+        "#]],
     );
     check(
         "{type: string, x-kubernetes-validations: [{rule: self.startsWith('a')}]}",
@@ -260,6 +269,84 @@ fn changes_are_judged() {
         Some("[{name: a, n: 2}]"),
         expect![[r#"
         x[1]: Invalid value: "object": failed rule: self.n >= oldSelf.n
+    "#]],
+    );
+}
+
+/// Values are of the types that their schemas say, formats among them.
+#[test]
+fn rules_see_typed_values() {
+    let properties = "properties: {d: {type: string, format: duration}, t: {type: string, format: date-time}, day: {type: string, format: date}, \
+                      b: {type: string, format: byte}, n: {type: number}, l: {type: array, items: {type: string, format: date}}, \
+                      m: {type: object, additionalProperties: {type: integer}}, i: {x-kubernetes-int-or-string: true}}";
+    let value = json!({
+        "d": "2h", "t": "2026-01-02T03:04:05Z", "day": "2026-01-02", "b": "YWJj", "n": 3, "l": ["2025-12-31"], "m": { "a": 1 }, "i": 5,
+    });
+    for rule in [
+        "self.d > duration('1h') && self.d.getHours() == 2",
+        "self.t > timestamp('2026-01-01T00:00:00Z') && self.day.getFullYear() == 2026",
+        "self.b == b'abc' && self.n * 2.0 == 6.0",
+        "self.l.all(day, day < self.day) && self.l[0].getMonth() == 11",
+        "self.m.a + 1 == 2 && self.m['a'] == 1 && self.i == 5",
+    ] {
+        let mut errors = Vec::new();
+        let schema = parse(
+            &format!("{{type: object, {properties}, x-kubernetes-validations: [{{rule: {rule:?}}}]}}"),
+            &mut errors,
+        );
+        assert_eq!(lines(&errors), "", "{rule}");
+        schema.validate(&json!({ "x": value }), None, &mut errors);
+        assert_eq!(lines(&errors), "", "{rule}");
+    }
+    let refused = |rule: &str| {
+        let mut errors = Vec::new();
+        parse(&format!("{{type: object, {properties}, x-kubernetes-validations: [{{rule: {rule:?}}}]}}"), &mut errors);
+        lines(&errors)
+    };
+    let wrong =
+        ["self.n + 1 == 4.0", "self.d == '2h'", "self.day", "self.m.a == 'x'", "self.l[0] + 1 == 2"].map(refused);
+    expect![[r#"
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.n + 1 == 4.0": compilation failed: ERROR: <input>:1:8: found no matching overload for '_+_' applied to '(double, int)'
+         | self.n + 1 == 4.0
+         | .......^
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.d == '2h'": compilation failed: ERROR: <input>:1:8: found no matching overload for '_==_' applied to '(google.protobuf.Duration, string)'
+         | self.d == '2h'
+         | .......^
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.day": cel expression must evaluate to a bool
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.m.a == 'x'": compilation failed: ERROR: <input>:1:10: found no matching overload for '_==_' applied to '(int, string)'
+         | self.m.a == 'x'
+         | .........^
+        schema.properties[x].x-kubernetes-validations[0].rule: Invalid value: "self.l[0] + 1 == 2": compilation failed: ERROR: <input>:1:11: found no matching overload for '_+_' applied to '(google.protobuf.Timestamp, int)'
+         | self.l[0] + 1 == 2
+         | ..........^
+    "#]].assert_eq(&wrong.concat());
+}
+
+#[test]
+fn rules_of_changes_need_a_value_that_was_there() {
+    let check = |list: &str, rule: &str, expected: Expect| {
+        let mut errors = Vec::new();
+        let items = format!(
+            "{{type: object, required: [k], properties: {{k: {{type: string}}}}, x-kubernetes-validations: [{{{rule}}}]}}"
+        );
+        parse(&format!("{{type: object, properties: {{l: {{type: array, {list} items: {items}}}}}}}"), &mut errors);
+        expected.assert_eq(&lines(&errors));
+    };
+    let map = "x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [k],";
+    check(map, "rule: 'self.k == oldSelf.k'", expect![""]);
+    check(
+        "",
+        "rule: 'self.k == oldSelf.k'",
+        expect![[r#"
+        schema.properties[x].properties[l].items.x-kubernetes-validations[0].rule: Invalid value: "self.k == oldSelf.k": oldSelf cannot be used on the uncorrelatable portion of the schema within schema.properties[x].properties[l]
+    "#]],
+    );
+    check("", "rule: 'self.k != \"\"'", expect![""]);
+    check(
+        map,
+        "rule: 'self.k != \"\"', optionalOldSelf: true",
+        expect![[r#"
+        schema.properties[x].properties[l].items.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule
     "#]],
     );
 }

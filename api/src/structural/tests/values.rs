@@ -74,7 +74,7 @@ fn unknown_fields_go() {
         "{type: object, x-kubernetes-embedded-resource: true, properties: {spec: {type: object}}}",
         "{x: {apiVersion: v1, kind: P, metadata: {any: thing}, spec: {a: b}, other: 1}}",
         expect![[
-            r#"{"x":{"apiVersion":"v1","kind":"P","metadata":{"any":"thing"},"spec":{}}} without x.other x.spec.a"#
+            r#"{"x":{"apiVersion":"v1","kind":"P","metadata":{},"spec":{}}} without x.metadata.any x.other x.spec.a"#
         ]],
     );
     check_pruned(
