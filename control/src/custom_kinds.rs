@@ -76,6 +76,14 @@ impl Index {
         versions.iter().find(|custom| custom.kind.version == kind.version)
     }
 
+    /// The other versions that a kind is served in; none for built-in kinds.
+    pub(crate) fn others(&self, kind: &Kind) -> impl Iterator<Item = &'static Kind> {
+        let served = self.served.iter().map(|custom| custom.kind);
+        served.filter(move |other| {
+            (other.group, other.plural) == (kind.group, kind.plural) && other.version != kind.version
+        })
+    }
+
     /// The kind served under `/apis/GROUP/VERSION/PLURAL`.
     pub(crate) fn by_resource(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<CustomKind>> {
         self.find(|kind| (kind.group, kind.version, kind.plural) == (group, version, plural))

@@ -4,9 +4,10 @@
 //! [`CONTROLLERS`] says who; so that a policy on pods holds for those of a Deployment, too. The controllers' other writes
 //! pass: they report, and clean up. Policies and their bindings are never asked about.
 //!
-//! Deliberately absent: `request.options` and `request.uid`, mutating policies and webhooks. Each kind is served in one version,
-//! so that `matchPolicy` makes no difference.
+//! Also asked about: tokens of service accounts, and connections into pods. Deliberately absent: `request.options` and `request.uid`,
+//! reviews of tokens and rights, the proxy of nodes, mutating policies and webhooks.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::sync::{Arc, LazyLock};
 
@@ -65,10 +66,10 @@ impl Policies {
     }
 }
 
-/// A write that policies are asked about.
-#[derive(Debug)]
+/// A write, or something else that changes things, that policies are asked about.
+#[derive(Clone, Debug)]
 pub(crate) struct Operation<'a> {
-    /// `CREATE`, `UPDATE` or `DELETE`.
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
     pub(crate) verb: &'static str,
     /// The kind that is written to.
     pub(crate) kind: &'static Kind,
@@ -114,6 +115,8 @@ struct Told {
 /// The variables of expressions that are the same for all policies; made once they are needed.
 struct Variables<'a> {
     operation: &'a Operation<'a>,
+    /// The same, in the version that was asked for.
+    asked: &'a Operation<'a>,
     snapshot: &'a Snapshot,
     request: OnceCell<Value>,
     namespace: OnceCell<Value>,
@@ -134,16 +137,26 @@ pub(crate) fn review(index: &Index, operation: &Operation<'_>, context: Context<
     if rules::is_exempt(operation.kind) {
         return Ok(told.warnings);
     }
-    let variables = Variables { operation, snapshot, request: OnceCell::new(), namespace: OnceCell::new() };
+    let others: Vec<&'static Kind> = context.custom_kinds.others(operation.kind).collect();
+    let as_asked = Variables::new(operation, operation, snapshot);
     for policy in index.policies() {
-        if !policy.constraints.matches(operation, snapshot) {
-            continue;
-        }
+        let Some(kind) = policy.constraints.matches(operation, &others, snapshot) else { continue };
+        let (object, old) = (operation.in_version(operation.object, kind), operation.in_version(operation.old, kind));
+        let meant = Operation {
+            kind,
+            object_kind: operation.object_kind_in(kind),
+            object: &object,
+            old: &old,
+            ..operation.clone()
+        };
+        let converted = (kind.version != operation.kind.version).then(|| Variables::new(&meant, operation, snapshot));
+        let variables = converted.as_ref().unwrap_or(&as_asked);
         for binding in &policy.bindings {
-            if binding.resources.as_ref().is_some_and(|resources| !resources.matches(operation, snapshot)) {
+            let resources = binding.resources.as_ref();
+            if resources.is_some_and(|resources| resources.matches(operation, &others, snapshot).is_none()) {
                 continue;
             }
-            for violation in violations(policy, binding, &variables, &context) {
+            for violation in violations(policy, binding, variables, &context) {
                 told.tell(policy, binding, operation, &context, violation);
             }
         }
@@ -199,13 +212,15 @@ fn refusal(operation: &Operation<'_>, message: &str, reason: &str) -> Status {
 
 /// What of a policy, as it is bound, doesn't hold. What can't be decided counts as the policy says.
 fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, context: &Context<'_>) -> Vec<Violation> {
-    let undecided = |message: String| match policy.fails_closed {
-        true => vec![Violation { message, reason: String::new(), is_refused: false }],
+    let failed = |message: String, is_refused| match policy.fails_closed {
+        true => vec![Violation { message, reason: String::new(), is_refused }],
         false => Vec::new(),
     };
+    let undecided = |message| failed(message, false);
     let parameters = match parameters::find(policy, binding, variables.operation, context) {
         Ok(parameters) => parameters,
-        Err(because) => return undecided(format!("failed to configure binding: {because}")),
+        // Whatever the binding says: it says nothing that could be carried out.
+        Err(because) => return failed(format!("failed to configure binding: {because}"), true),
     };
     let violations = parameters.iter().flat_map(|parameter| {
         let budget = Budget::default();
@@ -284,12 +299,34 @@ fn violation<'a>(validation: &'a Validation, evaluation: &Evaluation<'a>) -> Vio
     Violation { message, reason: validation.reason.clone(), is_refused: false }
 }
 
-impl Variables<'_> {
+impl Operation<'_> {
+    /// An object as another version of its kind has it: versions differ in their names only.
+    fn in_version<'o>(&self, object: &'o Value, kind: &Kind) -> Cow<'o, Value> {
+        let is_same = kind.version == self.kind.version || !object.is_object() || self.object_kind[2] != self.kind.kind;
+        if is_same {
+            return Cow::Borrowed(object);
+        }
+        let mut object = object.clone();
+        object["apiVersion"] = kind.api_version().into();
+        Cow::Owned(object)
+    }
+
+    fn object_kind_in(&self, kind: &'static Kind) -> [&str; 3] {
+        let [group, version, name] = self.object_kind;
+        if name == self.kind.kind { [group, kind.version, name] } else { [group, version, name] }
+    }
+}
+
+impl<'a> Variables<'a> {
+    fn new(operation: &'a Operation<'a>, asked: &'a Operation<'a>, snapshot: &'a Snapshot) -> Variables<'a> {
+        Variables { operation, asked, snapshot, request: OnceCell::new(), namespace: OnceCell::new() }
+    }
+
     fn with<'v>(&'v self, parameter: &'v Value) -> [(&'v str, &'v Value); 5] {
         [
             ("object", self.operation.object),
             ("oldObject", self.operation.old),
-            ("request", self.request.get_or_init(|| request(self.operation))),
+            ("request", self.request.get_or_init(|| request(self.operation, self.asked))),
             ("namespaceObject", self.namespace.get_or_init(|| namespace_object(self.operation, self.snapshot))),
             ("params", parameter),
         ]
@@ -331,14 +368,19 @@ fn request_resource(operation: &Operation<'_>) -> AccessSubject {
     }
 }
 
-fn request(operation: &Operation<'_>) -> Value {
-    let [group, version, kind] = operation.object_kind;
-    let kind = json!({ "group": group, "version": version, "kind": kind });
-    let (group, version) = (operation.kind.group, operation.kind.version);
-    let resource = json!({ "group": group, "version": version, "resource": operation.kind.plural });
+/// The `request`; `asked` is what it was before it was converted.
+fn request(operation: &Operation<'_>, asked: &Operation<'_>) -> Value {
+    let kind = |operation: &Operation<'_>| {
+        let [group, version, kind] = operation.object_kind;
+        json!({ "group": group, "version": version, "kind": kind })
+    };
+    let resource = |operation: &Operation<'_>| {
+        let (group, version) = (operation.kind.group, operation.kind.version);
+        json!({ "group": group, "version": version, "resource": operation.kind.plural })
+    };
     json!({
-        "kind": kind, "resource": resource, "subResource": operation.subresource,
-        "requestKind": kind, "requestResource": resource, "requestSubResource": operation.subresource,
+        "kind": kind(operation), "resource": resource(operation), "subResource": operation.subresource,
+        "requestKind": kind(asked), "requestResource": resource(asked), "requestSubResource": operation.subresource,
         "name": operation.name, "namespace": operation.namespace.unwrap_or_default(), "operation": operation.verb,
         "userInfo": operation.user, "dryRun": operation.dry_run,
     })

@@ -13,13 +13,15 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, copy_buf, split};
 use tokio::time::timeout;
 
 use super::{Call, host, log};
+use crate::admission::policies::Operation;
 use crate::objects::decode_record;
 use crate::request::Address;
+use crate::respond;
 
 /// The parameters that concern the host.
 const PASSED: &[&str] = &["command", "ports", "stdin", "stdout", "stderr", "tty"];
@@ -49,6 +51,7 @@ pub(super) async fn connect(call: &Call, address: &Address) -> Result<Response, 
     let record = call.app.objects.get(address.kind, address.namespace(), name).await?;
     let pod = decode_record(&record);
     let (node, path) = (node(&pod, name)?, path(call, address, &pod, name)?);
+    let warnings = review(call, address, &pod, name)?;
     let answer = host::upgrade(call, node, &path, &ASKED).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(host::complaint(node, answer).await);
@@ -63,6 +66,7 @@ pub(super) async fn connect(call: &Call, address: &Address) -> Result<Response, 
             response.headers_mut().insert(name, HeaderValue::clone(value));
         }
     }
+    respond::warn(&mut response, &warnings);
     let shutdown = call.app.shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {
@@ -92,6 +96,47 @@ fn path(call: &Call, address: &Address, pod: &Value, name: &str) -> Result<Strin
     }
     let query: Vec<String> = call.query.only(PASSED).map(|(key, value)| format!("{key}={}", encode(value))).collect();
     Ok(format!("{path}?{}", query.join("&")))
+}
+
+/// Asks admission policies about the connection, as Kubernetes does.
+fn review(call: &Call, address: &Address, pod: &Value, name: &str) -> Result<Vec<String>, Status> {
+    let subresource = address.subresource.as_deref().unwrap_or_default();
+    let kind = match subresource {
+        "attach" => "PodAttachOptions",
+        "exec" => "PodExecOptions",
+        _ => "PodPortForwardOptions",
+    };
+    let mut object = json!({ "apiVersion": "v1", "kind": kind });
+    let all = |parameter: &str| -> Vec<&str> {
+        call.query.only(PASSED).filter(|(name, _)| *name == parameter).map(|(_, value)| value).collect()
+    };
+    if address.is_at(Subresource::PortForward) {
+        let ports = all("ports").into_iter().flat_map(|ports| ports.split(','));
+        object["ports"] = ports.filter_map(|port| port.parse::<u16>().ok()).collect();
+    } else {
+        object["container"] = log::container(call, pod, name)?.into();
+        for flag in ["stdin", "stdout", "stderr", "tty"] {
+            if call.query.flag(flag) {
+                object[flag] = true.into();
+            }
+        }
+        if subresource == "exec" {
+            object["command"] = all("command").into();
+        }
+    }
+    let operation = Operation {
+        verb: "CONNECT",
+        kind: address.kind,
+        object_kind: ["", "v1", kind],
+        namespace: address.namespace(),
+        name,
+        subresource,
+        object: &object,
+        old: &Value::Null,
+        user: &call.user,
+        dry_run: false,
+    };
+    call.app.objects.review(&operation, &call.annotations)
 }
 
 /// Passes bytes until both have ended.

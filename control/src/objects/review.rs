@@ -3,9 +3,28 @@
 use coracle_api::status::Status;
 use serde_json::Value;
 
+use super::Objects;
 use super::prepare::{Action, Context, Request};
 use crate::admission::policies::{self, CONTROLLERS, Operation};
+use crate::audit::Annotations;
 use crate::authentication::User;
+
+impl Objects {
+    /// Asks the policies about something that writes no object, and is refused as writes are; gives what its author is to be warned of.
+    pub(crate) fn review(&self, operation: &Operation<'_>, annotations: &Annotations) -> Result<Vec<String>, Status> {
+        let snapshot = self.store().snapshot();
+        let Some(index) = self.inner.policies.of(&snapshot) else { return Ok(Vec::new()) };
+        let custom_kinds = self.custom_kinds(&snapshot);
+        let context = policies::Context {
+            snapshot: &snapshot,
+            custom_kinds: &custom_kinds,
+            sealer: &self.inner.sealer,
+            authorizer: self.authorizer(),
+            annotations: Some(annotations),
+        };
+        policies::review(&index, operation, context)
+    }
+}
 
 /// Asks the policies, where there are any; what they only warn of is kept in the context.
 pub(super) fn review(

@@ -22,6 +22,8 @@ pub(super) struct MatchResources {
     excluded: Vec<Rule>,
     namespaces: LabelSelector,
     objects: LabelSelector,
+    /// Whether rules mean only the versions they name, and not what is the same object in another version.
+    is_exact: bool,
 }
 
 #[derive(Debug)]
@@ -49,16 +51,28 @@ impl MatchResources {
             excluded: rules("excludeResourceRules"),
             namespaces: selector("namespaceSelector"),
             objects: selector("objectSelector"),
+            is_exact: object::str_at(resources, &["matchPolicy"]) == Some("Exact"),
         }
     }
 
-    /// Without rules, as a binding may be, it is for whatever the policy is for.
-    pub(super) fn matches(&self, operation: &Operation<'_>, snapshot: &Snapshot) -> bool {
-        let is_named = self.rules.is_empty() || self.rules.iter().any(|rule| rule.matches(operation));
-        is_named
-            && !self.excluded.iter().any(|rule| rule.matches(operation))
+    /// The kind, in the version that is meant, of a write that it is for. `others` are the versions that the kind has besides. Without
+    /// rules, as a binding may be, it is for whatever the policy is for.
+    pub(super) fn matches(
+        &self,
+        operation: &Operation<'_>,
+        others: &[&'static Kind],
+        snapshot: &Snapshot,
+    ) -> Option<&'static Kind> {
+        let others = if self.is_exact { &[] } else { others };
+        let meant = |rules: &[Rule]| {
+            let mut kinds = [operation.kind].into_iter().chain(others.iter().copied());
+            kinds.find(|kind| rules.iter().any(|rule| rule.matches(operation, kind)))
+        };
+        let kind = if self.rules.is_empty() { Some(operation.kind) } else { meant(&self.rules) };
+        let is_selected = meant(&self.excluded).is_none()
             && self.selects_object(operation)
-            && self.selects_namespace(operation, snapshot)
+            && self.selects_namespace(operation, snapshot);
+        kind.filter(|_| is_selected)
     }
 
     fn selects_object(&self, operation: &Operation<'_>) -> bool {
@@ -98,9 +112,9 @@ impl Rule {
         }
     }
 
-    fn matches(&self, operation: &Operation<'_>) -> bool {
+    /// Whether it is for a write to a kind in this version.
+    fn matches(&self, operation: &Operation<'_>, kind: &Kind) -> bool {
         let has = |list: &[String], wanted: &str| list.iter().any(|found| found == "*" || found == wanted);
-        let kind = operation.kind;
         // A Namespace is in itself, but no namespaced object.
         let is_in_scope = match self.scope.as_str() {
             "Cluster" => !kind.namespaced,
