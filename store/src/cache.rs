@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, watch};
@@ -31,6 +31,7 @@ pub(crate) struct Limits {
     pub(crate) events_max: usize,
     pub(crate) bytes_max: usize,
     pub(crate) queue_max: usize,
+    pub(crate) queue_bytes_max: usize,
     pub(crate) ephemeral: EphemeralKeys,
 }
 
@@ -153,11 +154,17 @@ impl Cache {
         let first = feed.events.partition_point(|event| event.record.revision <= request.after);
         let backlog = feed.events.range(first..).filter(|event| is_asked_for(event, &request)).cloned().collect();
         let (sender, events) = mpsc::channel(self.limits.queue_max);
-        let lagged = Arc::new(AtomicBool::new(false));
+        let (lagged, queued_bytes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         if !feed.is_closed {
-            feed.hub.add(&request.prefix, request.tag, Watcher { events: sender, lagged: lagged.clone() });
+            let watcher = Watcher {
+                events: sender,
+                queued_bytes: queued_bytes.clone(),
+                queued_bytes_max: self.limits.queue_bytes_max,
+                lagged: lagged.clone(),
+            };
+            feed.hub.add(&request.prefix, request.tag, watcher);
         }
-        Ok(Watch { backlog, events, lagged })
+        Ok(Watch { backlog, events, queued_bytes, lagged })
     }
 
     /// Ends every watch, now and in future.

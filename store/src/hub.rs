@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -12,6 +12,9 @@ use crate::watch::Event;
 #[derive(Debug)]
 pub(crate) struct Watcher {
     pub(crate) events: mpsc::Sender<Arc<Event>>,
+    /// Bytes of the events that wait, which are no more than `queued_bytes_max`.
+    pub(crate) queued_bytes: Arc<AtomicUsize>,
+    pub(crate) queued_bytes_max: usize,
     pub(crate) lagged: Arc<AtomicBool>,
 }
 
@@ -85,12 +88,21 @@ fn tags(event: &Event) -> impl Iterator<Item = &Tag> {
 }
 
 fn deliver(watchers: &mut Vec<Watcher>, event: &Arc<Event>) {
-    watchers.retain(|watcher| match watcher.events.try_send(event.clone()) {
-        Ok(()) => true,
-        Err(mpsc::error::TrySendError::Full(_)) => {
+    let weight = event.weight();
+    watchers.retain(|watcher| {
+        let queued = watcher.queued_bytes.fetch_add(weight, Ordering::AcqRel);
+        // One alone may be of any size.
+        if queued > 0 && queued + weight > watcher.queued_bytes_max {
             watcher.lagged.store(true, Ordering::Release);
-            false
+            return false;
         }
-        Err(mpsc::error::TrySendError::Closed(_)) => false,
+        match watcher.events.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                watcher.lagged.store(true, Ordering::Release);
+                false
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
     });
 }

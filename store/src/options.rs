@@ -25,6 +25,8 @@ pub struct Options {
     pub history_bytes_max: usize,
     /// Events a watcher may be behind before it loses its watch.
     pub watch_queue_events_max: usize,
+    /// Bytes of events a watcher may be behind.
+    pub watch_queue_bytes_max: usize,
     /// Size of one segment of the Raft log; it is reserved on the disk before it is used.
     pub segment_bytes: u64,
     /// Time between two checkpoints while there are changes.
@@ -45,6 +47,7 @@ impl Options {
             history_events_max: 32_768,
             history_bytes_max: 32 << 20,
             watch_queue_events_max: 65_536,
+            watch_queue_bytes_max: 64 << 20,
             segment_bytes: 4 << 20,
             checkpoint_interval_ms: 1_000,
             checkpoint_slack_bytes: 1 << 20,

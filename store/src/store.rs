@@ -96,10 +96,15 @@ impl Store {
         let lock = lock(dir, disk.as_ref())?;
         let (checkpoint, snapshot, applied) = Checkpoint::open(&checkpoint::path(dir), &disk, &options)?;
         let log = Log::open(dir.join("log"), disk, options.segment_bytes)?;
+        if !log.goes_on_after(applied.log_id.as_ref()) {
+            let reason = "it lacks, or is missing, what the log no longer holds".to_owned();
+            return Err(OpenError::Damaged { path: checkpoint::path(dir), reason });
+        }
         let limits = Limits {
             events_max: options.history_events_max,
             bytes_max: options.history_bytes_max,
             queue_max: options.watch_queue_events_max,
+            queue_bytes_max: options.watch_queue_bytes_max,
             ephemeral: options.ephemeral,
         };
         let cache = Arc::new(Cache::new(snapshot, limits));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -39,6 +39,13 @@ pub struct Event {
     pub previous: Option<Arc<Record>>,
 }
 
+impl Event {
+    /// About how many bytes it keeps in memory.
+    pub(crate) fn weight(&self) -> usize {
+        self.record.weight() + self.previous.as_ref().map_or(0, |previous| previous.weight())
+    }
+}
+
 /// The changes asked for are not kept any more: list again, and watch from there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too old resource version: {requested} ({oldest})")]
@@ -65,6 +72,8 @@ pub enum WatchError {
 pub struct Watch {
     pub(crate) backlog: VecDeque<Arc<Event>>,
     pub(crate) events: mpsc::Receiver<Arc<Event>>,
+    /// Bytes of the events that wait.
+    pub(crate) queued_bytes: Arc<AtomicUsize>,
     pub(crate) lagged: Arc<AtomicBool>,
 }
 
@@ -75,7 +84,7 @@ impl Watch {
             return Ok(event);
         }
         match self.events.recv().await {
-            Some(event) => Ok(event),
+            Some(event) => Ok(self.taken(event)),
             None => Err(self.end()),
         }
     }
@@ -86,10 +95,15 @@ impl Watch {
             return Some(Ok(event));
         }
         match self.events.try_recv() {
-            Ok(event) => Some(Ok(event)),
+            Ok(event) => Some(Ok(self.taken(event))),
             Err(mpsc::error::TryRecvError::Empty) => None,
             Err(mpsc::error::TryRecvError::Disconnected) => Some(Err(self.end())),
         }
+    }
+
+    fn taken(&self, event: Arc<Event>) -> Arc<Event> {
+        self.queued_bytes.fetch_sub(event.weight(), Ordering::AcqRel);
+        event
     }
 
     fn end(&self) -> WatchError {

@@ -154,16 +154,32 @@ impl DataDir {
 
 /// Writes a private file as a whole: a reader sees the old one or the new one.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_private(path, bytes).map_err(|error| Failure::file(path, &error))
+}
+
+/// Writes a private file anew whose old content will do, too. That is kept while the disk is full: else nobody could start what is to be
+/// asked to delete something.
+pub(crate) fn renew_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    match replace_private(path, bytes) {
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull && path.exists() => {
+            tracing::warn!(file = %path.display(), "the disk is full: this file stays as it was");
+            Ok(())
+        }
+        written => written.map_err(|error| Failure::file(path, &error)),
+    }
+}
+
+fn replace_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
-    let write = || -> std::io::Result<()> {
-        let _ = fs::remove_file(&part);
+    let write = || {
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&part, path)
     };
-    write().map_err(|error| Failure::file(path, &error))
+    let _ = fs::remove_file(&part);
+    write().inspect_err(|_| drop(fs::remove_file(&part)))
 }
 
 fn is_locked_in_time(lock: &File) -> bool {

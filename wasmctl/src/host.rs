@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use coracle_api::kinds;
+use coracle_api::{kinds, object};
 use coracle_client::{Client, Config, ListOptions, WatchEvent, WatchOptions};
 use coracle_host::agent::{self, HostError, HostOptions, PodHandlers};
 use coracle_host::disk_quota::DiskQuota;
@@ -152,7 +152,9 @@ impl Host {
             ready = is_ready(&self.client, node) => ready,
             failure = self.ended() => Err(failure),
             () = tokio::time::sleep(READY_TIMEOUT) => {
-                Err(Failure::timed_out(format!("host {node} is not ready after {} s", READY_TIMEOUT.as_secs())))
+                let seconds = READY_TIMEOUT.as_secs();
+                let because = why_not_ready(&self.client, node).await.map_or_else(String::new, |why| format!(": {why}"));
+                Err(Failure::timed_out(format!("host {node} is not ready after {seconds} s{because}")))
             }
         }
     }
@@ -226,6 +228,14 @@ fn start_ingress(
         limits: Limits::default(),
     };
     Ingress::start(options).map_err(|error| address_failure("--ingress-addr", addr, &error))
+}
+
+/// What a host's Node says of why it is not Ready, where it can be asked.
+async fn why_not_ready(client: &Client, node: &str) -> Option<String> {
+    let found = client.get(&kinds::NODE, None, node).await.ok()?;
+    let conditions = object::list_at(&found, &["status", "conditions"]).iter();
+    let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready")?;
+    Some(object::str_at(ready, &["message"])?.to_owned())
 }
 
 async fn is_ready(client: &Client, node: &str) -> Result<()> {

@@ -121,7 +121,7 @@ impl Cluster {
         let list = serde_json::json!({
             "api": self.server.api(), "ingress": ingress.to_string(), "registry": self.server.registry(),
         });
-        data_dir.write("addresses.json", format!("{list:#}\n").as_bytes())
+        data_dir::renew_private(&data_dir.join("addresses.json"), format!("{list:#}\n").as_bytes())
     }
 
     /// Stops from the outside in: no new requests, then no pods, then no API, then the store.

@@ -1,9 +1,11 @@
 //! What the host tells the API: statuses, deletions and events, in batches. A batch is what came together while the one before was under way.
 
 use std::collections::{HashSet, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_api::object;
 use coracle_api::status::Status;
 use coracle_client::{Backoff, BatchItem, Client, DeleteOptions, Error};
 use jiff::Timestamp;
@@ -34,6 +36,16 @@ pub(crate) enum Purpose {
     Status(Arc<str>),
     Delete(Arc<str>),
     Event(Event),
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Purpose::Status(uid) => write!(formatter, "the status of pod {uid}"),
+            Purpose::Delete(uid) => write!(formatter, "the deletion of pod {uid}"),
+            Purpose::Event(event) => write!(formatter, "event {}", object::name(&event.object)),
+        }
+    }
 }
 
 /// The answer to a batch.
@@ -161,7 +173,7 @@ impl Report {
                         self.again(purpose);
                     } else if !matches!((&purpose, status.code), (_, 404 | 409)) {
                         // Not found and conflict: the object is gone, which the watch tells.
-                        tracing::warn!(?purpose, reason = status.message, "a write was refused");
+                        tracing::warn!(write = %purpose, reason = status.message, "a write was refused");
                     }
                 }
             }

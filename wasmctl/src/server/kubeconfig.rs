@@ -61,7 +61,7 @@ impl KubeconfigFile {
         if let Some(old) = old.and_then(|text| serde_saphyr::from_str::<Kubeconfig>(&text).ok()) {
             kubeconfig = kubeconfig.replacing(old);
         }
-        data_dir::write_private(&self.path, kubeconfig.to_yaml().as_bytes())?;
+        data_dir::renew_private(&self.path, kubeconfig.to_yaml().as_bytes())?;
         Ok(Written { other_servers, renewal })
     }
 
