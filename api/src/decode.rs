@@ -157,7 +157,9 @@ pub fn strict_error(unknown: &[String], duplicates: &[String]) -> Option<String>
 
 /// The 400 for a body that is an object, but not one of `kind`: wrong types, or strictly decoded.
 pub fn unfit(api_version: &str, body_kind: &str, kind: &str, error: &str) -> Status {
-    let version = api_version.rsplit('/').next().unwrap_or_default();
+    // A body that doesn't say what it is is what its path says.
+    let body_kind = if body_kind.is_empty() { kind } else { body_kind };
+    let version = api_version.rsplit('/').next().filter(|version| !version.is_empty()).unwrap_or("v1");
     status::bad_request(format!("{body_kind} in version {version:?} cannot be handled as a {kind}: {error}"))
 }
 

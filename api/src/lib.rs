@@ -1,6 +1,7 @@
 //! The object model: kinds, defaulting, validation, patching, selectors, quantities, tables.
 //!
-//! Nothing here does I/O or knows a clock. An object travels as `serde_json::Value`, so that unknown fields survive.
+//! Nothing here does I/O or knows a clock. An object travels as `serde_json::Value`: what its kind's schema knows is
+//! kept as it came, and the schema is data.
 
 pub mod apply;
 pub mod cel;

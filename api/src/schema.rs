@@ -7,9 +7,11 @@
 use std::sync::{LazyLock, OnceLock};
 
 pub use check::{Problem, ProblemKind, check};
+pub use prune::prune;
 
 mod check;
 mod parse;
+mod prune;
 
 static TEXT: &str = concat!(include_str!("../schema/coracle.json"), include_str!("../schema/kubernetes-1.36.json"));
 

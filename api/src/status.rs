@@ -225,6 +225,17 @@ pub fn forbidden(kind: &Kind, name: &str, because: &str) -> Status {
     failure(403, "Forbidden", message, by_resource(kind, name))
 }
 
+/// 403 for a resource that no kind is stored as: users, or reviews of what they may do.
+pub fn forbidden_resource(group: &str, resource: &str, name: &str, because: &str) -> Status {
+    let whole = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+    let message = match name {
+        "" => format!("{whole} is forbidden: {because}"),
+        name => format!("{whole} {name:?} is forbidden: {because}"),
+    };
+    let (name, group, kind) = (name.to_owned(), group.to_owned(), resource.to_owned());
+    failure(403, "Forbidden", message, Some(Details { name, group, kind, ..Details::default() }))
+}
+
 /// 403 for a path that is no resource.
 pub fn forbidden_path(because: &str) -> Status {
     failure(403, "Forbidden", format!("forbidden: {because}"), Some(Details::default()))

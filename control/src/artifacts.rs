@@ -105,7 +105,7 @@ pub(crate) async fn answer(
 async fn answer_user(app: &App, registry: Arc<Registry>, connected: User, request: Request<Incoming>) -> Response {
     let (user, impersonator) = match server::identify(app, connected, request.headers()) {
         Ok(identified) => identified,
-        Err(refused) => return denied(&refused),
+        Err((_, refused)) => return denied(&refused),
     };
     let received = app.objects.clock().now();
     let (head, body) = request.into_parts();

@@ -14,6 +14,7 @@ use index::Index;
 pub(crate) mod escalation;
 mod index;
 mod node;
+pub(crate) mod node_restriction;
 mod rule;
 pub(crate) mod signing;
 
@@ -25,6 +26,9 @@ pub const MASTERS: &str = "system:masters";
 pub const NODES: &str = "system:nodes";
 /// What a host's user name starts with.
 pub const NODE_PREFIX: &str = "system:node:";
+
+/// What anybody may get, as Kubernetes' role `system:public-info-viewer` says.
+const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version", "/version/"];
 
 /// What someone wants to do.
 #[derive(Clone, Debug)]
@@ -129,10 +133,7 @@ impl Authorizer for Rbac {
 /// What is answered before there are any roles, and whoever asks.
 fn is_public(attributes: &Attributes<'_>) -> bool {
     let Subject::Path(path) = attributes.subject else { return false };
-    let is_health = ["/healthz", "/livez", "/readyz"]
-        .iter()
-        .any(|prefix| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-    attributes.verb == "get" && (is_health || path == "/version" || path == "/version/")
+    attributes.verb == "get" && PUBLIC.contains(&path)
 }
 
 /// The 403 that says what was not allowed, in Kubernetes' words.
@@ -141,6 +142,7 @@ pub(crate) fn refusal(attributes: &Attributes<'_>, kind: Option<&Kind>) -> Statu
     match &attributes.subject {
         Subject::Path(path) => status::forbidden_path(&format!("User {user:?} cannot {verb} path {path:?}")),
         Subject::Resource { group, resource, subresource, namespace, name, .. } => {
+            let named = (*resource).to_owned();
             let resource = match subresource {
                 Some(subresource) => format!("{resource}/{subresource}"),
                 None => (*resource).to_owned(),
@@ -152,7 +154,7 @@ pub(crate) fn refusal(attributes: &Attributes<'_>, kind: Option<&Kind>) -> Statu
             let because = format!("User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {place}");
             match kind {
                 Some(kind) => status::forbidden(kind, name.unwrap_or_default(), &because),
-                None => status::forbidden_path(&because),
+                None => status::forbidden_resource(group, &named, name.unwrap_or_default(), &because),
             }
         }
     }

@@ -15,6 +15,7 @@ use coracle_api::kind::{Kind, Subresource};
 use coracle_api::kinds::{NAMESPACE, NODE};
 use coracle_api::selector::FieldSelector;
 use coracle_api::status::{self, Status};
+use coracle_api::{object, schema};
 use coracle_store::Record;
 use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -150,11 +151,13 @@ impl App {
         address: &Address,
         fields: Option<&FieldSelector>,
     ) -> Result<(), Status> {
+        // A Namespace is in itself, so that those with a role there may read it, as in Kubernetes.
+        let itself = address.name.as_deref().filter(|_| *address.kind == NAMESPACE && verb != "create");
         let subject = Subject::Resource {
             group: address.kind.group,
             resource: address.kind.plural,
             subresource: address.subresource.as_deref(),
-            namespace: address.namespace(),
+            namespace: address.namespace().or(itself),
             name: address.name.as_deref(),
             fields,
         };
@@ -210,7 +213,9 @@ impl Call {
                 };
                 Labels { verb, resource }
             }
-            Target::Virtual { found, .. } => Labels { verb: "create", resource: found.names().2.into() },
+            Target::Virtual { found, .. } => {
+                Labels { verb: request::virtual_verb(&self.method), resource: found.names().2.into() }
+            }
             Target::Members(name) => {
                 let verb = if name.is_none() { "list" } else { "delete" };
                 Labels { verb, resource: "members".into() }
@@ -307,22 +312,76 @@ impl Call {
     async fn virtual_resource(&self, found: Virtual, namespace: Option<&str>, body: Body) -> Result<Response, Status> {
         let (group, _, resource, kind) = found.names();
         let subject = Subject::Resource { group, resource, subresource: None, namespace, name: None, fields: None };
-        self.app.authorize(&Attributes { user: &self.user, verb: "create", subject }, None)?;
+        let verb = request::virtual_verb(&self.method);
+        self.app.authorize(&Attributes { user: &self.user, verb, subject }, None)?;
         if self.method != Method::POST {
             return Err(status::method_not_allowed());
         }
         let body = self.read(body).await?;
-        let (body, _) = self.decode(&body, kind)?;
-        match found {
-            Virtual::Batch => batch::run(self, body).await,
-            Virtual::SecretKeyRotation => key_rotation::run(self).await,
-            Virtual::ClusterSnapshot => cluster_snapshot::run(self).await,
-            Virtual::TokenReview => token_review::token(self, body),
-            Virtual::SelfSubjectReview => Ok(token_review::oneself(self)),
-            Virtual::SelfSubjectAccessReview => access_review::own_access(self, body),
-            Virtual::SelfSubjectRulesReview => access_review::own_rules(self, body),
+        let (mut body, duplicates) = self.decode(&body, kind)?;
+        if found == Virtual::Batch {
+            return batch::run(self, body).await;
+        }
+        let options = self.write_options()?;
+        let warnings = self.check_fields(found.definition().as_deref(), kind, &mut body, &duplicates, &options)?;
+        let untried = || {
+            let message = format!("dryRun: a {kind} is carried out or not, it cannot be tried: leave dryRun out");
+            if options.dry_run { Err(status::bad_request(message)) } else { Ok(()) }
+        };
+        let mut response = match found {
+            Virtual::Batch => unreachable!("invariant: answered above"),
+            Virtual::SecretKeyRotation => {
+                untried()?;
+                key_rotation::run(self).await?
+            }
+            Virtual::ClusterSnapshot => {
+                untried()?;
+                cluster_snapshot::run(self).await?
+            }
+            Virtual::TokenReview => token_review::token(self, body)?,
+            Virtual::SelfSubjectReview => token_review::oneself(self),
+            Virtual::SelfSubjectAccessReview => access_review::own_access(self, body)?,
+            Virtual::SelfSubjectRulesReview => access_review::own_rules(self, body)?,
             Virtual::SubjectAccessReview | Virtual::LocalSubjectAccessReview => {
-                access_review::access_of(self, kind, namespace, body)
+                access_review::access_of(self, kind, namespace, body)?
+            }
+        };
+        respond::warn(&mut response, &warnings);
+        Ok(response)
+    }
+
+    /// Checks the fields of a body that asks for something and is not stored, as those of objects are checked, and takes out unknown ones.
+    /// Without a definition there are none but what every object has.
+    fn check_fields(
+        &self,
+        definition: Option<&str>,
+        kind: &str,
+        body: &mut Value,
+        duplicates: &[String],
+        options: &WriteOptions,
+    ) -> Result<Vec<String>, Status> {
+        let unfit =
+            |body: &Value, error: &str| decode::unfit(object::api_version(body), object::kind(body), kind, error);
+        let unknown: Vec<String> = match definition.and_then(schema::definition) {
+            Some(definition) => {
+                let problems = schema::check(definition, body);
+                if let Some(wrong) = problems.iter().find(|problem| problem.is_refused()) {
+                    return Err(unfit(body, &wrong.to_string()));
+                }
+                schema::prune(definition, body);
+                problems.into_iter().filter(schema::Problem::is_unknown).map(|problem| problem.path).collect()
+            }
+            None => {
+                let fields = body.as_object().into_iter().flat_map(serde_json::Map::keys);
+                fields.filter(|name| !["apiVersion", "kind", "metadata"].contains(&name.as_str())).cloned().collect()
+            }
+        };
+        match options.field_validation {
+            FieldValidation::Ignore => Ok(Vec::new()),
+            FieldValidation::Warn => Ok(decode::complaints(&unknown, duplicates)),
+            FieldValidation::Strict => {
+                let error = decode::strict_error(&unknown, duplicates);
+                error.map_or(Ok(Vec::new()), |error| Err(unfit(body, &error)))
             }
         }
     }

@@ -131,6 +131,13 @@ impl Virtual {
         }
     }
 
+    /// What describes its fields; `None` where it has none of its own.
+    pub(crate) fn definition(self) -> Option<String> {
+        let (group, version, _, kind) = self.names();
+        let group = group.strip_suffix(".k8s.io")?;
+        Some(format!("io.k8s.api.{group}.{version}.{kind}"))
+    }
+
     /// Whether it is asked within a namespace.
     pub(crate) fn is_namespaced(self) -> bool {
         self == Virtual::LocalSubjectAccessReview
@@ -285,12 +292,23 @@ pub(crate) fn verb(method: &Method, address: &Address, query: &Query) -> Option<
         (&Method::GET | &Method::HEAD, _) if query.is_watch() => "watch",
         (&Method::GET | &Method::HEAD, _) => "list",
         (&Method::POST, _) => "create",
-        (&Method::PUT, _) => "update",
-        (&Method::PATCH, _) => "patch",
+        (&Method::PUT, Some(_)) => "update",
+        (&Method::PATCH, Some(_)) => "patch",
         (&Method::DELETE, Some(_)) => "delete",
         (&Method::DELETE, None) => "deletecollection",
         _ => return None,
     })
+}
+
+/// The verb of a request for what can only be created.
+pub(crate) fn virtual_verb(method: &Method) -> &'static str {
+    match *method {
+        Method::GET | Method::HEAD => "list",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "deletecollection",
+        _ => "create",
+    }
 }
 
 /// The query of a URI; one that can't be read has no parameters.

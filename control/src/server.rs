@@ -14,7 +14,7 @@ use coracle_api::status::{self, Status};
 use coracle_net::identity::until_expired;
 use coracle_registry::Registry;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -41,6 +41,8 @@ use crate::removal;
 use crate::request::{self, Target};
 use crate::respond;
 use crate::tokens::Tokens;
+
+mod lent_body;
 
 /// How long a handshake, and the head of a request, may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -220,32 +222,42 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
     let id = request_id(&head.headers);
     let span = tracing::info_span!("api", request_id = %id);
     let identified = match identify(&app, connected.clone(), &head.headers) {
-        Ok(identified) => authentication::host::check(&app.objects, &identified.0).await.map(|()| identified),
-        refused => refused,
+        Ok(identified) => match authentication::host::check(&app.objects, &identified.0).await {
+            Ok(()) => Ok(identified),
+            Err(status) => Err((identified.0, status)),
+        },
+        Err(refused) => Err(refused),
     };
-    let mut response = match identified {
-        Err(refused) => respond::failure(&refused),
-        Ok((user, impersonator)) => {
-            let call = Call {
-                app,
-                user,
-                connected,
-                certificate: head.extensions.remove().filter(|_| !is_member),
-                impersonator,
-                method: head.method,
-                path: head.uri.path().to_owned(),
-                query: request::query(&head.uri),
-                headers: head.headers,
-                peer: head.extensions.get().copied(),
-                upgrade: head.extensions.remove(),
-                created: OnceLock::new(),
-                annotations: Arc::default(),
-                body: parking_lot::Mutex::default(),
-            };
-            let context = Context { id: &id, uri: &head.uri, is_member };
-            Box::pin(answer(&call, context, body)).instrument(span).await
-        }
+    let (user, impersonator, refused) = match identified {
+        Ok((user, impersonator)) => (user, impersonator, None),
+        Err((user, status)) => (user, None, Some(status)),
     };
+    let is_head = head.method == Method::HEAD;
+    let (body, lender) = lent_body::lend(body);
+    let call = Call {
+        app,
+        user,
+        connected,
+        certificate: head.extensions.remove().filter(|_| !is_member),
+        impersonator,
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: request::query(&head.uri),
+        headers: head.headers,
+        peer: head.extensions.get().copied(),
+        upgrade: head.extensions.remove(),
+        created: OnceLock::new(),
+        annotations: Arc::default(),
+        body: parking_lot::Mutex::default(),
+    };
+    let context = Context { id: &id, uri: &head.uri, is_member, refused };
+    let mut response = Box::pin(answer(&call, context, body)).instrument(span).await;
+    if let Some(lender) = lender {
+        lender.drain().await;
+    }
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(AUDIT_ID, id.clone());
         response.headers_mut().insert(REQUEST_ID, id);
@@ -253,13 +265,20 @@ pub(crate) async fn handle(app: Arc<App>, connected: User, request: Request<Body
     response
 }
 
-/// Who asks, and who really does where that is somebody else.
-pub(crate) fn identify(app: &App, connected: User, headers: &HeaderMap) -> Result<(User, Option<User>), Status> {
+/// Who asks, and who really does where that is somebody else; or who it was, as far as is known, whom the request is refused.
+pub(crate) fn identify(
+    app: &App,
+    connected: User,
+    headers: &HeaderMap,
+) -> Result<(User, Option<User>), (User, Status)> {
     let (snapshot, now) = (app.objects.store().snapshot(), app.objects.clock().now());
-    let user = authentication::request::authenticate(connected, headers, &app.tokens, &snapshot, now)?;
-    match authentication::request::impersonate(&user, headers, app.objects.authorizer(), &snapshot)? {
-        Some(impersonated) => Ok((impersonated, Some(user))),
-        None => Ok((user, None)),
+    let known = connected.clone();
+    let user = authentication::request::authenticate(connected, headers, &app.tokens, &snapshot, now);
+    let user = user.map_err(|status| (known, status))?;
+    match authentication::request::impersonate(&user, headers, app.objects.authorizer(), &snapshot) {
+        Ok(Some(impersonated)) => Ok((impersonated, Some(user))),
+        Ok(None) => Ok((user, None)),
+        Err(status) => Err((user, status)),
     }
 }
 
@@ -269,6 +288,8 @@ struct Context<'a> {
     uri: &'a Uri,
     /// Whether it was passed on by another member.
     is_member: bool,
+    /// Why nothing of it is done, where it is not known for whom it would be.
+    refused: Option<Status>,
 }
 
 async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
@@ -282,6 +303,9 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
     let is_repeatable = is_write && !is_stream && !context.is_member && matches!(target, Target::Objects(_));
     let mut attempts = 0;
     let response = loop {
+        if let Some(refused) = &context.refused {
+            break respond::failure(refused);
+        }
         if !call.app.objects.store().is_leader() && forward::concerns_leader(call, &target, is_write) {
             if context.is_member {
                 return forward::refuse();

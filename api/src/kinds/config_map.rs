@@ -71,7 +71,8 @@ fn validate(object: &Value, errors: &mut Vec<FieldError>) {
             None => errors.push(FieldError::invalid(path, value.clone(), "illegal base64 data")),
         }
     }
-    sealed_data::validate_size(bytes, errors);
+    // The path that Kubernetes prints for the object as a whole.
+    sealed_data::validate_size("[]", bytes, errors);
 }
 
 fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {

@@ -24,7 +24,7 @@ pub(crate) const KIND: Kind = Kind {
     definition: "io.k8s.api.core.v1.Node",
     subresources: &[Subresource::Status],
     columns: COLUMNS,
-    fields: &[],
+    fields: &["spec.unschedulable"],
     name_rule: NameRule::Dns1123Subdomain,
     tags,
     awaits_controller: false,
@@ -145,6 +145,9 @@ fn default(object: &mut Value) {
 }
 
 fn validate(object: &Value, errors: &mut Vec<FieldError>) {
+    for (index, range) in pod_ranges(object).into_iter().enumerate() {
+        check::follows(errors, &format!("spec.podCIDRs[{index}]"), range, validation::cidr);
+    }
     let mut seen = HashSet::new();
     for (index, taint) in object::list_at(object, &["spec", "taints"]).iter().enumerate() {
         let path = format!("spec.taints[{index}]");
@@ -158,4 +161,24 @@ fn validate(object: &Value, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn validate_update(_: &Value, _: &Value, _: &mut Vec<FieldError>) {}
+fn validate_update(new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
+    let had = pod_ranges(old);
+    if !had.is_empty() && pod_ranges(new) != had {
+        let detail = "node updates may not change podCIDR except from \"\" to valid";
+        errors.push(FieldError::forbidden("spec.podCIDRs", detail));
+    }
+    let provider = |node| object::str_at(node, &["spec", "providerID"]).unwrap_or_default();
+    if !provider(old).is_empty() && provider(new) != provider(old) {
+        let detail = "node updates may not change providerID except from \"\" to valid";
+        errors.push(FieldError::forbidden("spec.providerID", detail));
+    }
+}
+
+/// The addresses of its pods: `podCIDR` comes before `podCIDRs` where they differ.
+fn pod_ranges(node: &Value) -> Vec<&str> {
+    let all = object::list_at(node, &["spec", "podCIDRs"]).iter().filter_map(Value::as_str).collect::<Vec<_>>();
+    match object::str_at(node, &["spec", "podCIDR"]).filter(|range| !range.is_empty()) {
+        Some(range) if all.first() != Some(&range) => vec![range],
+        _ => all,
+    }
+}

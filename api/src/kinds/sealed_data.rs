@@ -19,10 +19,9 @@ pub(crate) fn decoded_length(value: &Value) -> Option<usize> {
     decoded.ok().map(|bytes| bytes.len())
 }
 
-pub(crate) fn validate_size(bytes: usize, errors: &mut Errors) {
+pub(crate) fn validate_size(path: &str, bytes: usize, errors: &mut Errors) {
     if bytes > BYTES_MAX {
-        // The path that Kubernetes prints for the object as a whole.
-        errors.push(FieldError::too_long("[]", BYTES_MAX));
+        errors.push(FieldError::too_long(path, BYTES_MAX));
     }
 }
 

@@ -86,8 +86,13 @@ fn validate(object: &Value, errors: &mut Vec<FieldError>) {
             None => errors.push(FieldError::invalid(path, REDACTED, "illegal base64 data")),
         }
     }
-    sealed_data::validate_size(bytes, errors);
+    sealed_data::validate_size("data", bytes, errors);
     validate_type(object, errors);
+    match check::text(object, "type") {
+        "kubernetes.io/dockercfg" => check_json(object, ".dockercfg", errors),
+        "kubernetes.io/dockerconfigjson" => check_json(object, ".dockerconfigjson", errors),
+        _ => {}
+    }
 }
 
 fn validate_type(object: &Value, errors: &mut Vec<FieldError>) {
@@ -116,6 +121,15 @@ fn validate_type(object: &Value, errors: &mut Vec<FieldError>) {
             require("tls.key");
         }
         _ => {}
+    }
+}
+
+/// A registry's credentials must be JSON. What is wrong with them is not shown, as it might hold some.
+fn check_json(object: &Value, key: &str, errors: &mut Vec<FieldError>) {
+    let Some(encoded) = object::str_at(object, &["data", key]) else { return };
+    let is_json = BASE64.decode(encoded).is_ok_and(|bytes| serde_json::from_slice::<Value>(&bytes).is_ok());
+    if !is_json {
+        errors.push(FieldError::invalid(format!("data[{key}]"), REDACTED, "must be JSON"));
     }
 }
 

@@ -19,10 +19,11 @@ pub fn json_patch(target: &mut Value, patch: &[u8]) -> Result<(), PatchError> {
         return Err(PatchError::TooManyOperations { max: OPERATIONS_MAX, found: operations.len() });
     }
     let mut copied = 0;
-    for operation in &operations {
+    for (index, operation) in operations.iter().enumerate() {
         limit(target, operation, &mut copied)?;
         json_patch::patch_unsafe(target, std::slice::from_ref(operation))
-            .map_err(|error| PatchError::Unfit(error.to_string()))?;
+            // The library sees one at a time, and calls each the first.
+            .map_err(|error| PatchError::Unfit(error.to_string().replacen("'/0'", &format!("'/{index}'"), 1)))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value};
 
-use super::{Definition, Shape};
+use super::{Definition, Shape, prune};
 use crate::quantity::Quantity;
 
 /// How many problems are listed: a body full of them is answered as well by the first ones.
@@ -26,6 +26,8 @@ pub struct Problem {
 pub enum ProblemKind {
     /// The field is not known: ignored, warned of or refused, as the request's `fieldValidation` says.
     Unknown,
+    /// There is nothing where a list or a map has a value: taken for the empty value of its type.
+    Null,
     /// The value has the wrong type: always refused.
     WrongType {
         /// The Go type expected: `int32`, `[]v1.Container`.
@@ -44,6 +46,11 @@ impl Problem {
     pub fn is_unknown(&self) -> bool {
         self.kind == ProblemKind::Unknown
     }
+
+    /// Whether every request is refused for it.
+    pub fn is_refused(&self) -> bool {
+        !matches!(self.kind, ProblemKind::Unknown | ProblemKind::Null)
+    }
 }
 
 impl fmt::Display for Problem {
@@ -51,6 +58,7 @@ impl fmt::Display for Problem {
         let path = &self.path;
         match &self.kind {
             ProblemKind::Unknown => write!(formatter, "unknown field {path:?}"),
+            ProblemKind::Null => write!(formatter, "{path}: null"),
             ProblemKind::WrongType { expected, found, .. } if path.is_empty() => {
                 write!(formatter, "json: cannot unmarshal {found} into Go value of type {expected}")
             }
@@ -119,14 +127,14 @@ impl<'a> Checker<'a> {
             (Shape::List(inner), Value::Array(items)) => {
                 for (index, item) in items.iter().enumerate() {
                     self.path.push(Segment::Index(index));
-                    self.value(inner, item);
+                    self.element(inner, item);
                     self.path.pop();
                 }
             }
             (Shape::Map(inner), Value::Object(fields)) => {
                 for (name, item) in fields {
                     self.path.push(Segment::Field(name));
-                    self.value(inner, item);
+                    self.element(inner, item);
                     self.path.pop();
                 }
             }
@@ -142,6 +150,14 @@ impl<'a> Checker<'a> {
                 }
             }
             (shape, value) => self.wrong_type(go_type(shape), value),
+        }
+    }
+
+    /// A value of a list or a map.
+    fn element(&mut self, shape: &Shape, value: &'a Value) {
+        match value {
+            Value::Null if prune::zero(shape).is_some() => self.add(ProblemKind::Null),
+            value => self.value(shape, value),
         }
     }
 

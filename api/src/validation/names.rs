@@ -235,6 +235,20 @@ pub fn port_name(text: &str) -> Vec<String> {
     errors
 }
 
+/// A block of addresses, `10.9.8.0/24`.
+pub fn cidr(text: &str) -> Vec<String> {
+    let is_block = text.split_once('/').is_some_and(|(address, length)| {
+        let is_plain = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+        let bits = address.parse().ok().map(|address: IpAddr| if address.is_ipv4() { 32 } else { 128 });
+        is_plain && bits.zip(length.parse::<u8>().ok()).is_some_and(|(bits, length)| length <= bits)
+    });
+    if is_block {
+        Vec::new()
+    } else {
+        vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned()]
+    }
+}
+
 /// An IP address.
 pub fn ip_address(text: &str) -> Vec<String> {
     if text.parse::<IpAddr>().is_ok() {

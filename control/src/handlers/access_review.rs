@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use axum::response::Response;
 use coracle_api::object;
-use coracle_api::selector::FieldSelector;
+use coracle_api::selector::{FieldSelector, FieldTerm};
 use coracle_api::status::{self, Status};
+use coracle_api::validation::FieldError;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ use crate::authorizer::{Attributes, MASTERS, PolicyRule, Subject};
 use crate::respond;
 
 const API_VERSION: &str = "authorization.k8s.io/v1";
+const OPERATORS: &[&str] = &["DoesNotExist", "Exists", "In", "NotIn"];
 
 /// Answers a SelfSubjectAccessReview.
 pub(super) fn own_access(call: &Call, review: Value) -> Result<Response, Status> {
@@ -31,12 +33,12 @@ pub(super) fn access_of(call: &Call, kind: &str, namespace: Option<&str>, review
             return Err(status::bad_request(message));
         }
     }
-    let user = subject(&review)?;
+    let user = subject(kind, &review)?;
     access(call, kind, review, &user)
 }
 
 /// The user a review is about.
-fn subject(review: &Value) -> Result<User, Status> {
+fn subject(kind: &str, review: &Value) -> Result<User, Status> {
     let text = |field: &str| object::str_at(review, &["spec", field]).unwrap_or_default().to_owned();
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -46,15 +48,48 @@ fn subject(review: &Value) -> Result<User, Status> {
     let extra: BTreeMap<_, _> = extra.map(|(key, values)| (key.clone(), texts(values))).collect();
     let user = User { name: text("user"), uid: text("uid"), groups, extra };
     if user.name.is_empty() && user.groups.is_empty() {
-        return Err(status::bad_request("spec.user: at least one of user or group must be specified"));
+        let error = FieldError::invalid("spec.user", "", "at least one of user or group must be specified");
+        return Err(invalid(kind, error));
     }
     Ok(user)
+}
+
+fn invalid(kind: &str, error: FieldError) -> Status {
+    status::invalid_options("authorization.k8s.io", kind, "", &[error])
+}
+
+/// The field selector that a review is about; terms that no field selector can say are left out, as they only narrow it down.
+fn field_selector(kind: &str, review: &Value) -> Result<FieldSelector, Status> {
+    const PATH: &str = "spec.resourceAttributes.fieldSelector";
+    let Some(stated) = object::get(review, &["spec", "resourceAttributes", "fieldSelector"]) else {
+        return Ok(FieldSelector::default());
+    };
+    let raw = object::str_at(stated, &["rawSelector"]).unwrap_or_default();
+    let requirements = object::list_at(stated, &["requirements"]);
+    if !raw.is_empty() && !requirements.is_empty() {
+        let detail = "may not specify both at the same time";
+        return Err(invalid(kind, FieldError::invalid(format!("{PATH}.rawSelector"), raw, detail)));
+    }
+    let mut terms = FieldSelector::parse(raw).unwrap_or_default().terms;
+    for (index, requirement) in requirements.iter().enumerate() {
+        let text = |field: &str| object::str_at(requirement, &[field]).unwrap_or_default();
+        let operator = text("operator");
+        if !OPERATORS.contains(&operator) {
+            let path = format!("{PATH}.requirements[{index}].operator");
+            return Err(invalid(kind, FieldError::not_supported(path, operator, OPERATORS)));
+        }
+        if let ("In" | "NotIn", [value]) = (operator, object::list_at(requirement, &["values"])) {
+            let (path, value) = (text("key").to_owned(), value.as_str().unwrap_or_default().to_owned());
+            terms.push(FieldTerm { path, value, is_negated: operator == "NotIn" });
+        }
+    }
+    Ok(FieldSelector { terms })
 }
 
 fn access(call: &Call, kind: &str, mut review: Value, user: &User) -> Result<Response, Status> {
     let text = |path: &[&str]| object::str_at(&review, path).filter(|text| !text.is_empty());
     let resource = |field: &str| text(&["spec", "resourceAttributes", field]);
-    let fields = FieldSelector::default();
+    let fields = field_selector(kind, &review)?;
     let has = |field: &str| object::get(&review, &["spec", field]).is_some_and(Value::is_object);
     let (verb, subject) = match (has("resourceAttributes"), has("nonResourceAttributes")) {
         (true, false) => {
@@ -72,10 +107,14 @@ fn access(call: &Call, kind: &str, mut review: Value, user: &User) -> Result<Res
             let path = text(&["spec", "nonResourceAttributes", "path"]).unwrap_or_default();
             (text(&["spec", "nonResourceAttributes", "verb"]).unwrap_or_default(), Subject::Path(path))
         }
-        _ => {
-            return Err(status::bad_request(
-                "spec: exactly one of resourceAttributes and nonResourceAttributes must be set",
-            ));
+        (true, true) => {
+            let detail = "cannot be specified in combination with resourceAttributes";
+            let value = object::get(&review, &["spec", "nonResourceAttributes"]).cloned().unwrap_or_default();
+            return Err(invalid(kind, FieldError::invalid("spec.nonResourceAttributes", value, detail)));
+        }
+        (false, false) => {
+            let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            return Err(invalid(kind, FieldError::invalid("spec.resourceAttributes", Value::Null, detail)));
         }
     };
     let snapshot = call.app.objects.store().snapshot();

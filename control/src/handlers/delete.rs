@@ -6,7 +6,9 @@ use coracle_api::decode;
 use coracle_api::kind::Kind;
 use coracle_api::kinds::{NAMESPACE, POD, SERVICE, SERVICE_ACCOUNT};
 use coracle_api::object;
+use coracle_api::schema;
 use coracle_api::status::{self, Status};
+use coracle_api::validation::FieldError;
 use http::StatusCode;
 use serde_json::Value;
 
@@ -16,6 +18,9 @@ use crate::objects::{DeleteOptions, Effect, ObjectWrite, WriteOptions, decode_re
 use crate::request::{Address, propagation};
 use crate::respond;
 
+/// What the body of a deletion is.
+const KIND: &str = "DeleteOptions";
+const DEFINITION: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 /// Kinds whose deletion is answered with the object, not with a Status.
 const ANSWERED_WITH_OBJECT: &[&Kind] = &[&POD, &SERVICE, &SERVICE_ACCOUNT];
 
@@ -73,23 +78,39 @@ fn options(call: &Call, body: &[u8]) -> Result<DeleteOptions, Status> {
     if body.is_empty() {
         return Ok(options);
     }
-    let decoded = decode::decode(body, call.body_type()?).map_err(|error| error.to_status("DeleteOptions", body))?;
+    let decoded = decode::decode(body, call.body_type()?).map_err(|error| error.to_status(KIND, body))?;
     with_body(options, &decoded.value)
 }
 
 /// Options completed from a `DeleteOptions` object.
 pub(super) fn with_body(mut options: DeleteOptions, body: &Value) -> Result<DeleteOptions, Status> {
     let text = |path: &[&str]| object::str_at(body, path).filter(|text| !text.is_empty());
+    let definition = schema::definition(DEFINITION).expect("invariant: the table has the options of deletions");
+    if let Some(wrong) = schema::check(definition, body).iter().find(|problem| problem.is_refused()) {
+        return Err(decode::unfit(object::api_version(body), object::kind(body), KIND, &wrong.to_string()));
+    }
+    let refused = |error| Err(status::invalid_options("meta.k8s.io", KIND, "", &[error]));
+    if let Some(kind) = text(&["kind"]).filter(|kind| *kind != KIND) {
+        return Err(status::bad_request(format!("the body of a deletion must be of kind {KIND}, found {kind:?}")));
+    }
     if let Some(seconds) = body.get("gracePeriodSeconds").filter(|value| !value.is_null()) {
-        let seconds = seconds.as_i64().ok_or_else(|| {
-            status::bad_request(format!("gracePeriodSeconds: expected a whole number, found {seconds}"))
-        })?;
-        options.grace_period_seconds = Some(seconds);
+        options.grace_period_seconds = seconds.as_i64();
     }
     let orphan = object::bool_at(body, &["orphanDependents"]).map(|orphan| orphan.to_string());
+    if let Some(policy) = text(&["propagationPolicy"]).filter(|_| orphan.is_some()) {
+        let detail = "orphanDependents and deletionPropagation cannot be both set";
+        return refused(FieldError::invalid("propagationPolicy", policy, detail));
+    }
     options.propagation = propagation(text(&["propagationPolicy"]), orphan.as_deref())?.or(options.propagation);
-    if let Some(dry_run) = body.get("dryRun").and_then(Value::as_array) {
-        options.dry_run |= dry_run.iter().any(|value| value == "All");
+    match body.get("dryRun") {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(stages)) => {
+            if let Some(other) = stages.iter().find(|stage| **stage != "All") {
+                return refused(FieldError::not_supported("dryRun", other.clone(), &["All"]));
+            }
+            options.dry_run |= !stages.is_empty();
+        }
+        Some(_) => unreachable!("invariant: checked to be a list"),
     }
     if let Some(uid) = text(&["preconditions", "uid"]) {
         options.uid = Some(uid.to_owned());

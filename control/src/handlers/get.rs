@@ -6,7 +6,7 @@ use coracle_store::Record;
 use http::StatusCode;
 use std::sync::Arc;
 
-use super::Call;
+use super::{Call, list};
 use crate::custom_kinds::present;
 use crate::objects::{decode_record, scale_of};
 use crate::request::Address;
@@ -34,6 +34,9 @@ async fn read(call: &Call, address: &Address) -> Result<Arc<Record>, Status> {
         let found = call.app.objects.store().snapshot().get(&key);
         let found = found.ok_or_else(|| status::not_found(address.kind, name))?;
         return call.app.open(address.custom.as_deref(), &found);
+    }
+    if let Some(revision) = call.query.revision()? {
+        list::at_least(call, revision).await?;
     }
     let record = call.app.objects.get(address.kind, address.namespace(), name).await?;
     Ok(present(address.custom.as_deref(), record))

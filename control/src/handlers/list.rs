@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Call;
 use super::selection::Selection;
 use crate::objects::{decode_record, read_failed};
-use crate::request::Address;
+use crate::request::{Address, Query};
 use crate::respond::{self, Accepted, Encoding, Shape};
 
 /// How long a request waits for a revision that is not there yet.
@@ -32,6 +32,8 @@ pub(super) async fn list(call: &Call, address: &Address) -> Result<Response, Sta
     let accepted = respond::negotiate(&call.headers)?;
     let (kind, query) = (address.kind, &call.query);
     let selection = Selection::new(kind, query.labels()?, query.fields(kind)?);
+    check_options(query)?;
+    query.number("timeoutSeconds")?;
     let limit = usize::try_from(query.number("limit")?.unwrap_or(0)).unwrap_or(0);
     let prefix = kind.prefix(address.namespace());
     let (snapshot, start_after) = match query.get("continue") {
@@ -70,23 +72,37 @@ pub(super) async fn list(call: &Call, address: &Address) -> Result<Response, Sta
     answer(call, address, accepted, snapshot.revision(), &page, more)
 }
 
+/// Which options go together, as Kubernetes' `ValidateListOptions` has it.
+fn check_options(query: &Query) -> Result<(), Status> {
+    const MATCH: &str = "resourceVersionMatch";
+    let mut errors = Vec::new();
+    if let Some(found) = query.get(MATCH) {
+        let mut forbid = |detail: &str| errors.push(FieldError::forbidden(MATCH, detail));
+        if query.get("resourceVersion").is_none() {
+            forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+        }
+        if query.get("continue").is_some() {
+            forbid("resourceVersionMatch is forbidden when continue is provided");
+        }
+        if !["Exact", "NotOlderThan"].contains(&found) {
+            errors.push(FieldError::not_supported(MATCH, found, &["Exact", "NotOlderThan", ""]));
+        }
+        if found == "Exact" && query.get("resourceVersion") == Some("0") {
+            let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            errors.push(FieldError::forbidden(MATCH, detail));
+        }
+    }
+    if query.get("sendInitialEvents").is_some() {
+        errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(status::invalid_options("meta.k8s.io", "ListOptions", "", &errors)) }
+}
+
 /// The objects as they were, or are, at the revision the request asks for.
 async fn snapshot(call: &Call) -> Result<Snapshot, Status> {
     let (query, store) = (&call.query, call.app.objects.store());
-    let is_exact = match query.get("resourceVersionMatch") {
-        None | Some("NotOlderThan") => false,
-        Some("Exact") => true,
-        Some(other) => {
-            let error = FieldError::not_supported("resourceVersionMatch", other, &["Exact", "NotOlderThan"]);
-            return Err(status::invalid_options("meta.k8s.io", "ListOptions", "", &[error]));
-        }
-    };
+    let is_exact = query.get("resourceVersionMatch") == Some("Exact");
     match query.revision()? {
-        None if query.get("resourceVersionMatch").is_some() => {
-            let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
-            let error = FieldError::forbidden("resourceVersionMatch", detail);
-            Err(status::invalid_options("meta.k8s.io", "ListOptions", "", &[error]))
-        }
         None => store.read().await.map_err(read_failed),
         Some(0) => Ok(store.snapshot()),
         Some(revision) => {

@@ -4,8 +4,10 @@ use axum::body::Body;
 use axum::response::Response;
 use coracle_api::object;
 use coracle_api::status::{self, Status};
+use coracle_api::validation::FieldError;
 use futures::StreamExt;
 use http::StatusCode;
+use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -15,11 +17,11 @@ use crate::request::Address;
 use crate::respond;
 
 /// The parameters that concern the host.
-const PASSED: &[&str] =
-    &["follow", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "previous", "limitBytes", "stream"];
+const PASSED: &[&str] = &["follow", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "previous", "limitBytes"];
 
 pub(super) async fn log(call: &Call, address: &Address) -> Result<Response, Status> {
     let name = address.name()?;
+    check_options(call, name)?;
     let record = call.app.objects.get(address.kind, address.namespace(), name).await?;
     let pod = decode_record(&record);
     let container = container(call, &pod, name)?;
@@ -36,6 +38,36 @@ pub(super) async fn log(call: &Call, address: &Address) -> Result<Response, Stat
         return Ok(respond::respond(StatusCode::OK, "text/plain", Body::from_stream(lines)));
     }
     Err(host::complaint(node, answer).await)
+}
+
+/// What a log may be asked for, as Kubernetes' `ValidatePodLogOptions` has it.
+fn check_options(call: &Call, name: &str) -> Result<(), Status> {
+    let query = &call.query;
+    let mut errors = Vec::new();
+    let bounds = [
+        ("tailLines", 0, "must be greater than or equal to 0"),
+        ("limitBytes", 1, "must be greater than 0"),
+        ("sinceSeconds", 1, "must be greater than 0"),
+    ];
+    for (option, min, detail) in bounds {
+        if let Some(number) = query.number(option)?.filter(|number| *number < min) {
+            errors.push(FieldError::invalid(option, number, detail));
+        }
+    }
+    if let Some(time) = query.get("sinceTime") {
+        if query.get("sinceSeconds").is_some() {
+            let detail = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+            errors.push(FieldError::forbidden("", detail));
+        }
+        if time.parse::<Timestamp>().is_err() {
+            let detail = "must be of the form \"2006-01-02T15:04:05Z07:00\"";
+            errors.push(FieldError::invalid("sinceTime", time, detail));
+        }
+    }
+    if let Some(stream) = query.get("stream").filter(|stream| *stream != "All") {
+        errors.push(FieldError::not_supported("stream", stream, &["All"]));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(status::invalid_options("", "PodLogOptions", name, &errors)) }
 }
 
 /// The container that is meant; with several, the request must say.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Call;
+use crate::admission::policies::Operation;
 use crate::authentication::service_account_user;
 use crate::objects::decode_record;
 use crate::request::Address;
@@ -21,6 +22,7 @@ use crate::tokens::{Bound, Claims, ISSUER, Reference};
 
 const GROUP: &str = "authentication.k8s.io";
 const KIND: &str = "TokenRequest";
+const DEFINITION: &str = "io.k8s.api.authentication.v1.TokenRequest";
 const SECONDS_MIN: i64 = 10 * 60;
 const SECONDS_DEFAULT: i64 = 60 * 60;
 /// Whoever asks for longer gets this, and a warning.
@@ -45,14 +47,15 @@ struct ObjectReference {
 
 pub(super) async fn request(call: &Call, address: &Address, body: &Bytes) -> Result<Response, Status> {
     let (namespace, name) = (address.namespace().unwrap_or_default(), address.name()?);
-    let (mut request, _) = call.decode(body, KIND)?;
+    let (mut request, duplicates) = call.decode(body, KIND)?;
+    let options = call.write_options()?;
+    let mut warnings = call.check_fields(Some(DEFINITION), KIND, &mut request, &duplicates, &options)?;
     check_names(&request, namespace, name)?;
     let spec = request.get_mut("spec").map(Value::take).unwrap_or_default();
     let spec: Option<Spec> = serde_json::from_value(spec).map_err(|error| {
         status::bad_request(format!("{KIND} in version \"v1\" cannot be handled as a {KIND}: spec: {error}"))
     })?;
     let Spec { audiences, expiration_seconds, bound_object_ref } = spec.unwrap_or_default();
-    let mut warnings = Vec::new();
     let seconds = lifetime(expiration_seconds, name, &mut warnings)?;
     let account = call.app.objects.get(&SERVICE_ACCOUNT, Some(namespace), name).await?;
     let serviceaccount = reference(&decode_record(&account));
@@ -91,12 +94,27 @@ pub(super) async fn request(call: &Call, address: &Address, body: &Bytes) -> Res
     let bound = bound_object_ref.map(|ObjectReference { kind, api_version, name, uid }| {
         json!({ "kind": kind, "apiVersion": api_version, "name": name, "uid": uid })
     });
-    let answer = json!({
+    let mut answer = json!({
         "kind": KIND, "apiVersion": format!("{GROUP}/v1"),
         "metadata": { "name": name, "namespace": namespace, "creationTimestamp": object::timestamp(now) },
         "spec": { "audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": bound },
-        "status": { "token": call.app.tokens.issue(&claims), "expirationTimestamp": object::timestamp(expires) },
     });
+    let operation = Operation {
+        verb: "CREATE",
+        kind: address.kind,
+        object_kind: [GROUP, "v1", KIND],
+        namespace: Some(namespace),
+        name,
+        subresource: "token",
+        object: &answer,
+        old: &Value::Null,
+        user: &call.user,
+        dry_run: options.dry_run,
+    };
+    warnings.extend(call.app.objects.review(&operation, &call.annotations)?);
+    // Who only tries gets none.
+    let token = if options.dry_run { String::new() } else { call.app.tokens.issue(&claims) };
+    answer["status"] = json!({ "token": token, "expirationTimestamp": object::timestamp(expires) });
     let mut response = respond::value(StatusCode::CREATED, &answer);
     respond::warn(&mut response, &warnings);
     Ok(response)

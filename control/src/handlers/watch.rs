@@ -23,7 +23,7 @@ use super::list::at_least;
 use super::selection::Selection;
 use super::{App, Call};
 use crate::objects::read_failed;
-use crate::request::Address;
+use crate::request::{Address, Query};
 use crate::respond;
 
 mod definition;
@@ -107,24 +107,37 @@ struct Start {
     initial_end: Option<Revision>,
 }
 
+/// Which options go together, as Kubernetes' `ValidateListOptions` has it.
+fn check_options(query: &Query) -> Result<(), Status> {
+    const MATCH: &str = "resourceVersionMatch";
+    let (found, sends_initial) = (query.get(MATCH), query.get("sendInitialEvents").is_some());
+    let mut errors = Vec::new();
+    if sends_initial && found != Some("NotOlderThan") {
+        let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        errors.push(FieldError::forbidden(MATCH, detail));
+    }
+    if let Some(found) = found {
+        if !sends_initial {
+            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            errors.push(FieldError::forbidden(MATCH, detail));
+        }
+        if found != "NotOlderThan" {
+            errors.push(FieldError::not_supported(MATCH, found, &["NotOlderThan"]));
+        }
+        if query.get("continue").is_some() {
+            let detail = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(FieldError::forbidden(MATCH, detail));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(status::invalid_options("meta.k8s.io", "ListOptions", "", &errors)) }
+}
+
 async fn start(call: &Call) -> Result<Start, Status> {
     let (query, store) = (&call.query, call.app.objects.store());
     let revision = query.revision()?;
     let sends_initial = query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents"));
-    let is_matched = query.get("resourceVersionMatch").is_some();
-    if is_matched != sends_initial.is_some() {
-        let (field, detail) = match is_matched {
-            true => (
-                "resourceVersionMatch",
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-            ),
-            false => {
-                ("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-            }
-        };
-        let error = FieldError::forbidden(field, detail);
-        return Err(status::invalid_options("meta.k8s.io", "ListOptions", "", &[error]));
-    }
+    check_options(query)?;
+    query.number("limit")?;
     let is_listed_first = sends_initial.unwrap_or(matches!(revision, None | Some(0)));
     if is_listed_first {
         let snapshot = match revision {

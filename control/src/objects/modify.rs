@@ -1,7 +1,7 @@
 //! The object that a PUT or PATCH asks for, before defaulting and validation.
 
 use coracle_api::apply::{self, ManagedFields, Schema};
-use coracle_api::kinds::NAMESPACE;
+use coracle_api::kinds::{CERTIFICATE_SIGNING_REQUEST, NAMESPACE};
 use coracle_api::patch::{self as patches, PatchError, PatchKind};
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
@@ -23,11 +23,12 @@ pub(super) fn replace(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     if part == Part::Scale {
+        stamp::check_name(&request.name, &body)?;
         return rescaled(old, request.scale_paths(), &body);
     }
     stamp::check_type(request.kind, &mut body)?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut body)?;
-    stamp::check_name(&request.name, &mut body)?;
+    stamp::check_name(&request.name, &body)?;
     warnings.extend(schema::check(request, &mut body)?);
     stamp::check_uid(request.kind, &body, old)?;
     Ok(merge_part(request, part, old, body))
@@ -52,7 +53,7 @@ pub(super) fn patch(
     check_revision(request, old, &new)?;
     stamp::check_type(request.kind, &mut new)?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut new)?;
-    stamp::check_name(&request.name, &mut new)?;
+    stamp::check_name(&request.name, &new)?;
     warnings.extend(schema::check_patched(request, old, &mut new, body)?);
     stamp::check_uid(request.kind, &new, old)?;
     Ok(merge_part(request, part, old, new))
@@ -135,8 +136,8 @@ fn merge_part(request: &Request, part: Part, old: &Value, mut body: Value) -> Va
             if request.kind.has(coracle_api::kind::Subresource::Status) {
                 copy(&mut body, old, "status");
             }
-            // A Namespace's own finalizers change through `/finalize` only, or by its controller.
-            if *request.kind == NAMESPACE && !request.options.trusted {
+            // A Namespace's own finalizers change through `/finalize` only, or by its controller; what a certificate is asked for stays.
+            if [&NAMESPACE, &CERTIFICATE_SIGNING_REQUEST].contains(&request.kind) && !request.options.trusted {
                 copy(&mut body, old, "spec");
             }
             body

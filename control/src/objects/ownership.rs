@@ -99,7 +99,7 @@ fn of_object(request: &Request, config: &Value) -> Result<Value, Status> {
     stamp::check_type(request.kind, &mut config)?;
     apply::check(schema::of(request), &config).map_err(|error| error.to_status())?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut config)?;
-    stamp::check_name(&request.name, &mut config)?;
+    stamp::complete_name(&request.name, &mut config)?;
     Ok(config)
 }
 

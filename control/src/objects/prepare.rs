@@ -6,6 +6,7 @@ use bytes::Bytes;
 use coracle_api::apply::ManagedFields;
 use coracle_api::custom::{CustomKind, ScalePaths};
 use coracle_api::kind::Kind;
+use coracle_api::kinds::CUSTOM_RESOURCE_DEFINITION;
 use coracle_api::patch::PatchKind;
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
@@ -20,7 +21,7 @@ use super::review::review;
 use super::scale::scale_of;
 use super::{Effect, bind, deletion, modify, ownership, schema, stamp};
 use crate::admission::policies;
-use crate::authorizer::{Authorizer, escalation, signing};
+use crate::authorizer::{Authorizer, escalation, node_restriction, signing};
 use crate::custom_kinds::Index;
 use crate::sealing::Sealer;
 use crate::{admission, quota};
@@ -181,8 +182,13 @@ pub(super) fn prepare(
     let change = match &mut request.action {
         Action::Create { .. } => unreachable!("handled above"),
         Action::Update { part, object, revision } => {
-            let body = Request::take_object(object, revision.is_none());
             let part = *part;
+            let is_unconditional = revision.is_none() && !trusted && part != Part::Scale;
+            if is_unconditional && (request.custom.is_some() || *kind == CUSTOM_RESOURCE_DEFINITION) {
+                let error = FieldError::invalid("metadata.resourceVersion", 0, "must be specified for an update");
+                return Err(status::invalid(kind, &request.name, &[error]));
+            }
+            let body = Request::take_object(object, revision.is_none());
             let new = modify::replace(request, part, &old, body, &mut warnings)?;
             finish_update(request, part, &current, old, new, None, context)?
         }
@@ -291,6 +297,7 @@ fn finish_create(
     if let Some(author) = &options.author {
         escalation::check((&author.user, context.authorizer), kind, &object, None, context.snapshot)?;
         signing::admit(kind, &author.user, &mut object)?;
+        node_restriction::check(&author.user, kind, &object, None)?;
     }
     let mut errors = Vec::new();
     kind.validate(&object, &mut errors);
@@ -348,6 +355,7 @@ fn finish_update(
         fill_defaults(request, &mut new);
         if let Some(author) = &request.options.author {
             escalation::check((&author.user, context.authorizer), kind, &new, Some(&old), context.snapshot)?;
+            node_restriction::check(&author.user, kind, &new, Some(&old))?;
         }
         stamp::bump_generation(kind, &mut new, &old);
         stamp::check_finalizers(&new, &old, &mut errors);

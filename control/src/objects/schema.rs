@@ -66,14 +66,20 @@ fn definition(kind: &Kind) -> &'static Definition {
     schema::definition(kind.definition).expect("invariant: every built-in kind has a definition, checked by a test")
 }
 
-/// The paths of unknown fields, or what is wrong with a known one. Kinds that users define don't keep unknown fields.
+/// Takes out unknown fields and returns their paths, or says what is wrong with a known one. Nulls in lists and maps become empty values.
 fn unknown_fields(request: &Request, object: &mut Value) -> Result<Vec<String>, String> {
     if let Some(custom) = &request.custom {
         return custom.prune(object);
     }
-    let problems = schema::check(definition(request.kind), object);
-    if let Some(wrong) = problems.iter().find(|problem| !problem.is_unknown()) {
+    let definition = definition(request.kind);
+    let problems = schema::check(definition, object);
+    if !problems.is_empty() {
+        schema::prune(definition, object);
+    }
+    // Of a long list only the beginning is there: what is wrong may be further on.
+    let left = if problems.is_empty() { Vec::new() } else { schema::check(definition, object) };
+    if let Some(wrong) = left.iter().find(|problem| problem.is_refused()) {
         return Err(wrong.to_string());
     }
-    Ok(problems.into_iter().map(|problem| problem.path).collect())
+    Ok(problems.into_iter().filter(schema::Problem::is_unknown).map(|problem| problem.path).collect())
 }

@@ -3,7 +3,7 @@
 use coracle_api::kind::{Kind, Subresource};
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
-use coracle_api::{kinds, object};
+use coracle_api::{decode, kinds, object};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -16,6 +16,7 @@ const OMITTED: &[&str] = &["annotations", "finalizers", "labels", "ownerReferenc
 
 /// Checks that a body is of the kind its path says; a body that doesn't say gets it filled in.
 pub(super) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
+    check_envelope(kind, body)?;
     let version = kind.api_version();
     match object::api_version(body) {
         "" => body["apiVersion"] = version.into(),
@@ -39,6 +40,35 @@ pub(super) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
+/// What says which object it is must be of the right types before it can be compared or filled in.
+fn check_envelope(kind: &Kind, body: &Value) -> Result<(), Status> {
+    let found = |value: &Value| match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    for field in ["apiVersion", "kind"] {
+        if let Some(value) = body.get(field).filter(|value| !value.is_null() && !value.is_string()) {
+            return Err(status::bad_request(format!(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go struct field .{field} of type string",
+                found(value)
+            )));
+        }
+    }
+    if let Some(value) = body.get("metadata").filter(|value| !value.is_null() && !value.is_object()) {
+        let error = format!(
+            "json: cannot unmarshal {} into Go struct field {}.metadata of type v1.ObjectMeta",
+            found(value),
+            kind.kind
+        );
+        return Err(decode::unfit(object::api_version(body), object::kind(body), kind.kind, &error));
+    }
+    Ok(())
+}
+
 /// Checks a body's namespace against its path's, and fills it in.
 pub(super) fn check_namespace(kind: &Kind, namespace: Option<&str>, body: &mut Value) -> Result<(), Status> {
     let found = object::namespace(body).unwrap_or_default();
@@ -58,10 +88,22 @@ pub(super) fn check_namespace(kind: &Kind, namespace: Option<&str>, body: &mut V
     }
 }
 
-/// Checks a body's name against its path's, and fills it in.
-pub(super) fn check_name(name: &str, body: &mut Value) -> Result<(), Status> {
+/// Fills in the name of a configuration, which may leave it to its path, or checks it.
+pub(super) fn complete_name(name: &str, body: &mut Value) -> Result<(), Status> {
+    if object::name(body).is_empty() {
+        object::set_name(body, name);
+    }
+    check_name(name, body)
+}
+
+/// Checks a body's name against its path's.
+pub(super) fn check_name(name: &str, body: &Value) -> Result<(), Status> {
     match object::name(body) {
-        "" => object::set_name(body, name),
+        "" => {
+            return Err(status::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
         found if found == name => {}
         found => {
             return Err(status::bad_request(format!(

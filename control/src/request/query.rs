@@ -73,9 +73,9 @@ impl Query {
     }
 
     fn dry_run(&self, options_kind: &str) -> Result<bool, Status> {
-        match self.get("dryRun") {
-            None => Ok(false),
-            Some("All") => Ok(true),
+        // One without a value is no sure sign of what is meant.
+        match self.only(&["dryRun"]).map(|(_, value)| value).find(|value| *value != "All") {
+            None => Ok(self.get("dryRun").is_some()),
             Some(other) => {
                 let error = FieldError::not_supported("dryRun", other, &["All"]);
                 Err(status::invalid_options("meta.k8s.io", options_kind, "", &[error]))

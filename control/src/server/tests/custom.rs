@@ -238,7 +238,9 @@ async fn status_and_scale_are_kept_apart() {
     let (code, patched) = server.json(&format!("PATCH {TABS}/a/status"), status).await;
     expect![[r#"200 {"apiVersion":"stable.example.com/v1","kind":"CronTab","metadata":{"generation":1,"name":"a","namespace":"default"},"spec":{"cronSpec":"5 0 * * *","image":"my-image"},"status":{"labelSelector":"app=a","replicas":2}}"#]].assert_eq(&format!("{code} {}", essence(patched)));
     check(&server, &format!("PATCH {TABS}/a/status"), json!({ "status": { "replicas": "two" } }), expect![[r#"422 CronTab.stable.example.com "a" is invalid: status.replicas: Invalid value: "string": status.replicas in body must be of type integer: "string""#]]).await;
-    let (code, scaled) = server.json(&format!("PUT {TABS}/a/scale"), json!({ "spec": { "replicas": 5 } })).await;
+    let (code, scaled) = server
+        .json(&format!("PUT {TABS}/a/scale"), json!({ "metadata": { "name": "a" }, "spec": { "replicas": 5 } }))
+        .await;
     expect![[r#"200 {"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"a","namespace":"default"},"spec":{"replicas":5},"status":{"replicas":2,"selector":"app=a"}}"#]].assert_eq(&format!("{code} {}", essence(scaled)));
     check(&server, &format!("PATCH {TABS}/a/scale"), json!({ "spec": { "replicas": 50 } }), expect![[r#"422 CronTab.stable.example.com "a" is invalid: spec.replicas: Invalid value: 50: spec.replicas in body should be less than or equal to 10"#]]).await;
     let (_, object) = server.json(&format!("GET {TABS}/a"), Value::Null).await;

@@ -110,7 +110,7 @@ async fn preconditions_hold() {
         &server,
         &line,
         json!({ "gracePeriodSeconds": "x" }),
-        expect![[r#"400 gracePeriodSeconds: expected a whole number, found "x""#]],
+        expect![[r#"400 DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"#]],
     )
     .await;
     check(&server, &line, revision(&created["metadata"]["resourceVersion"]), expect!["200"]).await;

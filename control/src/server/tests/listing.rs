@@ -118,7 +118,7 @@ async fn revisions_are_as_asked() {
     )
     .await;
     check("resourceVersionMatch=Exact".to_owned(), expect![[r#"422  "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided""#]]).await;
-    check("resourceVersion=1&resourceVersionMatch=Odd".to_owned(), expect![[r#"422  "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported value: \"Odd\": supported values: \"Exact\", \"NotOlderThan\"""#]]).await;
+    check("resourceVersion=1&resourceVersionMatch=Odd".to_owned(), expect![[r#"422  "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Unsupported value: \"Odd\": supported values: \"Exact\", \"NotOlderThan\", \"\"""#]]).await;
     check("resourceVersion=x".to_owned(), expect![[r#"422  "ListOptions.meta.k8s.io \"\" is invalid: resourceVersion: Invalid value: \"x\": must be a whole number""#]]).await;
 }
 

@@ -492,8 +492,8 @@ async fn kinds_that_users_define_are_asked_about_and_are_parameters() {
             (&create, with("limit", 3)),
             (&create, with("few", 2)),
             (&create, with("many", 4)),
-            (&scale, json!({ "spec": { "replicas": 9 } })),
-            (&scale, json!({ "spec": { "replicas": 3 } })),
+            (&scale, json!({ "metadata": { "name": "few" }, "spec": { "replicas": 9 } })),
+            (&scale, json!({ "metadata": { "name": "few" }, "spec": { "replicas": 3 } })),
         ],
         expect![[r#"
             POST /apis/stable.example.com/v1/namespaces/default/crontabs → 201

@@ -79,10 +79,10 @@ async fn only_those_get_one_who_may_have_everything() {
     server.furnish().await;
     let refused = async |user: User| server.as_user(user).outcome(SNAPSHOTS, json!({})).await;
     let user = |name: &str| User::authenticated(name, []);
-    expect![[r#"403 forbidden: User "reader" cannot create resource "clustersnapshots" in API group "coracle.dev" at the cluster scope"#]].assert_eq(&refused(user("reader")).await);
-    expect![[r#"403 forbidden: User "system:anonymous" cannot create resource "clustersnapshots" in API group "coracle.dev" at the cluster scope"#]].assert_eq(&refused(User::anonymous()).await);
+    expect![[r#"403 clustersnapshots.coracle.dev is forbidden: User "reader" cannot create resource "clustersnapshots" in API group "coracle.dev" at the cluster scope"#]].assert_eq(&refused(user("reader")).await);
+    expect![[r#"403 clustersnapshots.coracle.dev is forbidden: User "system:anonymous" cannot create resource "clustersnapshots" in API group "coracle.dev" at the cluster scope"#]].assert_eq(&refused(User::anonymous()).await);
     let host = server.as_node("n1").outcome(SNAPSHOTS, json!({})).await;
-    expect![[r#"403 forbidden: User "system:node:n1" cannot create resource "clustersnapshots" in API group "coracle.dev" at the cluster scope"#]].assert_eq(&host);
+    expect![[r#"403 clustersnapshots.coracle.dev is forbidden: User "system:node:n1" cannot create resource "clustersnapshots" in API group "coracle.dev" at the cluster scope"#]].assert_eq(&host);
     // Reading everything is not enough; to be an administrator is, unless anybody is.
     let rules = json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"] }]);
     let role = json!({ "metadata": { "name": "read-all" }, "rules": rules });
