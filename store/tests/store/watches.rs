@@ -83,6 +83,28 @@ async fn a_watch_sees_every_change_once_and_in_order_wherever_it_begins() {
     assert!(live.try_next().is_none());
 }
 
+/// Few events may be much.
+#[tokio::test]
+async fn a_watcher_keeps_no_more_than_some_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { watch_queue_bytes_max: 10_000, ..options(dir.path()) };
+    let store = Store::open(options, Arc::new(RealDisk)).await.unwrap();
+    let start = store.snapshot().revision();
+    let (mut slow, mut reader) =
+        (store.watch(request("pods/", None, start)).unwrap(), store.watch(request("pods/", None, start)).unwrap());
+    for index in 0..5 {
+        write(&store, put(&format!("pods/a/{index}"), &"x".repeat(3_000), Precondition::None)).await;
+        reader.next().await.unwrap();
+    }
+    for _ in 0..3 {
+        slow.next().await.unwrap();
+    }
+    assert_eq!(slow.next().await.unwrap_err(), WatchError::TooSlow);
+    // One alone may be of any size.
+    write(&store, put("pods/a/large", &"x".repeat(30_000), Precondition::None)).await;
+    assert!(reader.next().await.unwrap().record.json.len() > 30_000);
+}
+
 #[tokio::test]
 async fn what_is_not_kept_is_too_old_and_slow_watchers_lose_their_watch() {
     let dir = tempfile::tempdir().unwrap();

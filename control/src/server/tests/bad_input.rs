@@ -252,7 +252,7 @@ async fn what_is_meant_is_not_guessed() {
         PUT {"kind":5,"metadata":{"name":"a"}} 400 couldn't get version/kind; json parse error: json: cannot unmarshal number into Go struct field .kind of type string
         PUT {"apiVersion":["v1"],"metadata":{"name":"a"}} 400 couldn't get version/kind; json parse error: json: cannot unmarshal array into Go struct field .apiVersion of type string
         DELETE /api/v1/namespaces/default/configmaps/a?dryRun= 422 DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: "": supported values: "All"
-        GET /api/v1/namespaces/default/configmaps/a?resourceVersion=99999 200
+        GET /api/v1/namespaces/default/configmaps/a?resourceVersion=99999999999 504 Timeout: Too large resource version: 99999999999, current: 1048579
         GET /api/v1/namespaces/default/configmaps?resourceVersion=0&resourceVersionMatch=Exact 422 ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"
         GET /api/v1/namespaces/default/configmaps?sendInitialEvents=true 422 ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list
         GET /api/v1/namespaces/default/configmaps?resourceVersion=1&resourceVersionMatch=NotOlderThan&continue=x 422 ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided
