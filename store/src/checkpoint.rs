@@ -9,6 +9,7 @@ mod worker;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::AsyncRuntime as _;
@@ -82,6 +83,15 @@ struct Shared {
     ephemeral: EphemeralKeys,
     path: PathBuf,
     disk: Arc<dyn Disk>,
+    file_bytes: Arc<AtomicU64>,
+}
+
+impl Shared {
+    /// Looks how long the file is.
+    fn measure(&self) {
+        let found = self.disk.open(&self.path, false).and_then(|file| file.len());
+        self.file_bytes.store(found.unwrap_or(0), Ordering::Relaxed);
+    }
 }
 
 /// What the next commit is to write.
@@ -124,11 +134,18 @@ impl Checkpoint {
             ephemeral: options.ephemeral,
             path: path.to_owned(),
             disk: disk.clone(),
+            file_bytes: Arc::default(),
         });
+        shared.measure();
         let interval = Duration::from_millis(options.checkpoint_interval_ms);
         Runtime::spawn(worker::run(shared.clone(), database, interval));
         let guard = Arc::new(Guard(shared.clone()));
         Ok((Checkpoint { shared, _guard: guard }, snapshot, applied))
+    }
+
+    /// How long the file is.
+    pub(crate) fn file_bytes(&self) -> Arc<AtomicU64> {
+        self.shared.file_bytes.clone()
     }
 
     /// What the file holds for certain, and a way to wait for the next commit.

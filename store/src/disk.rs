@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock, statvfs};
 
 /// Files and folders. Paths are absolute or relative to the process.
 pub trait Disk: Debug + Send + Sync + 'static {
@@ -20,6 +20,8 @@ pub trait Disk: Debug + Send + Sync + 'static {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Renames a file, over another one if there is one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Bytes that files below a folder may still take.
+    fn available_bytes(&self, path: &Path) -> io::Result<u64>;
     /// Makes a folder's entries durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Locks a file for this process; `WouldBlock` if another one has it. Dropping the guard unlocks.
@@ -70,6 +72,11 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn available_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

@@ -83,10 +83,19 @@ impl Done {
     }
 }
 
+/// What space is reserved for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// It must leave room on the disk for another checkpoint: only that gives space back.
+    Growth,
+    /// It takes what there is.
+    FreeingSpace,
+}
+
 enum Job {
     Write(Vec<Item>, Done),
     /// Try to reserve space for a frame of so many bytes.
-    Reserve(u64, oneshot::Sender<io::Result<()>>),
+    Reserve(u64, Purpose, oneshot::Sender<io::Result<()>>),
     Stop(oneshot::Sender<io::Result<()>>),
 }
 
@@ -104,8 +113,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens the log in `dir`, recovering what a crash has left.
-    pub(crate) fn open(dir: PathBuf, disk: Arc<dyn Disk>, segment_bytes: u64) -> Result<Log, OpenError> {
+    /// Opens the log in `dir`, recovering what a crash has left. `checkpoint_bytes` is how long the checkpoint is at the time.
+    pub(crate) fn open(
+        dir: PathBuf,
+        disk: Arc<dyn Disk>,
+        segment_bytes: u64,
+        checkpoint_bytes: Arc<AtomicU64>,
+    ) -> Result<Log, OpenError> {
         fault::enter(Point::Open);
         let recovered = recovery::recover(&dir, disk.as_ref())?;
         let contents = Arc::new(Mutex::new(recovered.contents));
@@ -117,7 +131,18 @@ impl Log {
             Log { contents: contents.clone(), jobs, room: room_told, size: size_told, failure: told, segment_bytes };
         let (segments, next_sequence) = (recovered.segments, recovered.next_sequence);
         writer::start(
-            writer::Setup { dir, disk, segment_bytes, segments, next_sequence, contents, room, size, failure },
+            writer::Setup {
+                dir,
+                disk,
+                segment_bytes,
+                checkpoint_bytes,
+                segments,
+                next_sequence,
+                contents,
+                room,
+                size,
+                failure,
+            },
             queue,
         )?;
         Ok(log)
@@ -132,7 +157,8 @@ impl Log {
             return Ok(());
         }
         let (sender, done) = oneshot::channel();
-        self.send(Job::Reserve(wanted, sender))?;
+        let purpose = if frees_space { Purpose::FreeingSpace } else { Purpose::Growth };
+        self.send(Job::Reserve(wanted, purpose, sender))?;
         done.await.unwrap_or_else(|_| Err(stopped()))
     }
 

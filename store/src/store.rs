@@ -95,7 +95,7 @@ impl Store {
         disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
         let lock = lock(dir, disk.as_ref())?;
         let (checkpoint, snapshot, applied) = Checkpoint::open(&checkpoint::path(dir), &disk, &options)?;
-        let log = Log::open(dir.join("log"), disk, options.segment_bytes)?;
+        let log = Log::open(dir.join("log"), disk, options.segment_bytes, checkpoint.file_bytes())?;
         if !log.goes_on_after(applied.log_id.as_ref()) {
             let reason = "it lacks, or is missing, what the log no longer holds".to_owned();
             return Err(OpenError::Damaged { path: checkpoint::path(dir), reason });

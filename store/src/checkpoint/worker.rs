@@ -37,6 +37,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut database: Database, interval: D
             tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
             give_back(&shared, &mut work);
         } else if let Some(state) = work.state.take() {
+            shared.measure();
             shared.durable.send_replace(Some(state));
         }
         if work.is_stopping {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::frame;
 use super::segment::{self, Segment};
-use super::{Contents, Done, Item, Job, is_full};
+use super::{Contents, Done, Item, Job, Purpose, is_full};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::fault::{self, Point};
@@ -32,6 +32,8 @@ pub(super) struct Setup {
     pub(super) contents: Arc<Mutex<Contents>>,
     pub(super) room: Arc<AtomicU64>,
     pub(super) size: Arc<AtomicU64>,
+    /// How long the checkpoint is.
+    pub(super) checkpoint_bytes: Arc<AtomicU64>,
     /// Set by the first failed write or sync; nothing is acknowledged after it.
     pub(super) failure: watch::Sender<Option<String>>,
 }
@@ -69,8 +71,8 @@ impl Writer {
             while let Some(job) = next.take() {
                 match job {
                     Job::Write(items, done) => next = self.write_group(items, done, &mut jobs),
-                    Job::Reserve(bytes, caller) => {
-                        let result = self.healthy().and_then(|()| self.reserve(bytes));
+                    Job::Reserve(bytes, purpose, caller) => {
+                        let result = self.healthy().and_then(|()| self.reserve(bytes, purpose));
                         if let Err(error) = &result
                             && !is_full(error)
                         {
@@ -180,7 +182,7 @@ impl Writer {
 
     /// Begins the next segment, with room for a frame of `bytes`.
     fn rotate(&mut self, bytes: u64) -> io::Result<()> {
-        self.reserve(bytes)?;
+        self.reserve(bytes, Purpose::FreeingSpace)?;
         let (file, length) = self.spare.take().expect("it has just been made");
         let number = self.setup.segments.last().map_or(1, |segment| segment.number + 1);
         let dir = &self.setup.dir;
@@ -191,7 +193,7 @@ impl Writer {
     }
 
     /// Makes the spare segment, or lengthens it, so that it has room for a frame of `bytes`.
-    fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+    fn reserve(&mut self, bytes: u64, purpose: Purpose) -> io::Result<()> {
         let wanted = (bytes + SEGMENT_OVERHEAD_BYTES).max(self.setup.segment_bytes);
         if let Some((file, length)) = &mut self.spare {
             if *length < wanted {
@@ -200,6 +202,9 @@ impl Writer {
                 *length = wanted;
             }
             return Ok(());
+        }
+        if purpose == Purpose::Growth {
+            self.leave_room_for_checkpoint(wanted)?;
         }
         let path = self.setup.dir.join(segment::SPARE);
         let file = self.setup.disk.open(&path, true)?;
@@ -220,12 +225,23 @@ impl Writer {
         Ok(())
     }
 
+    /// The next checkpoint, written beside the one there is, is about as long as that and the log together. Without room for it the log
+    /// would never be cut, and a full disk never clear.
+    fn leave_room_for_checkpoint(&self, wanted: u64) -> io::Result<()> {
+        let log: u64 = self.setup.segments.iter().map(|segment| segment.end).sum();
+        let needed = wanted + log + self.setup.checkpoint_bytes.load(Ordering::Relaxed);
+        match self.setup.disk.available_bytes(&self.setup.dir)? >= needed {
+            true => Ok(()),
+            false => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+
     /// Reserves the next segment if the disk has space; if not, the next proposal that needs it tries again.
     fn reserve_ahead(&mut self) {
         if self.spare.is_some() {
             return;
         }
-        match self.reserve(0) {
+        match self.reserve(0, Purpose::Growth) {
             Ok(()) => self.lacks_space = false,
             Err(error) => {
                 if !self.lacks_space {

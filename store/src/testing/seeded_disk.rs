@@ -212,6 +212,11 @@ fn broken() -> io::Error {
 }
 
 impl Disk for SeededDisk {
+    fn available_bytes(&self, _: &Path) -> io::Result<u64> {
+        let state = self.state.lock();
+        Ok(state.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(used_bytes(&state))))
+    }
+
     fn create_dir_all(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }

@@ -58,6 +58,50 @@ async fn a_full_disk_refuses_puts_takes_deletions_and_clears_by_itself() {
     assert!(matches!(write(&store, put("pods/a/again", "x", Precondition::None)).await, Outcome::Written(_)));
 }
 
+/// Nobody makes the disk larger: what is deleted gives back what the next checkpoint needs.
+#[tokio::test]
+async fn what_is_deleted_on_a_full_disk_makes_room() {
+    let disk = SeededDisk::new(1);
+    disk.set_capacity(Some(16 << 20));
+    let store = open(&disk, 10).await;
+    let key = |number: usize| format!("pods/a/{number}");
+    let put = async |number| write(&store, put(&key(number), &"x".repeat(20_000), Precondition::None)).await;
+    let mut count = 0;
+    while put(count).await != Outcome::NoSpace {
+        count += 1;
+        assert!(count < 10_000, "a full disk refuses puts at last");
+    }
+    // Most of it is of use, all the same.
+    assert!(count * 20_000 > 2 << 20, "{count}");
+    for number in 0..count {
+        write(&store, delete(&key(number), Precondition::None)).await;
+    }
+    let cleared = async {
+        while put(count).await == Outcome::NoSpace {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), cleared).await.expect("it clears by itself");
+}
+
+/// The log goes on where the checkpoint ends, and says nothing of what was before.
+#[tokio::test]
+async fn a_store_without_its_checkpoint_is_not_opened() {
+    let disk = SeededDisk::new(1);
+    let store = open(&disk, 10).await;
+    let first = Path::new("/store/log/00000001.log");
+    let mut number = 0;
+    while disk.open(first, false).is_ok() {
+        write(&store, put(&format!("pods/a/{number}"), &"x".repeat(20_000), Precondition::None)).await;
+        number += 1;
+    }
+    store.shutdown().await.unwrap();
+    disk.remove(Path::new("/store/checkpoint.redb")).unwrap();
+    let opened = Store::open(small(10), Arc::new(disk.clone())).await;
+    let refused = opened.err().expect("it is refused").to_string();
+    assert!(refused.contains("/store/checkpoint.redb is damaged") && refused.contains("Restore"), "{refused}");
+}
+
 #[tokio::test]
 async fn a_failed_sync_ends_writing_and_reads_go_on() {
     let disk = SeededDisk::new(1);
@@ -140,6 +184,10 @@ impl Disk for Sticky {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.disk.rename(from, to)
+    }
+
+    fn available_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.disk.available_bytes(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
