@@ -9,6 +9,7 @@
 //! linux/state/…               the OCI runtime's own
 //! ```
 
+mod adopted;
 mod bundle;
 mod cgroup;
 mod container;
@@ -152,6 +153,7 @@ impl LinuxRuntime {
             // What the OCI runtime starts and leaves becomes this process's child, which waits for it.
             let own = rustix::process::getpid();
             rustix::process::set_child_subreaper(Some(own)).map_err(|error| host(error.to_string()))?;
+            tokio::spawn(adopted::keep_reaping());
             let quarters = self.quarters()?;
             Ok(Arc::new(Shared { quarters, containers, clock: self.clock.clone(), names: AtomicU64::new(0) }))
         };

@@ -575,6 +575,8 @@ fn busybox_container() {
     assert_ne!(processes(), 0);
     cluster.restart();
     eventually("it runs again", || cluster.kubectl(&["exec", "busybox", "--", "true"]).code.eq(&0).then_some(()));
+    // What could not be started in it does not keep it from ending.
+    assert!(cluster.kubectl(&["exec", "busybox", "--", "nothing"]).fails_with(255).contains("not found"));
     cluster.kubectl(&["delete", "pod", "busybox", "--grace-period=1", "--timeout=60s"]).ok();
     eventually("all is gone", || (processes() == 0).then_some(()));
 }

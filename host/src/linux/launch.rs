@@ -14,6 +14,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
 use serde_json::Value;
 
+use super::adopted::{self, Awaited};
 use super::cgroup::{Cgroup, Layout};
 use super::quarters::{mount_overlay, unmount};
 use super::{PreparedImage, bundle, user};
@@ -47,12 +48,14 @@ pub(crate) struct Launched {
 /// A child of this process, born or adopted.
 pub(crate) struct Process {
     fd: OwnedFd,
+    _awaited: Awaited,
 }
 
 impl Process {
     fn open(pid: i32) -> io::Result<Process> {
+        let awaited = Awaited::new(pid);
         let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Process { fd: pidfd_open(pid, PidfdFlags::empty())? })
+        Ok(Process { fd: pidfd_open(pid, PidfdFlags::empty())?, _awaited: awaited })
     }
 
     /// Readable when it has ended.
@@ -97,6 +100,7 @@ impl Containers {
         let (process, streams) = {
             let (ours, theirs) = Streams::open(spec.stdin).map_err(host("pipes cannot be made"))?;
             let (pid_file, log) = (folder.join("pid"), folder.join("log"));
+            let _starting = adopted::hold();
             let mut command = self.command(&log);
             command.args(["run", "--detach", "--pid-file"]).arg(&pid_file).arg("--bundle").arg(&folder).arg(id);
             let status = theirs.give(&mut command).status().map_err(host("the OCI runtime cannot be started"))?;
