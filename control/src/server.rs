@@ -5,6 +5,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -155,7 +156,10 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
     let expiring = certificate.clone().filter(|_| !user.is_in(MEMBERS));
     let now = app.objects.clock().now();
     let (shutdown, objects, client) = (app.shutdown.clone(), app.objects.clone(), user.clone());
+    let is_used = Arc::new(AtomicBool::new(false));
+    let used = Arc::clone(&is_used);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        used.store(true, Ordering::Relaxed);
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
@@ -182,6 +186,7 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
     tokio::pin!(connection);
     tokio::select! {
         result = connection.as_mut() => return log_end(result),
+        () = unused(&is_used) => return tracing::debug!("a connection asked for nothing"),
         // No request begins with a certificate that is over; what has begun goes on.
         () = until_expired(expiring.as_deref(), now) => connection.as_mut().graceful_shutdown(),
         () = authentication::host::until_deleted(&objects, &client), if client.node().is_some() => return,
@@ -194,6 +199,14 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
             tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await.unwrap_or(Ok(()))
         }
     });
+}
+
+/// Ends when nothing is asked for so long after a connection was made; else never.
+async fn unused(is_used: &AtomicBool) {
+    sleep(HEAD_TIMEOUT).await;
+    if is_used.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn log_end(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
