@@ -122,7 +122,7 @@ pub fn reconcile(world: &World, key: &Key, now: Timestamp) -> Outcome {
         Key::RoleAggregation => role_aggregation::reconcile(world),
         Key::CustomResourceNames => custom_resource_names::reconcile(world, now),
         Key::CustomResourceCleanup(key) => custom_resource_cleanup::reconcile(world, key, now),
-        Key::Namespace(name) => namespace::reconcile(world, name),
+        Key::Namespace(name) => namespace::reconcile(world, name, now),
         Key::Deployment(key) => deployment::reconcile(world, key, now),
         Key::ReplicaSet(key) => replica_set::reconcile(world, key, now),
         Key::Scheduling => scheduling::reconcile(world, now),

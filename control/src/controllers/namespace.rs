@@ -1,9 +1,12 @@
 //! Furnishes namespaces, and empties those that are being deleted.
 
-use coracle_api::kinds;
+use std::collections::BTreeMap;
+
+use coracle_api::{kinds, object};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Outcome, delete, update};
+use super::{Outcome, delete, update, update_status};
 use crate::driver::view::Object;
 use crate::driver::world::World;
 use crate::objects::ObjectWrite;
@@ -18,11 +21,11 @@ const CA_DESCRIPTION: &str = "Contains a CA bundle that can be used to verify th
     distributions of Kubernetes clusters.";
 
 /// Brings one namespace closer to what it should be.
-pub fn reconcile(world: &World, name: &str) -> Outcome {
+pub fn reconcile(world: &World, name: &str, now: Timestamp) -> Outcome {
     let mut outcome = Outcome::default();
     let Some(namespace) = world.find(&kinds::NAMESPACE, "", name) else { return outcome };
     if namespace.meta.deleting.is_some() {
-        terminate(world, namespace, &mut outcome);
+        terminate(world, namespace, now, &mut outcome);
     } else {
         furnish(world, name, &mut outcome);
     }
@@ -55,19 +58,26 @@ fn furnish(world: &World, namespace: &str, outcome: &mut Outcome) {
 }
 
 /// Deletes what is in the namespace; once nothing is, lets the namespace itself go.
-fn terminate(world: &World, namespace: &Object, outcome: &mut Outcome) {
+fn terminate(world: &World, namespace: &Object, now: Timestamp, outcome: &mut Outcome) {
     let kinds = kinds::ALL.iter().copied().chain(world.custom_kinds()).filter(|kind| kind.namespaced);
-    let mut is_empty = true;
+    let (mut remaining, mut finalizers) = (BTreeMap::new(), BTreeMap::new());
     for kind in kinds {
         let prefix = kind.prefix(Some(&namespace.meta.name));
         for object in world.range(&prefix) {
-            is_empty = false;
+            *remaining.entry(format!("{}.{}", kind.plural, kind.group)).or_insert(0) += 1;
+            for finalizer in &object.meta.finalizers {
+                *finalizers.entry(finalizer.clone()).or_insert(0) += 1;
+            }
             if object.meta.deleting.is_none() && outcome.writes.len() < DELETIONS_MAX {
                 outcome.write(delete(object));
             }
         }
     }
-    if !is_empty {
+    if !remaining.is_empty() {
+        // What is deleted now is most often gone at once.
+        if outcome.writes.is_empty() {
+            explain(namespace, &remaining, &finalizers, now, outcome);
+        }
         return;
     }
     let mut object = namespace.decode();
@@ -80,6 +90,37 @@ fn terminate(world: &World, namespace: &Object, outcome: &mut Outcome) {
     });
     if is_changed {
         outcome.write(update(namespace, object));
+    }
+}
+
+/// Says what keeps a namespace, in the words of Kubernetes.
+fn explain(
+    namespace: &Object,
+    remaining: &BTreeMap<String, usize>,
+    finalizers: &BTreeMap<String, usize>,
+    now: Timestamp,
+    outcome: &mut Outcome,
+) {
+    let list = |counts: &BTreeMap<String, usize>, word: &str| {
+        let parts = counts.iter().map(|(name, count)| format!("{name} {word} {count} resource instances"));
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    let mut status = namespace.decode()["status"].take();
+    let known = object::list_at(&status, &["conditions"]).to_vec();
+    let condition = |kind: &str, reason: &str, message: String| {
+        let same = known.iter().find(|known| known["type"] == kind && known["status"] == "True");
+        let since = same.map_or_else(|| object::timestamp(now).into(), |same| same["lastTransitionTime"].clone());
+        json!({ "type": kind, "status": "True", "lastTransitionTime": since, "reason": reason, "message": message })
+    };
+    let message = format!("Some resources are remaining: {}", list(remaining, "has"));
+    let mut conditions = vec![condition("NamespaceContentRemaining", "SomeResourcesRemain", message)];
+    if !finalizers.is_empty() {
+        let message = format!("Some content in the namespace has finalizers remaining: {}", list(finalizers, "in"));
+        conditions.push(condition("NamespaceFinalizersRemaining", "SomeFinalizersRemain", message));
+    }
+    if known != conditions {
+        status["conditions"] = conditions.into();
+        outcome.write(update_status(namespace, status));
     }
 }
 

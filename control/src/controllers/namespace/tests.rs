@@ -1,5 +1,6 @@
+use coracle_api::object;
 use expect_test::expect;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::controllers::Key;
 use crate::controllers::harness::{Cluster, deployment, node};
@@ -79,4 +80,30 @@ fn a_namespace_goes_when_it_is_empty() {
         serviceaccounts/kube-public/default
         serviceaccounts/kube-system/default"#]]
     .assert_eq(&left);
+}
+
+/// What keeps it is told, and what others want to do before it goes is theirs.
+#[test]
+fn a_namespace_says_what_keeps_it() {
+    let finalizers = json!(["kubernetes", "example.com/own"]);
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}, "spec": {"finalizers": finalizers} });
+    let metadata = json!({ "name": "kept", "namespace": "team", "finalizers": ["example.com/keep"] });
+    let kept = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata });
+    let mut cluster = Cluster::with([namespace.clone(), kept]);
+    cluster.delete("namespaces/team", None, false);
+    cluster.settle();
+    let told =
+        |cluster: &Cluster| cluster.world.get("namespaces/team").unwrap().decode()["status"]["conditions"].take();
+    let messages =
+        |told: Value| object::list_at(&told, &[]).iter().map(|one| format!("{}\n", one["message"])).collect::<String>();
+    expect![[r#"
+        "Some resources are remaining: configmaps. has 1 resource instances"
+        "Some content in the namespace has finalizers remaining: example.com/keep in 1 resource instances"
+    "#]]
+    .assert_eq(&messages(told(&cluster)));
+    let mut cluster = Cluster::with([namespace]);
+    cluster.delete("namespaces/team", None, false);
+    cluster.settle();
+    let left = cluster.world.get("namespaces/team").unwrap().decode();
+    assert_eq!(left["spec"]["finalizers"], json!(["example.com/own"]));
 }
