@@ -104,6 +104,8 @@ struct Violation {
     reason: String,
     /// Whatever the binding says.
     is_refused: bool,
+    /// Which of the policy's validations it is; the first where it is none of them.
+    index: usize,
 }
 
 /// What came of the violations so far.
@@ -174,7 +176,7 @@ impl Told {
         context: &Context<'_>,
         violation: Violation,
     ) {
-        let Violation { message, reason, is_refused } = violation;
+        let Violation { message, reason, is_refused, index } = violation;
         let whose = format!("ValidatingAdmissionPolicy '{}' with binding '{}'", policy.name, binding.name);
         if is_refused || binding.has("Deny") {
             let refused = || refusal(operation, &format!("{whose} denied request: {message}"), &reason);
@@ -188,7 +190,8 @@ impl Told {
         }
         if let Some(annotations) = context.annotations.filter(|_| binding.has("Audit")) {
             annotations.add_violation(json!({
-                "message": message, "policy": policy.name, "binding": binding.name, "validationActions": binding.actions,
+                "message": message, "policy": policy.name, "binding": binding.name, "expressionIndex": index,
+                "validationActions": binding.actions,
             }));
         }
     }
@@ -213,7 +216,7 @@ fn refusal(operation: &Operation<'_>, message: &str, reason: &str) -> Status {
 /// What of a policy, as it is bound, doesn't hold. What can't be decided counts as the policy says.
 fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, context: &Context<'_>) -> Vec<Violation> {
     let failed = |message: String, is_refused| match policy.fails_closed {
-        true => vec![Violation { message, reason: String::new(), is_refused }],
+        true => vec![Violation { message, reason: String::new(), is_refused, index: 0 }],
         false => Vec::new(),
     };
     let undecided = |message| failed(message, false);
@@ -237,11 +240,14 @@ fn violations(policy: &Policy, binding: &Binding, variables: &Variables<'_>, con
         }
         let definitions = policy.expressions.definitions.iter().map(|(name, program)| (name.as_str(), program));
         let evaluation = evaluation().with_definitions(definitions);
-        let validations = policy.expressions.validations.iter();
-        let violations = validations.flat_map(|validation| match evaluation.is_true(&validation.expression) {
-            Ok(true) => Vec::new(),
-            Ok(false) => vec![violation(validation, &evaluation)],
-            Err(error) => undecided(failure(validation.expression.source(), &error)),
+        let validations = policy.expressions.validations.iter().enumerate();
+        let violations = validations.flat_map(|(index, validation)| {
+            let found = match evaluation.is_true(&validation.expression) {
+                Ok(true) => Vec::new(),
+                Ok(false) => vec![violation(validation, &evaluation)],
+                Err(error) => undecided(failure(validation.expression.source(), &error)),
+            };
+            found.into_iter().map(move |violation| Violation { index, ..violation })
         });
         violations.chain(annotate(policy, &evaluation, context)).collect()
     });
@@ -262,7 +268,7 @@ fn annotate<'a>(policy: &'a Policy, evaluation: &Evaluation<'a>, context: &Conte
             }
             Err(error) if policy.fails_closed => {
                 let message = failure(value.source(), &error);
-                failures.push(Violation { message, reason: String::new(), is_refused: true });
+                failures.push(Violation { message, reason: String::new(), is_refused: true, index: 0 });
             }
             Err(_) => {}
         }
@@ -296,7 +302,7 @@ fn violation<'a>(validation: &'a Validation, evaluation: &Evaluation<'a>) -> Vio
         (None, "") => format!("failed expression: {}", validation.expression.source().trim()),
         (None, message) => message.to_owned(),
     };
-    Violation { message, reason: validation.reason.clone(), is_refused: false }
+    Violation { message, reason: validation.reason.clone(), is_refused: false, index: 0 }
 }
 
 impl Operation<'_> {

@@ -378,7 +378,7 @@ async fn audit_annotations() {
         {
           "demo/color": "red",
           "other/color": "red",
-          "validation.policy.admission.k8s.io/validation_failure": "[{\"binding\":\"demo\",\"message\":\"failed expression: object.data.a != 'red'\",\"policy\":\"demo\",\"validationActions\":[\"Deny\",\"Audit\"]},{\"binding\":\"other\",\"message\":\"failed expression: object.data.a != 'red'\",\"policy\":\"other\",\"validationActions\":[\"Audit\"]}]"
+          "validation.policy.admission.k8s.io/validation_failure": "[{\"binding\":\"demo\",\"expressionIndex\":0,\"message\":\"failed expression: object.data.a != 'red'\",\"policy\":\"demo\",\"validationActions\":[\"Deny\",\"Audit\"]},{\"binding\":\"other\",\"expressionIndex\":0,\"message\":\"failed expression: object.data.a != 'red'\",\"policy\":\"other\",\"validationActions\":[\"Audit\"]}]"
         }
     "#]].assert_eq(
         &[audited(&server, "loud", "blue").await, audited(&server, "quiet", "red").await].concat(),
