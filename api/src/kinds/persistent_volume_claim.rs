@@ -27,7 +27,7 @@ pub(crate) const KIND: Kind = Kind {
     fields: &[],
     name_rule: NameRule::Dns1123Subdomain,
     tags,
-    awaits_controller: false,
+    awaits_controller: true,
     status_on_create: false,
     default,
     validate,

@@ -187,5 +187,6 @@ fn tags_follow_what_watchers_ask_for() {
 #[test]
 fn who_asks_for_what_nobody_does_is_told() {
     let names: Vec<&str> = kinds::ALL.iter().filter(|kind| kind.awaits_controller).map(|kind| kind.kind).collect();
-    expect!["DaemonSet StatefulSet HorizontalPodAutoscaler CronJob Job"].assert_eq(&names.join(" "));
+    expect!["PersistentVolumeClaim PersistentVolume DaemonSet StatefulSet HorizontalPodAutoscaler CronJob Job"]
+        .assert_eq(&names.join(" "));
 }

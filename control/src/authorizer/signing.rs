@@ -7,7 +7,7 @@ use coracle_api::kinds::CERTIFICATE_SIGNING_REQUEST;
 use coracle_api::kinds::certificate_signing_request::{has_condition, validate_conditions};
 use coracle_api::object;
 use coracle_api::status::{self, Status};
-use coracle_api::validation::FieldError;
+use coracle_api::validation::{BadValue, FieldError};
 use coracle_store::Snapshot;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -43,8 +43,8 @@ pub(crate) fn admit(kind: &Kind, user: &User, new: &mut Value) -> Result<(), Sta
     }
     let text = |field: &str| object::str_at(new, &["spec", field]).unwrap_or_default();
     let (name, request) = (object::name(new), text("request"));
-    let organisations = organisations(request)
-        .map_err(|cause| status::invalid(kind, name, &[FieldError::invalid("spec.request", request, cause)]))?;
+    let organisations =
+        organisations(request).map_err(|cause| status::invalid(kind, name, &[refused_request(cause)]))?;
     // Who is in one of these is asked no further: masters may do everything, and members speak for anybody.
     let reserved = organisations.iter().find(|group| [MASTERS, MEMBERS].contains(&group.as_str()));
     if let Some(group) = reserved.filter(|_| text("signerName") == CLIENT_SIGNER) {
@@ -54,11 +54,18 @@ pub(crate) fn admit(kind: &Kind, user: &User, new: &mut Value) -> Result<(), Sta
     Ok(())
 }
 
+/// What was sent is not shown: it might be a private key.
+fn refused_request(cause: String) -> FieldError {
+    FieldError::invalid("spec.request", BadValue::Printed("<not shown>".to_owned()), cause)
+}
+
 /// The organisations of the subject of a request, whose signature must be good.
 fn organisations(request: &str) -> Result<Vec<String>, String> {
-    let pem = BASE64.decode(request).map_err(|error| error.to_string())?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).map_err(|error| error.to_string())?;
-    let (_, request) = X509CertificationRequest::from_der(&pem.contents).map_err(|error| error.to_string())?;
+    const BLOCK: &str = "CERTIFICATE REQUEST";
+    let pem = BASE64.decode(request).ok().and_then(|pem| Some(x509_parser::pem::parse_x509_pem(&pem).ok()?.1));
+    let pem = pem.filter(|pem| pem.label == BLOCK).ok_or_else(|| format!("PEM block type must be {BLOCK}"))?;
+    let (_, request) = X509CertificationRequest::from_der(&pem.contents)
+        .map_err(|_| "what is in the PEM block is no certificate request of PKCS #10".to_owned())?;
     request.verify_signature().map_err(|error| error.to_string())?;
     let subject = &request.certification_request_info.subject;
     Ok(subject.iter_organization().filter_map(|name| name.as_str().ok()).map(str::to_owned).collect())

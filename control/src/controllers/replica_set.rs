@@ -111,7 +111,7 @@ fn remove(world: &World, owner: &Object, active: &[&Object], count: usize, now: 
     let mut ranked: Vec<(&&Object, &Pod)> = active.iter().filter_map(|object| Some((object, object.pod()?))).collect();
     ranked.sort_by_key(|(object, pod)| dispensability(world, object, pod));
     let dispensable = ranked.into_iter().take(count);
-    let writes = dispensable.map(|(pod, _)| (Write::from(delete(pod)), format!("Deleted pod: {}", pod.meta.name)));
+    let writes = dispensable.map(|(pod, _)| (delete(pod), format!("Deleted pod: {}", pod.meta.name)));
     note(world, owner, "SuccessfulDelete", writes.collect(), now, outcome);
 }
 

@@ -59,20 +59,7 @@ pub(super) async fn request(call: &Call, address: &Address, body: &Bytes) -> Res
     let seconds = lifetime(expiration_seconds, name, &mut warnings)?;
     let account = call.app.objects.get(&SERVICE_ACCOUNT, Some(namespace), name).await?;
     let serviceaccount = reference(&decode_record(&account));
-    let (mut pod, mut secret) = (None, None);
-    match &bound_object_ref {
-        None => {}
-        Some(wanted) if (wanted.api_version.as_str(), wanted.kind.as_str()) == ("v1", "Pod") => {
-            pod = Some(bound_pod(call, namespace, name, wanted).await?);
-        }
-        Some(wanted) if (wanted.api_version.as_str(), wanted.kind.as_str()) == ("v1", "Secret") => {
-            secret = Some(bound_object(call, &SECRET, namespace, wanted).await?.1);
-        }
-        Some(ObjectReference { api_version, kind, .. }) => {
-            let message = format!("cannot bind token to object of type {api_version}, Kind={kind}");
-            return Err(status::bad_request(message));
-        }
-    }
+    let (pod, secret) = bound_to(call, namespace, name, bound_object_ref.as_ref()).await?;
     if call.user.node().is_some() && pod.is_none() {
         let because = "node requested token not bound to a pod";
         return Err(status::forbidden(&SERVICE_ACCOUNT, name, because));
@@ -118,6 +105,24 @@ pub(super) async fn request(call: &Call, address: &Address, body: &Bytes) -> Res
     let mut response = respond::value(StatusCode::CREATED, &answer);
     respond::warn(&mut response, &warnings);
     Ok(response)
+}
+
+/// The pod, or the Secret, that a token is to be bound to.
+async fn bound_to(
+    call: &Call,
+    namespace: &str,
+    account: &str,
+    wanted: Option<&ObjectReference>,
+) -> Result<(Option<Reference>, Option<Reference>), Status> {
+    let Some(wanted) = wanted else { return Ok((None, None)) };
+    match (wanted.api_version.as_str(), wanted.kind.as_str()) {
+        ("v1", "Pod") => Ok((Some(bound_pod(call, namespace, account, wanted).await?), None)),
+        ("v1", "Secret") => Ok((None, Some(bound_object(call, &SECRET, namespace, wanted).await?.1))),
+        (api_version, kind) => {
+            let message = format!("cannot bind token to object of type {api_version}, Kind={kind}");
+            Err(status::bad_request(message))
+        }
+    }
 }
 
 /// A body may repeat what its path says, and say nothing else.

@@ -17,6 +17,10 @@ const OMITTED: &[&str] = &["annotations", "finalizers", "labels", "ownerReferenc
 /// Checks that a body is of the kind its path says; a body that doesn't say gets it filled in.
 pub(super) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
     check_envelope(kind, body)?;
+    // Kinds that users define have no type in the API server that a body without one could be of.
+    if kind.definition.is_empty() && object::kind(body).is_empty() {
+        return Err(status::bad_request(format!("Object 'Kind' is missing in '{body}'")));
+    }
     let version = kind.api_version();
     match object::api_version(body) {
         "" => body["apiVersion"] = version.into(),
