@@ -18,7 +18,7 @@ const PAUSE_FACTOR: u32 = 19;
 const PAUSE_INTERVALS_MAX: u32 = 5;
 
 pub(super) async fn run(shared: Arc<Shared>, mut database: Database, interval: Duration) {
-    let mut pause = interval;
+    let (mut pause, mut is_failing) = (interval, false);
     loop {
         let work = gather(&shared, pause).await;
         let began = Instant::now();
@@ -34,12 +34,18 @@ pub(super) async fn run(shared: Arc<Shared>, mut database: Database, interval: D
         database = unchanged;
         pause = (began.elapsed() * PAUSE_FACTOR).clamp(interval, interval * PAUSE_INTERVALS_MAX);
         if let Err(error) = &result {
-            tracing::warn!(%error, "the checkpoint failed; the log keeps what it would have held");
+            if !is_failing {
+                tracing::warn!(%error, "the checkpoint failed, and is tried again and again; the log keeps what it would have held");
+            }
             give_back(&shared, &mut work);
         } else if let Some(state) = work.state.take() {
+            if is_failing {
+                tracing::info!("the checkpoint is written again");
+            }
             shared.measure();
             shared.durable.send_replace(Some(state));
         }
+        is_failing = result.is_err();
         if work.is_stopping {
             // Closing writes too: whoever is told of the end may open the file again.
             let _ = Runtime::spawn_blocking(|| drop(database)).await;
