@@ -279,6 +279,59 @@ async fn bindings_may_warn() {
     }
 }
 
+/// Also where it names one, unless it says that it means only that.
+#[tokio::test]
+async fn a_policy_is_for_every_version_of_a_kind() {
+    for match_policy in ["Equivalent", "Exact"] {
+        let server = Server::start_with_controllers().await;
+        server.define(crontabs()).await;
+        let rule = json!({
+            "apiGroups": ["stable.example.com"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["crontabs"],
+        });
+        let constraints = json!({ "resourceRules": [rule], "matchPolicy": match_policy });
+        let expression = "request.kind.version != 'v1' || object.apiVersion != 'stable.example.com/v1' || request.requestKind.version == 'v1'";
+        add(&server, "demo", policy(constraints, expression), deny()).await;
+        let beta = "/apis/stable.example.com/v1beta1/namespaces/default/crontabs";
+        let mut tab = crontab("a");
+        tab["apiVersion"] = "stable.example.com/v1beta1".into();
+        let outcome = server.outcome(&format!("POST {beta}"), tab).await;
+        assert_eq!(outcome.starts_with("422"), match_policy == "Equivalent", "{match_policy}: {outcome}");
+    }
+}
+
+/// Connections into pods and tokens write nothing, and are asked about all the same.
+#[tokio::test]
+async fn connections_and_tokens_are_asked_about() {
+    let rules = json!([{
+        "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CONNECT", "CREATE"],
+        "resources": ["pods/exec", "pods/portforward", "serviceaccounts/token"],
+    }]);
+    let expression = "request.operation == 'CONNECT' ? object.kind != 'PodExecOptions' || object.command[0] == 'ls' : \
+                      object.spec.expirationSeconds <= 600";
+    let server = bound(policy(json!({ "resourceRules": rules }), expression), deny()).await;
+    let mut bound_pod = pod("p");
+    bound_pod["spec"]["nodeName"] = "n1".into();
+    server.json("POST /api/v1/namespaces/default/serviceaccounts", json!({ "metadata": { "name": "robot" } })).await;
+    server.json(&format!("POST {PODS}"), bound_pod).await;
+    let token = "POST /api/v1/namespaces/default/serviceaccounts/robot/token";
+    check(
+        &server,
+        &[
+            (&format!("POST {PODS}/p/exec?command=rm&command=-r"), Value::Null),
+            (token, json!({ "spec": { "expirationSeconds": 3600 } })),
+            (token, json!({ "spec": { "expirationSeconds": 600 } })),
+        ],
+        expect![[r#"
+            POST /api/v1/namespaces/default/pods/p/exec?command=rm&command=-r → 422 pods "p" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: failed expression: request.operation == 'CONNECT' ? object.kind != 'PodExecOptions' || object.command[0] == 'ls' : object.spec.expirationSeconds <= 600
+            POST /api/v1/namespaces/default/serviceaccounts/robot/token → 422 serviceaccounts "robot" is forbidden: ValidatingAdmissionPolicy 'demo' with binding 'demo' denied request: failed expression: request.operation == 'CONNECT' ? object.kind != 'PodExecOptions' || object.command[0] == 'ls' : object.spec.expirationSeconds <= 600
+            POST /api/v1/namespaces/default/serviceaccounts/robot/token → 201
+        "#]],
+    )
+    .await;
+    let listed = server.outcome(&format!("POST {PODS}/p/exec?command=ls"), Value::Null).await;
+    assert!(!listed.contains("denied request"), "{listed}");
+}
+
 /// What users may do decides, as roles say at that moment; also what a service account may.
 #[tokio::test]
 async fn rights_are_asked_for() {
