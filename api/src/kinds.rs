@@ -180,7 +180,7 @@ pub static ALL: &[&Kind] = &[
 ];
 
 /// Whether the kind is one of those in [`ALL`].
-pub fn is_built_in(kind: &'static Kind) -> bool {
+pub fn is_built_in(kind: &Kind) -> bool {
     ALL.iter().any(|known| std::ptr::eq(*known, kind))
 }
 

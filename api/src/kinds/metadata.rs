@@ -5,8 +5,8 @@
 use serde_json::Value;
 
 use crate::kind::{Kind, NameRule};
-use crate::kinds::CUSTOM_RESOURCE_DEFINITION;
 use crate::kinds::check::{self, Errors};
+use crate::kinds::{self, CUSTOM_RESOURCE_DEFINITION};
 use crate::object;
 use crate::validation::{self, FieldError};
 
@@ -65,7 +65,7 @@ pub(crate) fn validate_update(kind: &Kind, new: &Value, old: &Value, errors: &mu
 
 /// Kinds that users define, and their definitions, may have finalizers of any name.
 fn are_finalizers_free(kind: &Kind) -> bool {
-    kind.definition.is_empty() || *kind == CUSTOM_RESOURCE_DEFINITION
+    *kind == CUSTOM_RESOURCE_DEFINITION || !kinds::is_built_in(kind)
 }
 
 pub(crate) fn validate_parts(object: &Value, are_finalizers_free: bool, errors: &mut Errors) {

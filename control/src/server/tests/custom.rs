@@ -375,3 +375,20 @@ async fn a_batch_may_hold_them() {
     let (_, answer) = server.json("POST /apis/coracle.dev/v1/batches", batch).await;
     assert_eq!(answer["items"][0]["code"], 200, "{answer}");
 }
+
+/// As in Kubernetes, which checks less of what it does not know: finalizers have any names, also those of the definition, and what is
+/// written must say of which kind and revision it is.
+#[tokio::test]
+async fn custom_objects_are_taken_as_they_are() {
+    let server = started().await;
+    let mut tab = crontab("a");
+    tab["metadata"]["finalizers"] = json!(["resources-finalizer.argocd.argoproj.io"]);
+    check(&server, &format!("POST {TABS}"), tab.clone(), expect!["201"]).await;
+    let mut of_no_kind = crontab("b");
+    of_no_kind.as_object_mut().unwrap().remove("kind");
+    check(&server, &format!("POST {TABS}"), of_no_kind, expect![[r#"400 Object 'Kind' is missing in '{"apiVersion":"stable.example.com/v1","metadata":{"name":"b"},"spec":{"image":"my-image"}}'"#]]).await;
+    check(&server, &format!("PUT {TABS}/a"), tab, expect![[r#"422 CronTab.stable.example.com "a" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"#]]).await;
+    check(&server, &format!("DELETE {DEFINITION}"), Value::Null, expect!["200"]).await;
+    check(&server, &format!("PATCH {DEFINITION}"), json!({ "metadata": { "labels": { "a": "b" } } }), expect!["200"])
+        .await;
+}
