@@ -36,7 +36,7 @@ fn is_text_of(format: &str, text: &str) -> bool {
         "duration" => duration(text).is_some(),
         "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
-        "cidr" => is_cidr(text),
+        "cidr" => validation::cidr(text).is_empty(),
         "mac" => is_hex_in_groups(text, &[2; 6], &[':', '-']),
         "uuid" | "uuid3" | "uuid4" | "uuid5" => {
             let version = format.strip_prefix("uuid").filter(|version| !version.is_empty());
@@ -132,14 +132,6 @@ const UNITS: &[(&[&str], f64)] = &[
     (&["d", "day"], 86_400.0),
     (&["w", "week"], 604_800.0),
 ];
-
-fn is_cidr(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else { return false };
-    let Some(length) = length.parse::<u8>().ok().filter(|_| length.bytes().all(|byte| byte.is_ascii_digit())) else {
-        return false;
-    };
-    (address.parse::<Ipv4Addr>().is_ok() && length <= 32) || (address.parse::<Ipv6Addr>().is_ok() && length <= 128)
-}
 
 fn is_hex_in_groups(text: &str, lengths: &[usize], separators: &[char]) -> bool {
     is_in_groups(text, lengths, separators, u8::is_ascii_hexdigit)
