@@ -168,6 +168,11 @@ impl Log {
         purged.is_none_or(|purged| log_id.is_some_and(|log_id| log_id.index >= purged.index))
     }
 
+    /// Has this member voted, for itself or another? It has before it applies anything that consensus gave it.
+    pub(crate) fn has_vote(&self) -> bool {
+        self.contents.lock().vote.is_some()
+    }
+
     /// Bytes that the log takes on the disk.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.size.load(Ordering::Relaxed)

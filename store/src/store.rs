@@ -95,10 +95,16 @@ impl Store {
         disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
         let lock = lock(dir, disk.as_ref())?;
         let (checkpoint, snapshot, applied) = Checkpoint::open(&checkpoint::path(dir), &disk, &options)?;
-        let log = Log::open(dir.join("log"), disk, options.segment_bytes, checkpoint.file_bytes())?;
+        let log_dir = dir.join("log");
+        let log = Log::open(log_dir.clone(), disk, options.segment_bytes, checkpoint.file_bytes())?;
         if !log.goes_on_after(applied.log_id.as_ref()) {
             let reason = "it lacks, or is missing, what the log no longer holds".to_owned();
             return Err(OpenError::Damaged { path: checkpoint::path(dir), reason });
+        }
+        // Only a restored store begins with a checkpoint, and that one is of index 0.
+        if applied.log_id.is_some_and(|log_id| log_id.index > 0) && !log.has_vote() {
+            let reason = "it is empty or gone, and the checkpoint beside it is of later".to_owned();
+            return Err(OpenError::Damaged { path: log_dir, reason });
         }
         let limits = Limits {
             events_max: options.history_events_max,

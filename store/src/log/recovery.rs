@@ -44,8 +44,23 @@ pub(super) fn recover(dir: &Path, disk: &dyn Disk) -> Result<Recovered, OpenErro
         }
         recovered.segments.push(Segment { number, file, end: end as u64, length, last_index });
     }
+    if let Some(reason) = gap(&recovered.contents) {
+        return Err(damaged(dir.to_owned(), &reason));
+    }
     disk.sync_dir(dir).map_err(failed(dir))?;
     Ok(recovered)
+}
+
+/// What is missing of the entries: they follow on what is purged, and on each other. Frames are counted only from the oldest segment on.
+fn gap(contents: &Contents) -> Option<String> {
+    let mut expected = contents.purged.map_or(0, |purged| purged.index + 1);
+    for index in contents.entries.keys().copied() {
+        if index != expected {
+            return Some(format!("entry {index} follows where {expected} should: a file of it is gone"));
+        }
+        expected += 1;
+    }
+    None
 }
 
 /// Writes the last frame again and clears what follows it.

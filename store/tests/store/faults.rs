@@ -1,7 +1,7 @@
 //! One disk failing at a time: full, broken at a sync, stalled.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -100,6 +100,43 @@ async fn a_store_without_its_checkpoint_is_not_opened() {
     let opened = Store::open(small(10), Arc::new(disk.clone())).await;
     let refused = opened.err().expect("it is refused").to_string();
     assert!(refused.contains("/store/checkpoint.redb is damaged") && refused.contains("Restore"), "{refused}");
+}
+
+/// What was in a segment is not guessed, whichever of them is gone.
+#[tokio::test]
+async fn a_store_without_a_segment_of_its_log_is_not_opened() {
+    let path = |number: u64| PathBuf::from(format!("/store/log/{number:08}.log"));
+    for (gone, told) in [(1, "/store/log is damaged: entry "), (2, "00000003.log is damaged: frame ")] {
+        let disk = SeededDisk::new(1);
+        // Without a checkpoint, no segment goes by itself.
+        let store = open(&disk, 600_000).await;
+        let mut count = 0;
+        while disk.open(&path(4), false).is_err() {
+            write(&store, put(&format!("pods/a/{count}"), &"x".repeat(20_000), Precondition::None)).await;
+            count += 1;
+        }
+        store.shutdown().await.unwrap();
+        disk.remove(&path(gone)).unwrap();
+        let opened = Store::open(small(600_000), Arc::new(disk.reopen())).await;
+        let refused = opened.err().expect("it is refused").to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_without_its_log_is_not_opened() {
+    let disk = SeededDisk::new(1);
+    let store = open(&disk, 10).await;
+    for number in 0..50 {
+        write(&store, put(&format!("pods/a/{number}"), "x", Precondition::None)).await;
+    }
+    store.shutdown().await.unwrap();
+    for name in disk.list(Path::new("/store/log")).unwrap() {
+        disk.remove(&Path::new("/store/log").join(name)).unwrap();
+    }
+    let opened = Store::open(small(10), Arc::new(disk.clone())).await;
+    let refused = opened.err().expect("it is refused").to_string();
+    assert!(refused.contains("/store/log is damaged: it is empty or gone"), "{refused}");
 }
 
 #[tokio::test]
