@@ -20,7 +20,9 @@ const REASONS: &[&str] = &["FieldValueDuplicate", "FieldValueForbidden", "FieldV
 
 /// One rule.
 pub(crate) struct Rule {
-    program: Program,
+    /// Why it doesn't compile, otherwise: then it holds of nothing. Definitions with such a rule are refused, but one that is stored
+    /// may be from a version of Coracle that took it.
+    program: Result<Program, String>,
     message: Option<String>,
     message_expression: Option<Program>,
     reason: String,
@@ -66,16 +68,20 @@ impl Rule {
             let detail = "may not be set if oldSelf is not used in rule";
             errors.push(FieldError::invalid(join(path, "optionalOldSelf"), true, detail));
         }
-        if let Some(place) = uncorrelated.filter(|_| is_of_changes && program.is_ok()) {
+        let is_of_changes = is_of_changes && program.is_ok();
+        if let Some(place) = uncorrelated.filter(|_| is_of_changes) {
             let detail = format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {place}");
             errors.push(FieldError::invalid(join(path, "rule"), source, detail));
         }
         let program = program.and_then(|program| program.check_fields(&is_known).map(|()| program));
-        let program = program.map_err(|error| errors.push(refused("rule", source, &error))).ok()?;
-        if !matches!(program.result(), Type::Bool | Type::Dyn) {
+        let program = program.map_err(|error| {
+            errors.push(refused("rule", source, &error));
+            format!("rule does not compile: {error}")
+        });
+        if program.as_ref().is_ok_and(|program| !matches!(program.result(), Type::Bool | Type::Dyn)) {
             errors.push(FieldError::invalid(join(path, "rule"), source, "cel expression must evaluate to a bool"));
         }
-        let variables = if is_of_changes { both } else { &both[..1] };
+        let variables = if is_of_changes || program.is_err() { both } else { &both[..1] };
         let message_expression = text("messageExpression").and_then(|source| {
             let program = compile(source, variables);
             let program = program.and_then(|program| program.check_fields(&is_known).map(|()| program));
@@ -136,27 +142,34 @@ impl Rule {
         }
         let place = format!("{path}{}", self.field_path);
         let place = if place.is_empty() { "<nil>" } else { place.trim_start_matches('.') };
-        match evaluation.is_true(&self.program) {
+        let program = match &self.program {
+            Ok(program) => program,
+            Err(because) => {
+                errors.push(FieldError::invalid(place, shown, because.as_str()));
+                return;
+            }
+        };
+        let source = program.source();
+        match evaluation.is_true(program) {
             Ok(true) => {}
-            Ok(false) => errors.push(self.refusal(place, shown, self.said(&evaluation))),
+            Ok(false) => errors.push(self.refusal(place, shown, self.said(&evaluation, source))),
             Err(EvaluationError::RequestCost) => {
                 errors.push(FieldError::invalid(place, shown, EvaluationError::RequestCost.to_string()));
             }
             Err(error) => {
-                let detail =
-                    format!("{error} evaluating rule: {}", self.message.as_deref().unwrap_or(self.program.source()));
+                let detail = format!("{error} evaluating rule: {}", self.message.as_deref().unwrap_or(source));
                 errors.push(FieldError::invalid(place, shown, detail));
             }
         }
     }
 
     /// The message of the rule; that of its expression, where it comes to a line of text.
-    fn said<'a>(&'a self, evaluation: &Evaluation<'a>) -> String {
+    fn said<'a>(&'a self, evaluation: &Evaluation<'a>, source: &str) -> String {
         let expression = self.message_expression.as_ref();
         let said = expression.and_then(|program| Some(evaluation.evaluate(program).ok()?.as_str()?.trim().to_owned()));
         let said = said.filter(|said| !said.is_empty() && !said.contains('\n') && said.len() <= MESSAGE_BYTES_MAX);
         let message = said.or_else(|| self.message.clone());
-        message.unwrap_or_else(|| format!("failed rule: {}", self.program.source().trim()))
+        message.unwrap_or_else(|| format!("failed rule: {}", source.trim()))
     }
 
     fn refusal(&self, place: &str, shown: &str, detail: String) -> FieldError {
@@ -171,7 +184,10 @@ impl Rule {
 
 impl fmt::Debug for Rule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.program.source())
+        match &self.program {
+            Ok(program) => formatter.write_str(program.source()),
+            Err(because) => formatter.write_str(because),
+        }
     }
 }
 

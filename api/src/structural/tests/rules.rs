@@ -27,6 +27,21 @@ fn check(field: &str, new: &str, old: Option<&str>, expected: Expect) {
     expected.assert_eq(&lines(&errors));
 }
 
+/// A definition may have been stored by a version that took it.
+#[test]
+fn a_rule_that_does_not_compile_holds_of_nothing() {
+    let mut errors = Vec::new();
+    let schema = parse("{type: integer, x-kubernetes-validations: [{rule: 'self.forgotten() > 1'}]}", &mut errors);
+    assert!(lines(&errors).contains("compilation failed"), "{errors:?}");
+    errors.clear();
+    schema.validate(&value("{x: 1}"), None, &mut errors);
+    expect![[r#"
+        x: Invalid value: "integer": rule does not compile: ERROR: <input>:1:6: undeclared reference to 'forgotten' (in container '')
+         | self.forgotten() > 1
+         | .....^
+    "#]].assert_eq(&lines(&errors));
+}
+
 #[test]
 fn rules_speak_of_known_fields() {
     let check = |field: &str, rule: &str, expected: Expect| {
