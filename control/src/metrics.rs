@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     revision: Gauge,
     keys: Gauge,
     log_bytes: Gauge,
+    lacks_space: Gauge,
     is_leader: Gauge,
     expirations: Family<CertificateLabels, Gauge>,
     renewals: Family<CertificateLabels, Gauge>,
@@ -61,6 +62,7 @@ impl Metrics {
             revision: Gauge::default(),
             keys: Gauge::default(),
             log_bytes: Gauge::default(),
+            lacks_space: Gauge::default(),
             is_leader: Gauge::default(),
             expirations: Family::default(),
             renewals: Family::default(),
@@ -73,6 +75,8 @@ impl Metrics {
         registry.register("coracle_store_revision", "The revision readers see", metrics.revision.clone());
         registry.register("coracle_store_keys", "Objects stored", metrics.keys.clone());
         registry.register("coracle_store_log_bytes", "Bytes of the Raft log", metrics.log_bytes.clone());
+        let help = "1 if the disk is so full that writes which need space are refused, or soon will be";
+        registry.register("coracle_store_lacks_space", help, metrics.lacks_space.clone());
         registry.register("coracle_store_is_leader", "1 if this member leads", metrics.is_leader.clone());
         let help = "When this member's certificates end, in seconds since 1970";
         registry.register("coracle_certificate_expiration_seconds", help, metrics.expirations.clone());
@@ -96,6 +100,7 @@ impl Metrics {
         self.revision.set(gauge(status.revision));
         self.keys.set(gauge(status.keys as u64));
         self.log_bytes.set(gauge(status.log_bytes));
+        self.lacks_space.set(status.lacks_space.into());
         self.is_leader.set((status.leader == Some(status.member.id)).into());
         for (certificate, identity) in identities.named() {
             let labels = CertificateLabels { certificate };

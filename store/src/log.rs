@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use openraft::storage::IOFlushed;
 use parking_lot::Mutex;
@@ -108,6 +108,7 @@ pub(crate) struct Log {
     room: Arc<AtomicU64>,
     /// Bytes of all segments in use.
     size: Arc<AtomicU64>,
+    lacks_space: Arc<AtomicBool>,
     failure: watch::Receiver<Option<String>>,
     segment_bytes: u64,
 }
@@ -125,10 +126,17 @@ impl Log {
         let contents = Arc::new(Mutex::new(recovered.contents));
         let (jobs, queue) = mpsc::unbounded_channel();
         let (room, size) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let lacks_space = Arc::new(AtomicBool::new(false));
         let (failure, told) = watch::channel(None);
-        let (room_told, size_told) = (room.clone(), size.clone());
-        let log =
-            Log { contents: contents.clone(), jobs, room: room_told, size: size_told, failure: told, segment_bytes };
+        let log = Log {
+            contents: contents.clone(),
+            jobs,
+            room: room.clone(),
+            size: size.clone(),
+            lacks_space: lacks_space.clone(),
+            failure: told,
+            segment_bytes,
+        };
         let (segments, next_sequence) = (recovered.segments, recovered.next_sequence);
         writer::start(
             writer::Setup {
@@ -141,6 +149,7 @@ impl Log {
                 contents,
                 room,
                 size,
+                lacks_space,
                 failure,
             },
             queue,
@@ -176,6 +185,11 @@ impl Log {
     /// Bytes that the log takes on the disk.
     pub(crate) fn size_bytes(&self) -> u64 {
         self.size.load(Ordering::Relaxed)
+    }
+
+    /// Is the disk too full for the log to grow by another segment? What is reserved may hold some writes more.
+    pub(crate) fn lacks_space(&self) -> bool {
+        self.lacks_space.load(Ordering::Relaxed)
     }
 
     /// How a write or a sync failed, if one did. Consensus hears of it when it next writes.

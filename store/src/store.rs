@@ -83,6 +83,8 @@ pub struct Status {
     pub log_bytes: u64,
     /// Keys, durable and ephemeral.
     pub keys: usize,
+    /// Whether the disk is so full that writes which need space are refused, or soon will be.
+    pub lacks_space: bool,
     /// How the disk failed, if it did: nothing is written any more.
     pub failure: Option<String>,
 }
@@ -368,6 +370,7 @@ impl Store {
             revision: snapshot.revision,
             log_bytes: self.shared.log.size_bytes(),
             keys: snapshot.count(""),
+            lacks_space: self.shared.log.lacks_space(),
             failure: failure.or_else(|| self.shared.log.failure()),
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -34,6 +34,8 @@ pub(super) struct Setup {
     pub(super) size: Arc<AtomicU64>,
     /// How long the checkpoint is.
     pub(super) checkpoint_bytes: Arc<AtomicU64>,
+    /// That no space could be reserved ahead, and none has been since.
+    pub(super) lacks_space: Arc<AtomicBool>,
     /// Set by the first failed write or sync; nothing is acknowledged after it.
     pub(super) failure: watch::Sender<Option<String>>,
 }
@@ -41,14 +43,12 @@ pub(super) struct Setup {
 struct Writer {
     setup: Setup,
     spare: Option<(Box<dyn DiskFile>, u64)>,
-    /// That no space could be reserved was told, and there is none so far.
-    lacks_space: bool,
     buffer: Vec<u8>,
 }
 
 pub(super) fn start(setup: Setup, jobs: mpsc::UnboundedReceiver<Job>) -> Result<(), OpenError> {
     let dir = setup.dir.clone();
-    let mut writer = Writer { setup, spare: None, lacks_space: false, buffer: Vec::new() };
+    let mut writer = Writer { setup, spare: None, buffer: Vec::new() };
     writer.prepare().map_err(|cause| OpenError::File { path: dir, cause })?;
     start_thread("log", writer.run(jobs));
     Ok(())
@@ -222,6 +222,7 @@ impl Writer {
             return Err(error);
         }
         self.spare = Some((file, wanted));
+        self.setup.lacks_space.store(false, Ordering::Relaxed);
         Ok(())
     }
 
@@ -241,14 +242,10 @@ impl Writer {
         if self.spare.is_some() {
             return;
         }
-        match self.reserve(0, Purpose::Growth) {
-            Ok(()) => self.lacks_space = false,
-            Err(error) => {
-                if !self.lacks_space {
-                    tracing::warn!(%error, "no space could be reserved for the log; that is tried again with each write");
-                }
-                self.lacks_space = true;
-            }
+        if let Err(error) = self.reserve(0, Purpose::Growth)
+            && !self.setup.lacks_space.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(%error, "no space could be reserved for the log; that is tried again with each write");
         }
     }
 

@@ -36,8 +36,10 @@ async fn a_full_disk_refuses_puts_takes_deletions_and_clears_by_itself() {
     // No checkpoint, and so no purge: what is kept for deletions must do.
     let store = open(&disk, 600_000).await;
     write(&store, put("pods/a/first", &"x".repeat(50_000), Precondition::None)).await;
+    assert!(!store.status().lacks_space);
     disk.set_capacity(Some(disk.used_bytes()));
     let keys = fill(&store).await;
+    assert!(store.status().lacks_space);
     assert_eq!(store.read().await.unwrap().count("pods/"), keys.len() + 1);
     // Writes of one batch are decided one by one: a refused one holds up no other.
     let marked = Write { frees_space: true, ..put(&keys[0], "being deleted", Precondition::None) };

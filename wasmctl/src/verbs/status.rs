@@ -3,10 +3,12 @@
 mod certificates;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use coracle_api::status::Status;
 use coracle_api::{kinds, object};
-use coracle_client::{Client, ListOptions};
+use coracle_client::{Client, Config, ListOptions};
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::context::{Global, now};
@@ -15,6 +17,8 @@ use crate::rollout::is_ready;
 
 /// A member that has not answered the leader for so long is called silent.
 const SILENCE_MAX_MS: u64 = 2_000;
+/// How long a member may take to tell its figures.
+const FIGURES_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Show the cluster's members, hosts, pods and certificates, and what is wrong
 ///
@@ -36,7 +40,9 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let mut summary = summarise(&nodes, &pods);
     summary["store"] = store(&figures(&client, "/metrics").await?);
     summary["members"] = client.fetch::<Value>(super::member::MEMBERS).await?["items"].take();
-    let of_members = certificates::of_members(&client, &summary["members"]).await;
+    let figures_of_members = of_members(&client, &summary["members"]).await;
+    let read = |(name, figures): &(String, String)| certificates::read(&format!("member {name}"), figures);
+    let of_members: Vec<_> = figures_of_members.iter().flat_map(read).collect();
     let (mut hosts, mut of_hosts) = (String::new(), Vec::new());
     for name in nodes.iter().filter(|node| is_ready(node)).map(object::name) {
         let figures = figures(&client, &format!("/api/v1/nodes/{name}/proxy/metrics")).await?;
@@ -48,7 +54,9 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     summary["certificates"] = json!([&of_members[..], &of_hosts[..]].concat());
     let problems =
         [&of_members, &of_hosts].into_iter().flat_map(|certificates| certificates::problems(certificates, now));
-    summary["problems"].as_array_mut().expect("invariant: a summary lists problems").extend(problems.map(Value::from));
+    let full = figures_of_members.iter().filter_map(|(name, figures)| full(name, figures));
+    let problems = problems.chain(full).map(Value::from);
+    summary["problems"].as_array_mut().expect("invariant: a summary lists problems").extend(problems);
     if args.output.is_some() {
         println!("{summary:#}");
         return Ok(());
@@ -101,6 +109,24 @@ fn members(list: &Value) -> String {
         [] => format!("{count}, {led}{behind}"),
         silent => format!("{count}, {led}{behind}, no answer from {}", silent.join(", ")),
     }
+}
+
+/// Asks each member for its figures; those that don't answer in time have none.
+async fn of_members(client: &Client, members: &Value) -> Vec<(String, String)> {
+    let ask = async |member: &Value| {
+        let text = |field: &str| member[field].as_str().unwrap_or_default();
+        let server = format!("https://{}", text("address"));
+        let asked = Client::new(Config { server, other_servers: Vec::new(), ..client.config().clone() }).ok()?;
+        let figures = tokio::time::timeout(FIGURES_TIMEOUT, figures(&asked, "/metrics")).await.ok()?.ok()?;
+        Some((text("name").to_owned(), figures))
+    };
+    join_all(members.as_array().into_iter().flatten().map(ask)).await.into_iter().flatten().collect()
+}
+
+/// What is wrong with a member whose disk is full.
+fn full(name: &str, figures: &str) -> Option<String> {
+    let told = "its disk is full: what needs space is refused until something is deleted, there or in the cluster";
+    (sum(figures, "coracle_store_lacks_space", "") > 0.0).then(|| format!("member {name}: {told}"))
 }
 
 /// The text at a path of metrics.
@@ -203,6 +229,12 @@ mod tests {
             3 members, a leads, b 90 entries behind, no answer from c
             2 members, without a leader"#]]
         .assert_eq(&told.join("\n"));
+    }
+
+    #[test]
+    fn a_full_disk_is_a_problem() {
+        let told = ["coracle_store_lacks_space 0\n", "coracle_store_lacks_space 1\n"].map(|figures| full("a", figures));
+        expect![[r#"[None, Some("member a: its disk is full: what needs space is refused until something is deleted, there or in the cluster")]"#]].assert_eq(&format!("{told:?}"));
     }
 
     #[test]

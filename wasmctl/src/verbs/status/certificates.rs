@@ -1,15 +1,8 @@
 //! The certificates of members and hosts, as their own figures tell of them.
 
-use std::time::Duration;
-
 use coracle_api::kinds::cells::human_duration;
-use coracle_client::{Client, Config};
-use futures::future::join_all;
 use serde::Serialize;
-use serde_json::Value;
 
-/// How long a member may take to tell.
-const TIMEOUT: Duration = Duration::from_secs(3);
 const EXPIRATION: &str = "coracle_certificate_expiration_seconds";
 const RENEWAL: &str = "coracle_certificate_renewal_seconds";
 
@@ -32,20 +25,6 @@ impl Certificate {
     fn is_overdue(&self, now: i64) -> bool {
         now > self.renewal + (self.expires - self.renewal) / 2
     }
-}
-
-/// Asks each member for its own; those that don't answer have none.
-pub(super) async fn of_members(client: &Client, members: &Value) -> Vec<Certificate> {
-    let ask = async |member: &Value| {
-        let text = |field: &str| member[field].as_str().unwrap_or_default();
-        let server = format!("https://{}", text("address"));
-        let asked = Client::new(Config { server, other_servers: Vec::new(), ..client.config().clone() }).ok()?;
-        let reply = tokio::time::timeout(TIMEOUT, asked.raw("/metrics")).await.ok()?.ok()?;
-        let holder = format!("member {}", text("name"));
-        (reply.code == 200).then(|| read(&holder, &String::from_utf8_lossy(&reply.body)))
-    };
-    let answers = join_all(members.as_array().into_iter().flatten().map(ask)).await;
-    answers.into_iter().flatten().flatten().collect()
 }
 
 /// The certificates in somebody's figures.
