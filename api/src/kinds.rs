@@ -40,6 +40,7 @@ mod resource_quota;
 mod role;
 mod role_binding;
 mod runtime_class;
+mod scale;
 mod sealed_data;
 mod secret;
 mod service;
@@ -131,6 +132,9 @@ pub static VALIDATING_ADMISSION_POLICY: Kind = validating_admission_policy::KIND
 pub static VALIDATING_ADMISSION_POLICY_BINDING: Kind = validating_admission_policy_binding::KIND;
 /// Tokens that let machines join.
 pub static JOIN_TOKEN: Kind = join_token::KIND;
+
+/// The replicas of objects of other kinds; not one of [`ALL`].
+pub static SCALE: Kind = scale::KIND;
 
 /// The definitions of kinds by users.
 pub static CUSTOM_RESOURCE_DEFINITION: Kind = custom_resource_definition::KIND;

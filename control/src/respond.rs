@@ -131,12 +131,26 @@ pub(crate) fn object(
     if record.revision == 0 {
         coracle_api::object::remove_resource_version(&mut object);
     }
+    shaped(code, accepted, kind, object, include, now)
+}
+
+/// One object that was made for the answer, in the shape asked for.
+pub(crate) fn shaped(
+    code: StatusCode,
+    accepted: Accepted,
+    kind: &Kind,
+    object: Value,
+    include: Include,
+    now: Timestamp,
+) -> Response {
     let body = match accepted.shape {
         Shape::Object => object,
         Shape::Metadata => table::partial_object_metadata(&object),
         Shape::Table => {
             let mut body = table::render(kind, [&object], include, now);
-            body["metadata"]["resourceVersion"] = record.revision.to_string().into();
+            if let Some(revision) = object.pointer("/metadata/resourceVersion") {
+                body["metadata"]["resourceVersion"] = revision.clone();
+            }
             body
         }
     };

@@ -1,6 +1,7 @@
 //! GET of one object: its stored bytes, the revision spliced in.
 
 use axum::response::Response;
+use coracle_api::kinds::SCALE;
 use coracle_api::status::{self, Status};
 use coracle_store::Record;
 use http::StatusCode;
@@ -20,10 +21,16 @@ pub(super) async fn object(call: &Call, address: &Address) -> Result<Response, S
 }
 
 pub(super) async fn scale(call: &Call, address: &Address) -> Result<Response, Status> {
-    let accepted = respond::negotiate(&call.headers)?;
     let record = read(call, address).await?;
-    let scale = scale_of(&decode_record(&record), address.scale_paths())?;
-    Ok(respond::encoded(StatusCode::OK, accepted.encoding, &scale))
+    shown_scale(call, address, &record)
+}
+
+/// The Scale of a record, in the shape asked for.
+pub(super) fn shown_scale(call: &Call, address: &Address, record: &Record) -> Result<Response, Status> {
+    let accepted = respond::negotiate(&call.headers)?;
+    let scale = scale_of(&decode_record(record), address.scale_paths())?;
+    let now = call.app.objects.clock().now();
+    Ok(respond::shaped(StatusCode::OK, accepted, &SCALE, scale, call.include()?, now))
 }
 
 /// The object, as its kind shows it; any state will do for `resourceVersion=0`.

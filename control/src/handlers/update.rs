@@ -3,24 +3,30 @@
 use axum::response::Response;
 use bytes::Bytes;
 use coracle_api::kind::Subresource;
+use coracle_api::kinds::SCALE;
 use coracle_api::status::Status;
 use http::StatusCode;
 
-use super::Call;
-use crate::objects::{Effect, Part, decode_record, scale_of};
+use super::{Call, get};
+use crate::objects::{Effect, Part};
 use crate::request::Address;
 use crate::respond;
 
 pub(super) async fn update(call: &Call, address: &Address, body: Bytes) -> Result<Response, Status> {
     let options = call.write_options()?;
     let part = part(address);
-    let (object, duplicates) = match part {
-        Part::Scale => call.decode(&body, "Scale")?,
+    let (object, complaints) = match part {
+        Part::Scale => {
+            let (mut scale, duplicates) = call.decode(&body, SCALE.kind)?;
+            let definition = Some(SCALE.definition);
+            let complaints = call.check_fields(definition, SCALE.kind, &mut scale, &duplicates, &options)?;
+            (scale, complaints)
+        }
         _ => call.decode_object(&body, address.kind, &options)?,
     };
     let (kind, namespace, name) = (address.kind, address.namespace(), address.name()?);
     let written = call.app.objects.update(kind, namespace, name, part, object, &options).await?;
-    answer(call, address, part, &written, &duplicates)
+    answer(call, address, part, &written, &complaints)
 }
 
 /// The part of the object a path names.
@@ -43,15 +49,14 @@ pub(super) fn answer(
     address: &Address,
     part: Part,
     written: &crate::objects::Written,
-    duplicates: &[String],
+    complaints: &[String],
 ) -> Result<Response, Status> {
     if part == Part::Scale {
-        let accepted = respond::negotiate(&call.headers)?;
-        let scale = scale_of(&decode_record(&written.record), address.scale_paths())?;
-        let mut response = respond::encoded(StatusCode::OK, accepted.encoding, &scale);
+        let mut response = get::shown_scale(call, address, &written.record)?;
+        respond::warn(&mut response, complaints);
         respond::warn(&mut response, &written.warnings);
         return Ok(response);
     }
     let code = if written.effect == Effect::Created { StatusCode::CREATED } else { StatusCode::OK };
-    call.written(code, address, written, duplicates)
+    call.written(code, address, written, complaints)
 }

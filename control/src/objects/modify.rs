@@ -1,7 +1,7 @@
 //! The object that a PUT or PATCH asks for, before defaulting and validation.
 
 use coracle_api::apply::{self, ManagedFields, Schema};
-use coracle_api::kinds::{CERTIFICATE_SIGNING_REQUEST, NAMESPACE};
+use coracle_api::kinds::{CERTIFICATE_SIGNING_REQUEST, NAMESPACE, SCALE};
 use coracle_api::patch::{self as patches, PatchError, PatchKind};
 use coracle_api::status::{self, Status};
 use coracle_api::validation::FieldError;
@@ -23,8 +23,9 @@ pub(super) fn replace(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     if part == Part::Scale {
+        stamp::check_type(&SCALE, &mut body)?;
         stamp::check_name(&request.name, &body)?;
-        return rescaled(old, request.scale_paths(), &body);
+        return rescaled(request, old, &body);
     }
     stamp::check_type(request.kind, &mut body)?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut body)?;
@@ -44,10 +45,10 @@ pub(super) fn patch(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     if part == Part::Scale {
-        let paths = request.scale_paths();
-        let scale = patched(request, part, patch_kind, &scale_of(old, paths)?, body, warnings)?;
+        let mut scale = scale_of(old, request.scale_paths())?;
+        scale = patched(request, part, patch_kind, &scale, body, warnings)?;
         check_revision(request, old, &scale)?;
-        return rescaled(old, paths, &scale);
+        return rescaled(request, old, &scale);
     }
     let mut new = patched(request, part, patch_kind, old, body, warnings)?;
     check_revision(request, old, &new)?;

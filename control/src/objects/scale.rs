@@ -1,10 +1,13 @@
 //! The `scale` subresource: the replicas of an object, seen as an `autoscaling/v1` Scale.
 
 use coracle_api::custom::ScalePaths;
+use coracle_api::kinds::SCALE;
 use coracle_api::object;
 use coracle_api::selector::LabelSelector;
 use coracle_api::status::{self, Status};
 use serde_json::{Map, Value, json};
+
+use super::prepare::Request;
 
 /// The Scale of an object. Users may define kinds whose objects lack the replicas; such an object has none.
 pub fn scale_of(object: &Value, paths: &ScalePaths) -> Result<Value, Status> {
@@ -51,17 +54,21 @@ pub(super) fn replicas(scale: &Value) -> Result<Option<i64>, Status> {
 }
 
 /// The object with the replicas of a Scale.
-pub(super) fn rescaled(object: &Value, paths: &ScalePaths, scale: &Value) -> Result<Value, Status> {
+pub(super) fn rescaled(request: &Request, object: &Value, scale: &Value) -> Result<Value, Status> {
     let replicas = replicas(scale)?.unwrap_or(0);
     let mut new = object.clone();
-    let (parents, field) = paths.spec_replicas.rsplit_once('.').unwrap_or(("", &paths.spec_replicas));
+    let paths = request.scale_paths();
+    let path = &paths.spec_replicas;
+    let (parents, field) = path.rsplit_once('.').unwrap_or(("", path));
     let parents = parents.split('.').filter(|parent| !parent.is_empty());
     let parent = parents.fold(&mut new, |parent, field| {
         object::child_mut(parent, field);
         &mut parent[field]
     });
     parent[field] = replicas.into();
-    Ok(new)
+    let mut errors = Vec::new();
+    SCALE.validate(&scale_of(&new, paths)?, &mut errors);
+    if errors.is_empty() { Ok(new) } else { Err(status::invalid(&SCALE, &request.name, &errors)) }
 }
 
 /// An object with nothing but a value at a path.

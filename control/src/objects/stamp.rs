@@ -18,7 +18,7 @@ const OMITTED: &[&str] = &["annotations", "finalizers", "labels", "ownerReferenc
 pub(super) fn check_type(kind: &Kind, body: &mut Value) -> Result<(), Status> {
     check_envelope(kind, body)?;
     // Kinds that users define have no type in the API server that a body without one could be of.
-    if object::kind(body).is_empty() && !kinds::is_built_in(kind) {
+    if object::kind(body).is_empty() && !kinds::is_built_in(kind) && *kind != kinds::SCALE {
         return Err(status::bad_request(format!("Object 'Kind' is missing in '{body}'")));
     }
     let version = kind.api_version();

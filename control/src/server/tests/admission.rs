@@ -1,6 +1,7 @@
 //! What creates and updates pass besides their kinds' own rules: priorities, runtime classes, kinds that nobody acts on.
 
 use expect_test::{Expect, expect};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::harness::{Server, pod};
@@ -184,6 +185,40 @@ async fn who_creates_what_nobody_acts_on_is_told() {
         .assert_eq(&format!("{} {}", scale["spec"], scale["status"]));
     let (_, scaled) = server.json(&format!("GET {STATEFUL_SETS}/db"), Value::Null).await;
     assert_eq!(scaled["spec"]["replicas"], 3);
+}
+
+#[tokio::test]
+async fn a_scale_is_read_and_checked_as_one() {
+    let server = Server::start().await;
+    let set = json!({
+        "metadata": { "name": "db" },
+        "spec": { "selector": { "matchLabels": { "app": "a" } }, "template": template("Always"), "replicas": 2 },
+    });
+    server.json(&format!("POST {STATEFUL_SETS}"), set).await;
+    let path = format!("{STATEFUL_SETS}/db/scale");
+    let table = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let response = server.send(&format!("GET {path}"), &table, String::new()).await;
+    let table: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    let columns: Vec<&str> =
+        table["columnDefinitions"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    expect![[r#"["Name", "Desired", "Available", "Age"] ["db",2,0]"#]]
+        .assert_eq(&format!("{columns:?} {}", json!(table["rows"][0]["cells"].as_array().unwrap()[..3])));
+    let mut told = String::new();
+    for (ask, body) in [
+        ("PATCH", json!({ "spec": { "replicas": -1 } })),
+        ("PUT", json!({ "kind": "StatefulSet", "metadata": { "name": "db" }, "spec": { "replicas": 1 } })),
+        ("PUT", json!({ "apiVersion": "apps/v1", "metadata": { "name": "db" }, "spec": { "replicas": 1 } })),
+        ("PUT", json!({ "metadata": { "name": "db" }, "spec": { "replicas": 1, "replica": 2 } })),
+    ] {
+        let (code, answer) = server.json(&format!("{ask} {path}?fieldValidation=Strict"), body).await;
+        told += &format!("{code} {}\n", answer["message"].as_str().unwrap_or_default());
+    }
+    expect![[r#"
+        422 Scale.autoscaling "db" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0
+        400 the kind in the data (StatefulSet) does not match the expected kind (Scale)
+        400 the API version in the data (apps/v1) does not match the expected API version (autoscaling/v1)
+        400 Scale in version "v1" cannot be handled as a Scale: strict decoding error: unknown field "spec.replica"
+    "#]].assert_eq(&told);
 }
 
 #[tokio::test]
