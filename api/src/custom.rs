@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use crate::kind::Kind;
+use crate::kinds::metadata::STANDARD_FINALIZERS;
 use crate::object;
 use crate::schema;
 use crate::structural::Schema;
@@ -108,6 +109,15 @@ impl CustomKind {
     /// Makes an object of this version what is stored.
     pub fn store(&self, object: &mut Value) {
         object["apiVersion"] = self.storage_version.as_str().into();
+    }
+
+    /// What those who write an object are told, as by Kubernetes: of finalizers that it has now and whose names others may use, too.
+    pub fn warnings(&self, new: &Value, old: &Value) -> Vec<String> {
+        let advice = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other \
+            finalizer writers";
+        let is_plain = |name: &&str| !name.contains('/') && !STANDARD_FINALIZERS.contains(name);
+        let added = object::finalizers(new).filter(|name| object::finalizers(old).all(|known| known != *name));
+        added.filter(is_plain).map(|name| format!("metadata.finalizers: {name:?}: {advice}")).collect()
     }
 
     /// Whether stored JSON already is what this version shows.

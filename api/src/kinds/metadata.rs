@@ -11,7 +11,8 @@ use crate::object;
 use crate::validation::{self, FieldError};
 
 const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
-const STANDARD_FINALIZERS: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
+/// The finalizers that Kubernetes itself has.
+pub(crate) const STANDARD_FINALIZERS: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
 
 pub(crate) fn validate(kind: &Kind, object: &Value, errors: &mut Errors) {
     let rule = match kind.name_rule {

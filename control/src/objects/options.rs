@@ -28,9 +28,9 @@ impl fmt::Debug for Author {
 /// What to do with fields the schema doesn't know. Fields of a wrong type are refused always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
-    /// Keep them and say nothing.
+    /// Drop them and say nothing.
     Ignore,
-    /// Keep them and send a warning for each.
+    /// Drop them and send a warning for each.
     #[default]
     Warn,
     /// Refuse the object.

@@ -190,17 +190,20 @@ pub(super) fn prepare(
             }
             let body = Request::take_object(object, revision.is_none());
             let new = modify::replace(request, part, &old, body, &mut warnings)?;
+            warnings.extend(custom_warnings(request, &new, &old));
             finish_update(request, part, &current, old, new, None, context)?
         }
         Action::Patch { part, patch_kind, body } => {
             let (part, patch_kind, body) = (*part, *patch_kind, body.clone());
             let new = modify::patch(request, part, patch_kind, &old, &body, &mut warnings)?;
+            warnings.extend(custom_warnings(request, &new, &old));
             finish_update(request, part, &current, old, new, None, context)?
         }
         Action::Apply { part, configuration } => {
             let (part, configuration) = (*part, configuration.clone());
             let mut managed = ManagedFields::of(&old).unwrap_or_default();
             let new = modify::apply(request, part, &old, &configuration, &mut managed, context.now)?;
+            warnings.extend(custom_warnings(request, &new, &old));
             finish_update(request, part, &current, old, new, Some(managed), context)?
         }
         Action::Bind { uid, node } => {
@@ -219,6 +222,11 @@ pub(super) fn prepare(
         }
     };
     Ok(conclude(request, &current, change, warnings, failure))
+}
+
+/// What those who write an object of a kind that users define are told of it.
+fn custom_warnings(request: &Request, new: &Value, old: &Value) -> Vec<String> {
+    request.custom.as_ref().map(|custom| custom.warnings(new, old)).unwrap_or_default()
 }
 
 /// What becomes of an existing object.
@@ -285,6 +293,7 @@ fn finish_create(
     if stated_revision(&object)?.is_some() {
         return Err(status::bad_request("resourceVersion should not be set on objects to be created"));
     }
+    warnings.extend(custom_warnings(request, &object, &Value::Null));
     stamp::on_create(&mut object, uid, context.now);
     if request.custom.is_some() {
         object::set_generation(&mut object, 1);

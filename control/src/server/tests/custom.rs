@@ -383,7 +383,14 @@ async fn custom_objects_are_taken_as_they_are() {
     let server = started().await;
     let mut tab = crontab("a");
     tab["metadata"]["finalizers"] = json!(["resources-finalizer.argocd.argoproj.io"]);
-    check(&server, &format!("POST {TABS}"), tab.clone(), expect!["201"]).await;
+    let headers = [("content-type", "application/json")];
+    let made = server.send(&format!("POST {TABS}"), &headers, tab.to_string()).await;
+    assert_eq!(made.status(), 201);
+    expect![[r#"299 - "metadata.finalizers: \"resources-finalizer.argocd.argoproj.io\": prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers""#]].assert_eq(made.headers()["warning"].to_str().unwrap());
+    let label = json!({ "metadata": { "labels": { "a": "b" } } }).to_string();
+    let headers = [("content-type", "application/merge-patch+json")];
+    let changed = server.send(&format!("PATCH {TABS}/a"), &headers, label).await;
+    assert_eq!((changed.status().as_u16(), changed.headers().get("warning")), (200, None));
     let mut of_no_kind = crontab("b");
     of_no_kind.as_object_mut().unwrap().remove("kind");
     check(&server, &format!("POST {TABS}"), of_no_kind, expect![[r#"400 Object 'Kind' is missing in '{"apiVersion":"stable.example.com/v1","metadata":{"name":"b"},"spec":{"image":"my-image"}}'"#]]).await;
