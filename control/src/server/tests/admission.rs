@@ -218,7 +218,8 @@ async fn a_scale_is_read_and_checked_as_one() {
         400 the kind in the data (StatefulSet) does not match the expected kind (Scale)
         400 the API version in the data (apps/v1) does not match the expected API version (autoscaling/v1)
         400 Scale in version "v1" cannot be handled as a Scale: strict decoding error: unknown field "spec.replica"
-    "#]].assert_eq(&told);
+    "#]]
+    .assert_eq(&told);
 }
 
 #[tokio::test]
