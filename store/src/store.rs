@@ -28,7 +28,7 @@ use crate::machine::Machine;
 use crate::membership::{self, MemberStatus};
 use crate::options::Options;
 use crate::peers::{Call, Member};
-use crate::raft::{Group, Raft};
+use crate::raft::{Group, LogId, Raft};
 use crate::record::Revision;
 use crate::role::{self, Role};
 use crate::runtime::{self, Instant, Runtime, WatchReceiver};
@@ -97,17 +97,7 @@ impl Store {
         disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
         let lock = lock(dir, disk.as_ref())?;
         let (checkpoint, snapshot, applied) = Checkpoint::open(&checkpoint::path(dir), &disk, &options)?;
-        let log_dir = dir.join("log");
-        let log = Log::open(log_dir.clone(), disk, options.segment_bytes, checkpoint.file_bytes())?;
-        if !log.goes_on_after(applied.log_id.as_ref()) {
-            let reason = "it lacks, or is missing, what the log no longer holds".to_owned();
-            return Err(OpenError::Damaged { path: checkpoint::path(dir), reason });
-        }
-        // Only a restored store begins with a checkpoint, and that one is of index 0.
-        if applied.log_id.is_some_and(|log_id| log_id.index > 0) && !log.has_vote() {
-            let reason = "it is empty or gone, and the checkpoint beside it is of later".to_owned();
-            return Err(OpenError::Damaged { path: log_dir, reason });
-        }
+        let log = open_log(&options, disk, &checkpoint, applied.log_id.as_ref())?;
         let limits = Limits {
             events_max: options.history_events_max,
             bytes_max: options.history_bytes_max,
@@ -422,6 +412,27 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, OpenError> 
         io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_owned()),
         _ => OpenError::File { path, cause },
     })
+}
+
+/// Opens the log, which must fit the checkpoint, made when everything up to `applied` was.
+fn open_log(
+    options: &Options,
+    disk: Arc<dyn Disk>,
+    checkpoint: &Checkpoint,
+    applied: Option<&LogId>,
+) -> Result<Log, OpenError> {
+    let path = options.dir.join("log");
+    let log = Log::open(path.clone(), disk, options.segment_bytes, checkpoint.file_bytes())?;
+    if !log.goes_on_after(applied) {
+        let reason = "it lacks, or is missing, what the log no longer holds".to_owned();
+        return Err(OpenError::Damaged { path: checkpoint::path(&options.dir), reason });
+    }
+    // Only a restored store begins with a checkpoint, and that one is of index 0.
+    if applied.is_some_and(|log_id| log_id.index > 0) && !log.has_vote() {
+        let reason = "it is empty or gone, and the checkpoint beside it is of later".to_owned();
+        return Err(OpenError::Damaged { path, reason });
+    }
+    Ok(log)
 }
 
 /// Starts consensus; tells whether this member is the only one.

@@ -93,16 +93,8 @@ impl Rule {
             errors.push(FieldError::invalid(join(path, "messageExpression"), source, detail));
         }
         let message = text("message").map(str::to_owned);
-        if let Some(message) = message.as_ref().filter(|message| message.contains('\n')) {
-            let detail = "message must not contain line breaks";
-            errors.push(FieldError::invalid(join(path, "message"), message.as_str(), detail));
-        }
-        if let Some(message) = message.as_ref().filter(|message| message.len() > MESSAGE_BYTES_MAX) {
-            errors.push(FieldError::invalid(
-                join(path, "message"),
-                message.as_str(),
-                format!("message must have a maximum length of {MESSAGE_BYTES_MAX} characters"),
-            ));
+        if let Some(message) = &message {
+            check_message(&join(path, "message"), message, errors);
         }
         let reason = text("reason").unwrap_or("FieldValueInvalid").to_owned();
         if !REASONS.contains(&reason.as_str()) {
@@ -179,6 +171,16 @@ impl Rule {
             "FieldValueDuplicate" => FieldError { detail, ..FieldError::duplicate(place, BadValue::from(shown)) },
             _ => FieldError::invalid(place, shown, detail),
         }
+    }
+}
+
+fn check_message(path: &str, message: &str, errors: &mut Vec<FieldError>) {
+    if message.contains('\n') {
+        errors.push(FieldError::invalid(path, message, "message must not contain line breaks"));
+    }
+    if message.len() > MESSAGE_BYTES_MAX {
+        let detail = format!("message must have a maximum length of {MESSAGE_BYTES_MAX} characters");
+        errors.push(FieldError::invalid(path, message, detail));
     }
 }
 

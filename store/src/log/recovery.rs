@@ -53,14 +53,9 @@ pub(super) fn recover(dir: &Path, disk: &dyn Disk) -> Result<Recovered, OpenErro
 
 /// What is missing of the entries: they follow on what is purged, and on each other. Frames are counted only from the oldest segment on.
 fn gap(contents: &Contents) -> Option<String> {
-    let mut expected = contents.purged.map_or(0, |purged| purged.index + 1);
-    for index in contents.entries.keys().copied() {
-        if index != expected {
-            return Some(format!("entry {index} follows where {expected} should: a file of it is gone"));
-        }
-        expected += 1;
-    }
-    None
+    let first = contents.purged.map_or(0, |purged| purged.index + 1);
+    let (found, expected) = contents.entries.keys().zip(first..).find(|(found, expected)| *found != expected)?;
+    Some(format!("entry {found} follows where {expected} should: a file of it is gone"))
 }
 
 /// Writes the last frame again and clears what follows it.
