@@ -503,17 +503,11 @@ impl Call {
         Ok((decoded.value, decoded.duplicates))
     }
 
-    /// The object in a body, duplicate fields refused or warned of as the request wants it.
-    fn decode_object(&self, body: &[u8], kind: &Kind, options: &WriteOptions) -> Result<(Value, Vec<String>), Status> {
+    /// The object in a body, and how it is to be written.
+    fn decode_object(&self, body: &[u8], kind: &Kind) -> Result<(Value, WriteOptions), Status> {
+        let options = self.write_options()?;
         let (object, duplicates) = self.decode(body, kind.kind)?;
-        match options.field_validation {
-            FieldValidation::Ignore => Ok((object, Vec::new())),
-            FieldValidation::Warn => Ok((object, decode::complaints(&[], &duplicates))),
-            FieldValidation::Strict => match decode::strict_error(&[], &duplicates) {
-                None => Ok((object, Vec::new())),
-                Some(error) => Err(decode::unfit(&kind.api_version(), kind.kind, kind.kind, &error)),
-            },
-        }
+        Ok((object, WriteOptions { duplicates, ..options }))
     }
 
     /// The answer to a write: the object, and what its writer should know.
@@ -522,14 +516,14 @@ impl Call {
         code: StatusCode,
         address: &Address,
         written: &Written,
-        duplicates: &[String],
+        complaints: &[String],
     ) -> Result<Response, Status> {
         let accepted = respond::negotiate(&self.headers)?;
         let now = self.app.objects.clock().now();
         let include = self.include()?;
         let record = present(address.custom.as_deref(), Arc::clone(&written.record));
         let mut response = respond::object(code, accepted, address.kind, &record, include, now);
-        respond::warn(&mut response, duplicates);
+        respond::warn(&mut response, complaints);
         respond::warn(&mut response, &written.warnings);
         Ok(response)
     }

@@ -13,8 +13,7 @@ pub(super) async fn create(call: &Call, address: &Address, body: Bytes) -> Resul
     if address.name.is_some() || (address.kind.namespaced && address.namespace.is_none()) {
         return Err(status::method_not_allowed());
     }
-    let options = call.write_options()?;
-    let (object, duplicates) = call.decode_object(&body, address.kind, &options)?;
+    let (object, options) = call.decode_object(&body, address.kind)?;
     let name = Some(object::name(&object)).filter(|name| !name.is_empty()).map(str::to_owned);
     let named = Address { name, ..address.clone() };
     if named.name.is_some() {
@@ -23,5 +22,5 @@ pub(super) async fn create(call: &Call, address: &Address, body: Bytes) -> Resul
     let written = call.app.objects.create(address.kind, address.namespace(), object, &options).await?;
     let name = written.record.key.rsplit('/').next().unwrap_or_default();
     call.created.set(name.to_owned()).expect("invariant: a request makes one object");
-    call.written(StatusCode::CREATED, address, &written, &duplicates)
+    call.written(StatusCode::CREATED, address, &written, &[])
 }

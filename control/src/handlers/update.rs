@@ -13,20 +13,11 @@ use crate::request::Address;
 use crate::respond;
 
 pub(super) async fn update(call: &Call, address: &Address, body: Bytes) -> Result<Response, Status> {
-    let options = call.write_options()?;
     let part = part(address);
-    let (object, complaints) = match part {
-        Part::Scale => {
-            let (mut scale, duplicates) = call.decode(&body, SCALE.kind)?;
-            let definition = Some(SCALE.definition);
-            let complaints = call.check_fields(definition, SCALE.kind, &mut scale, &duplicates, &options)?;
-            (scale, complaints)
-        }
-        _ => call.decode_object(&body, address.kind, &options)?,
-    };
+    let (object, options) = call.decode_object(&body, if part == Part::Scale { &SCALE } else { address.kind })?;
     let (kind, namespace, name) = (address.kind, address.namespace(), address.name()?);
     let written = call.app.objects.update(kind, namespace, name, part, object, &options).await?;
-    answer(call, address, part, &written, &complaints)
+    answer(call, address, part, &written, &[])
 }
 
 /// The part of the object a path names.

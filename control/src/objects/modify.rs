@@ -25,12 +25,13 @@ pub(super) fn replace(
     if part == Part::Scale {
         stamp::check_type(&SCALE, &mut body)?;
         stamp::check_name(&request.name, &body)?;
+        warnings.extend(schema::check(request, &SCALE, &mut body)?);
         return rescaled(request, old, &body);
     }
     stamp::check_type(request.kind, &mut body)?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut body)?;
     stamp::check_name(&request.name, &body)?;
-    warnings.extend(schema::check(request, &mut body)?);
+    warnings.extend(schema::check(request, request.kind, &mut body)?);
     stamp::check_uid(request.kind, &body, old)?;
     Ok(merge_part(request, part, old, body))
 }

@@ -44,6 +44,8 @@ pub struct WriteOptions {
     pub dry_run: bool,
     /// What to do with unknown fields.
     pub field_validation: FieldValidation,
+    /// The fields that the body has twice; they are told of with the unknown ones.
+    pub duplicates: Vec<String>,
     /// The object comes from inside the control plane: skip the schema check, and allow what only controllers may write.
     pub trusted: bool,
     /// The name under which the fields written are owned.

@@ -248,7 +248,7 @@ fn create(request: &mut Request, context: &mut Context<'_>) -> Result<Prepared, 
     let kind = request.kind;
     stamp::check_type(kind, &mut object)?;
     stamp::check_namespace(kind, request.namespace.as_deref(), &mut object)?;
-    let warnings = schema::check(request, &mut object)?;
+    let warnings = schema::check(request, kind, &mut object)?;
     let uid = (context.uids)();
     if let Some(prefix) = &prefix {
         request.name = names::seeded_name(prefix, seed(&uid));

@@ -11,20 +11,21 @@ use super::modify::unfit_patch;
 use super::options::FieldValidation;
 use super::prepare::Request;
 
-/// The warnings about a whole body.
-pub(super) fn check(request: &Request, body: &mut Value) -> Result<Vec<String>, Status> {
-    let (kind, options) = (request.kind, &request.options);
+/// The warnings about a whole body: the object, or its Scale.
+pub(super) fn check(request: &Request, kind: &Kind, body: &mut Value) -> Result<Vec<String>, Status> {
+    let options = &request.options;
     if options.trusted {
         return Ok(Vec::new());
     }
-    let unknown = unknown_fields(request, body);
+    let unknown = unknown_fields(request, kind, body);
     let unfit = |error: &str| decode::unfit(object::api_version(body), object::kind(body), kind.kind, error);
     let unknown = unknown.map_err(|error| unfit(&error))?;
     match options.field_validation {
         FieldValidation::Ignore => Ok(Vec::new()),
-        FieldValidation::Warn => Ok(decode::complaints(&unknown, &[])),
+        FieldValidation::Warn => Ok(decode::complaints(&unknown, &options.duplicates)),
         FieldValidation::Strict => {
-            decode::strict_error(&unknown, &[]).map_or(Ok(Vec::new()), |error| Err(unfit(&error)))
+            let error = decode::strict_error(&unknown, &options.duplicates);
+            error.map_or(Ok(Vec::new()), |error| Err(unfit(&error)))
         }
     }
 }
@@ -40,9 +41,9 @@ pub(super) fn check_patched(
     if options.trusted {
         return Ok(Vec::new());
     }
-    let mut unknown = unknown_fields(request, new).map_err(|error| unfit_patch(body, error))?;
+    let mut unknown = unknown_fields(request, request.kind, new).map_err(|error| unfit_patch(body, error))?;
     if !unknown.is_empty() {
-        let before = unknown_fields(request, &mut old.clone()).unwrap_or_default();
+        let before = unknown_fields(request, request.kind, &mut old.clone()).unwrap_or_default();
         unknown.retain(|path| !before.contains(path));
     }
     match options.field_validation {
@@ -67,11 +68,11 @@ fn definition(kind: &Kind) -> &'static Definition {
 }
 
 /// Takes out unknown fields and returns their paths, or says what is wrong with a known one. Nulls in lists and maps become empty values.
-fn unknown_fields(request: &Request, object: &mut Value) -> Result<Vec<String>, String> {
-    if let Some(custom) = &request.custom {
+fn unknown_fields(request: &Request, kind: &Kind, object: &mut Value) -> Result<Vec<String>, String> {
+    if let Some(custom) = request.custom.as_ref().filter(|_| request.kind == kind) {
         return custom.prune(object);
     }
-    let definition = definition(request.kind);
+    let definition = definition(kind);
     let problems = schema::check(definition, object);
     if !problems.is_empty() {
         schema::prune(definition, object);

@@ -1,6 +1,7 @@
 //! Creating and updating: what the server stamps, keeps, refuses and leaves alone.
 
 use expect_test::{Expect, expect};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use crate::harness::{Server, config_map, deployment, pod};
@@ -193,6 +194,11 @@ async fn unknown_fields_are_refused_warned_of_or_dropped() {
     "#]]
     .assert_eq(&shown);
     check(&server, &format!("POST {DEPLOYMENTS}?fieldValidation=Strict"), object.clone(), expect![[r#"400 Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.replicaz""#]]).await;
+    let line = format!("POST {MAPS}?fieldValidation=Strict");
+    let both = r#"{"metadata":{"name":"x"},"data":{"a":"1","a":"2"},"odd":1}"#;
+    let response = server.send(&line, json_type, both).await;
+    let answer = response.into_body().collect().await.unwrap().to_bytes();
+    expect![[r#"ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "odd", duplicate field "data.a""#]].assert_eq(serde_json::from_slice::<Value>(&answer).unwrap()["message"].as_str().unwrap());
     let mut wrong = deployment("d1", 1);
     wrong["spec"]["replicas"] = "three".into();
     check(&server, &format!("POST {DEPLOYMENTS}?fieldValidation=Ignore"), wrong, expect![[r#"400 Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"#]]).await;
@@ -255,7 +261,7 @@ async fn replicas_are_scaled() {
     expect![[r#"200 {"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"creationTimestamp":"2026-11-21T10:00:00Z","name":"d1","namespace":"default","resourceVersion":"1048580","uid":"uid-3"},"spec":{"replicas":4},"status":{"replicas":0,"selector":"app=d1"}}"#]].assert_eq(&server.shown(&format!("PATCH {scale}"), json!({ "spec": { "replicas": 4 } })).await);
     let whole = json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": { "name": "d1" }, "spec": { "replicas": 5 } });
     check(&server, &format!("PUT {scale}"), whole, expect!["200"]).await;
-    check(&server, &format!("PATCH {scale}"), json!({ "spec": { "replicas": -4 } }), expect![[r#"422 Deployment.apps "d1" is invalid: spec.replicas: Invalid value: -4: must be greater than or equal to 0"#]]).await;
+    check(&server, &format!("PATCH {scale}"), json!({ "spec": { "replicas": -4 } }), expect![[r#"422 Scale.autoscaling "d1" is invalid: spec.replicas: Invalid value: -4: must be greater than or equal to 0"#]]).await;
     check(
         &server,
         &format!("PATCH {scale}"),
