@@ -193,7 +193,10 @@ fn read_all(bytes: &[u8]) -> Result<Result<State, u32>, Error> {
         .set_len(bytes.len() as u64)
         .and_then(|()| memory.write(0, bytes))
         .map_err(|error| Error(error.to_string()))?;
-    let database = redb::Builder::new().create_with_backend(memory)?;
+    let mut database = redb::Builder::new().create_with_backend(memory)?;
+    if !database.check_integrity()? {
+        return Err(Error("a checksum in it does not match".to_owned()));
+    }
     let transaction = database.begin_read()?;
     let about = transaction.open_table(ABOUT)?;
     let format: u32 = about.get("format")?.map(|value| postcard::from_bytes(value.value())).transpose()?.unwrap_or(0);

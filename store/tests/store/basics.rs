@@ -94,7 +94,15 @@ async fn damage_is_named() {
     std::fs::write(&segment, bytes).unwrap();
     let refused = Store::open(options(dir.path()), Arc::new(RealDisk)).await.err().unwrap();
     assert!(refused.to_string().contains("00000001.log is damaged"), "{refused}");
-    std::fs::write(dir.path().join("checkpoint.redb"), b"not a database").unwrap();
+    let checkpoint = dir.path().join("checkpoint.redb");
+    let sound = std::fs::read(&checkpoint).unwrap();
+    let at = sound.windows(9).position(|bytes| bytes == b"pods/a/25").expect("the key is in the file");
+    let mut damaged = sound.clone();
+    damaged[at + 8] = b'6';
+    std::fs::write(&checkpoint, damaged).unwrap();
+    let refused = Store::open(options(dir.path()), Arc::new(RealDisk)).await.err().unwrap();
+    expect_test::expect!["the store's file DIR/checkpoint.redb is damaged: DB corrupted: Primary is corrupted despite 2-phase commit. Restore the directory from a backup, or move it away to start an empty cluster"].assert_eq(&refused.to_string().replace(&dir.path().display().to_string(), "DIR"));
+    std::fs::write(&checkpoint, b"not a database").unwrap();
     let refused = Store::open(options(dir.path()), Arc::new(RealDisk)).await.err().unwrap();
     assert!(refused.to_string().contains("checkpoint.redb"), "{refused}");
 }
