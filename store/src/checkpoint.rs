@@ -29,9 +29,9 @@ use crate::snapshot::Snapshot;
 use crate::watch::{Change, Event};
 
 /// A file takes at most so many times the bytes of its records,
-const ROOM_FACTOR: u64 = 2;
+pub(crate) const ROOM_FACTOR: u64 = 2;
 /// and what an empty one takes.
-const ROOM_BYTES_MIN: u64 = 1 << 20;
+pub(crate) const ROOM_BYTES_MIN: u64 = 1 << 20;
 
 /// How far the log has been applied.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use coracle_tests::{ControlPlane, Host, Machine, Network, Printed, Server, eventually, root, run, try_get};
+use serde_json::json;
 
 /// Any state will do; so a member answers it alone.
 const CACHED: &str = "/api/v1/namespaces/default/configmaps?resourceVersion=0";
@@ -154,4 +155,40 @@ fn a_member_whose_disk_is_full_keeps_nobody_from_writing_and_catches_up() {
     plane.machine(2).set_disk_full(false);
     plane.settle();
     assert!(ask_third(CACHED).ok().contains("\"map-99\""));
+}
+
+/// Large objects fill it between two checkpoints, and fill what a failed one would leave behind.
+#[test]
+fn a_full_disk_clears_when_objects_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut network = Network::start();
+    let mut machine = network.machine();
+    machine.set_disk(&folder.path().join("disk"), 64);
+    let mut plane = ControlPlane::start_on(vec![(machine.address(), machine)], folder.path());
+    let large = |number: u32| {
+        let metadata = json!({ "name": format!("large-{number}"), "labels": { "large": "" } });
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { "a": "x".repeat(700_000) } })
+    };
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": (0..50).map(large).collect::<Vec<_>>() });
+    let file = folder.path().join("large.json");
+    std::fs::write(&file, list.to_string()).unwrap();
+    let create = |plane: &ControlPlane| plane.server(0).kubectl(&["create", "-f", file.to_str().unwrap()]);
+    let delete = |plane: &ControlPlane| {
+        plane.server(0).kubectl(&["delete", "configmaps", "--selector", "large"]).ok();
+    };
+    for is_killed in [false, true] {
+        let refused = create(&plane).fails_with(1);
+        assert!(refused.contains("no space is left on the disk of the store"), "{refused}");
+        if is_killed {
+            plane.kill(0);
+            plane.restart(0);
+            plane.settle();
+        }
+        delete(&plane);
+        eventually("there is space again", || {
+            let created = create(&plane).stdout;
+            delete(&plane);
+            created.contains("large-").then_some(())
+        });
+    }
 }

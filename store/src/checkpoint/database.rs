@@ -15,7 +15,7 @@ use imbl::OrdMap;
 use redb::backends::InMemoryBackend;
 use redb::{Durability, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition};
 
-use super::{Applied, State};
+use super::{Applied, ROOM_BYTES_MIN, ROOM_FACTOR, State};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::fault::{self, Point};
@@ -79,20 +79,26 @@ impl Database {
         is_durable: impl Fn(&str) -> bool,
     ) -> io::Result<()> {
         let written = self.written.take();
-        let is_sparse = written.as_ref().is_some_and(|written| {
-            let changed: usize = changes.values().flatten().map(|record| record.weight()).sum();
-            written.replaced_bytes + changed as u64 > self.slack_bytes.max(written.live_bytes / 4)
-        });
+        let added: usize = changes.values().flatten().map(|record| record.weight()).sum();
+        let added = added as u64;
+        let is_sparse = written
+            .as_ref()
+            .is_some_and(|written| written.replaced_bytes + added > self.slack_bytes.max(written.live_bytes / 4));
         if is_sparse {
             fault::enter(Point::Compaction);
         }
+        // A commit that the file has no room to grow for would leave in it what it had written until then, for good: a new file that
+        // fails is removed.
+        let available = self.disk.available_bytes(self.folder())?;
+        let (wanted, needed) = (ROOM_FACTOR * added + ROOM_BYTES_MIN, ROOM_FACTOR * added);
         self.written = Some(match written {
+            Some(written) if !is_sparse && wanted <= available => written.write(changes, &state.1)?,
             None => self.write_anew(state, is_durable)?,
-            Some(written) if !is_sparse => written.write(changes, &state.1)?,
             Some(written) => match self.write_anew(state, is_durable) {
                 Ok(anew) => anew,
                 // There may be space in the file where there is none for another.
-                Err(_) => written.write(changes, &state.1)?,
+                Err(_) if needed <= available => written.write(changes, &state.1)?,
+                Err(error) => return Err(error),
             },
         });
         Ok(())
@@ -103,12 +109,16 @@ impl Database {
         self.written = None;
     }
 
+    fn folder(&self) -> &Path {
+        self.path.parent().expect("invariant: the file is in the store's folder")
+    }
+
     /// Writes another file, and puts it in the place of the one there is.
     fn write_anew(&self, state: &State, is_durable: impl Fn(&str) -> bool) -> io::Result<Written> {
         let path = self.path.with_extension("new");
         let file = self.disk.open(&path, true)?;
         let written = fill(file, state, is_durable).inspect_err(|_| drop(self.disk.remove(&path)))?;
-        let folder = self.path.parent().expect("the file is in the store's folder");
+        let folder = self.folder();
         // First the name that it has: else a power cut might leave that to a file that was given up before, and rename that one.
         self.disk.sync_dir(folder)?;
         self.disk.rename(&path, &self.path)?;

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::frame;
 use super::segment::{self, Segment};
 use super::{Contents, Done, Item, Job, Purpose, is_full};
+use crate::checkpoint::{ROOM_BYTES_MIN, ROOM_FACTOR};
 use crate::disk::{Disk, DiskFile};
 use crate::error::OpenError;
 use crate::fault::{self, Point};
@@ -230,7 +231,8 @@ impl Writer {
     /// would never be cut, and a full disk never clear.
     fn leave_room_for_checkpoint(&self, wanted: u64) -> io::Result<()> {
         let log: u64 = self.setup.segments.iter().map(|segment| segment.end).sum();
-        let needed = wanted + log + self.setup.checkpoint_bytes.load(Ordering::Relaxed);
+        let checkpoint = self.setup.checkpoint_bytes.load(Ordering::Relaxed);
+        let needed = wanted + ROOM_FACTOR * log + ROOM_BYTES_MIN + checkpoint;
         match self.setup.disk.available_bytes(&self.setup.dir)? >= needed {
             true => Ok(()),
             false => Err(io::ErrorKind::StorageFull.into()),

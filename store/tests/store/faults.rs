@@ -74,7 +74,7 @@ async fn what_is_deleted_on_a_full_disk_makes_room() {
         assert!(count < 10_000, "a full disk refuses puts at last");
     }
     // Most of it is of use, all the same.
-    assert!(count * 20_000 > 2 << 20, "{count}");
+    assert!(count * 20_000 > 1 << 20, "{count}");
     for number in 0..count {
         write(&store, delete(&key(number), Precondition::None)).await;
     }
