@@ -9,8 +9,9 @@ use super::ledger::{self, Reservation, Session};
 use super::prepare::{Context, Failure, Prepared, Request, prepare};
 use super::{Effect, Objects, Written};
 
-/// How often a write that nobody tied to a revision is decided anew before its caller hears of the conflict.
-const ATTEMPTS_MAX: usize = 8;
+/// How often a write that nobody tied to a revision is decided anew before its caller hears of the conflict. Of those who write to an
+/// object at once each round lets one through, and Kubernetes tries without end.
+const ATTEMPTS_MAX: usize = 1_000;
 
 /// What a writer is told when the disk is full.
 const NO_SPACE: &str = "no space is left on the disk of the store: deletions are taken, everything else is refused until there is \

@@ -234,6 +234,25 @@ async fn pods_run_as_someone_and_ask_for_what_there_is() {
         .assert_eq(response.headers()["warning"].to_str().unwrap());
 }
 
+/// Kubernetes tries until it has written what nobody tied to a revision.
+#[tokio::test]
+async fn of_many_patches_of_one_object_none_is_refused() {
+    let server = std::sync::Arc::new(Server::start().await);
+    server.json(&format!("POST {MAPS}"), config_map("a", "x")).await;
+    let patch = |writer: usize| {
+        let server = server.clone();
+        async move {
+            for round in 0..10 {
+                let body = json!({ "data": { format!("{writer}-{round}"): "y" } });
+                assert_eq!(server.json(&format!("PATCH {MAPS}/a"), body).await.0, 200);
+            }
+        }
+    };
+    futures::future::join_all((0..24).map(patch)).await;
+    let (_, map) = server.json(&format!("GET {MAPS}/a"), Value::Null).await;
+    assert_eq!(map["data"].as_object().unwrap().keys().filter(|key| key.contains('-')).count(), 240);
+}
+
 #[tokio::test]
 async fn a_pod_is_bound_once() {
     let server = Server::start().await;
@@ -247,7 +266,9 @@ async fn a_pod_is_bound_once() {
         expect![[r#"409 Operation cannot be fulfilled on pods "p1": pod p1 is already assigned to node "n1""#]],
     )
     .await;
-    check(&server, &format!("POST {PODS}/zz/binding"), binding("n2"), expect![[r#"404 pods "zz" not found"#]]).await;
+    let mut of_another = binding("n2");
+    of_another["metadata"]["name"] = "zz".into();
+    check(&server, &format!("POST {PODS}/zz/binding"), of_another, expect![[r#"404 pods "zz" not found"#]]).await;
     let (_, bound) = server.json(&format!("GET {PODS}/p1"), Value::Null).await;
     expect![[r#""n1" [{"lastProbeTime":null,"lastTransitionTime":"2026-11-21T10:00:00Z","observedGeneration":1,"status":"True","type":"PodScheduled"}]"#]].assert_eq(&format!("{} {}", bound["spec"]["nodeName"], bound["status"]["conditions"]));
 }
@@ -266,9 +287,7 @@ async fn replicas_are_scaled() {
         &server,
         &format!("PATCH {scale}"),
         json!({ "spec": { "replicas": "x" } }),
-        expect![[
-            r#"400 Scale in version "v1" cannot be handled as a Scale: spec.replicas: expected an int32, found "x""#
-        ]],
+        expect![[r#"422  "" is invalid: patch: Invalid value: "{\"spec\":{\"replicas\":\"x\"}}": json: cannot unmarshal string into Go struct field ScaleSpec.spec.replicas of type int32"#]],
     )
     .await;
     let (_, scaled) = server.json(&format!("GET {DEPLOYMENTS}/d1"), Value::Null).await;
