@@ -106,6 +106,9 @@ impl Error {
                         .to_owned(),
                 )
             }
+            Error::Connect { reason, .. } | Error::Broken { reason, .. } if reason.contains("CertificateExpired") => {
+                Some("the kubeconfig's certificate has expired: use the kubeconfig in the server's data directory, which is renewed".to_owned())
+            }
             Error::NoServer { tried } => {
                 let is_down = |(_, error): &(String, Error)| matches!(error, Error::Connect { .. });
                 match tried.iter().all(is_down) {

@@ -1,6 +1,7 @@
 //! `wasmctl port-forward`: a port of this machine that leads to a pod's, one stream into the pod for each connection.
 
 use bytes::{Bytes, BytesMut};
+use coracle_api::kinds;
 use coracle_api::spdy::{Decoder, Encoder, Frame};
 use coracle_client::{Client, PodStreamOptions, PodStreamReader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -44,6 +45,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let namespace = args.namespace.or_default(client.config());
     let ports = args.ports.iter().map(|text| parse(text)).collect::<Result<Vec<(u16, u16)>>>()?;
     let pod = super::logs::first_pod(&client, &namespace, &args.what).await?;
+    client.get(&kinds::POD, Some(&namespace), &pod).await?;
     for (local, port) in ports {
         let listener = TcpListener::bind((args.address, local))
             .await

@@ -43,9 +43,15 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let figures_of_members = of_members(&client, &summary["members"]).await;
     let read = |(name, figures): &(String, String)| certificates::read(&format!("member {name}"), figures);
     let of_members: Vec<_> = figures_of_members.iter().flat_map(read).collect();
-    let (mut hosts, mut of_hosts) = (String::new(), Vec::new());
+    let (mut hosts, mut of_hosts, mut silent) = (String::new(), Vec::new(), Vec::new());
     for name in nodes.iter().filter(|node| is_ready(node)).map(object::name) {
-        let figures = figures(&client, &format!("/api/v1/nodes/{name}/proxy/metrics")).await?;
+        let figures = match figures(&client, &format!("/api/v1/nodes/{name}/proxy/metrics")).await {
+            Ok(figures) => figures,
+            Err(failure) => {
+                silent.extend(failure.to_string().lines().next().map(str::to_owned));
+                continue;
+            }
+        };
         of_hosts.extend(certificates::read(&format!("host {name}"), &figures));
         hosts += &figures;
     }
@@ -55,7 +61,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let problems =
         [&of_members, &of_hosts].into_iter().flat_map(|certificates| certificates::problems(certificates, now));
     let full = figures_of_members.iter().filter_map(|(name, figures)| full(name, figures));
-    let problems = problems.chain(full).map(Value::from);
+    let problems = problems.chain(full).chain(silent).map(Value::from);
     summary["problems"].as_array_mut().expect("invariant: a summary lists problems").extend(problems);
     if args.output.is_some() {
         println!("{summary:#}");
