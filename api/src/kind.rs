@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::json_path::JsonPath;
-use crate::kinds::{cells, metadata};
+use crate::kinds::{cells, check, is_built_in, metadata};
 use crate::validation::FieldError;
 
 /// A part of an object that is read or written under a path of its own, `…/NAME/SUBRESOURCE`.
@@ -273,6 +273,10 @@ impl Kind {
     /// Appends what is wrong with replacing only the status of `old` by that of `new`.
     pub fn validate_status_update(&self, new: &Value, old: &Value, errors: &mut Vec<FieldError>) {
         metadata::validate_update(self, new, old, errors);
+        let counts = new.get("status").filter(|_| is_built_in(self)).and_then(Value::as_object);
+        for (field, count) in counts.into_iter().flatten() {
+            check::not_negative(errors, &format!("status.{field}"), count.as_i64());
+        }
     }
 }
 

@@ -183,7 +183,7 @@ pub(crate) struct Call {
     pub(crate) peer: Option<SocketAddr>,
     /// The connection itself, where the request asks for another protocol on it.
     pub(crate) upgrade: Option<OnUpgrade>,
-    /// The name of the object that the request made, for the audit log.
+    /// The name of the object that the request makes, for the audit log.
     pub(crate) created: OnceLock<String>,
     /// What admission wants to be in the audit log.
     pub(crate) annotations: Arc<Annotations>,
@@ -362,6 +362,11 @@ impl Call {
     ) -> Result<Vec<String>, Status> {
         let unfit =
             |body: &Value, error: &str| decode::unfit(object::api_version(body), object::kind(body), kind, error);
+        let found = object::kind(body);
+        if !["", kind].contains(&found) {
+            let message = format!("the kind in the data ({found}) does not match the expected kind ({kind})");
+            return Err(status::bad_request(message));
+        }
         let unknown: Vec<String> = match definition.and_then(schema::definition) {
             Some(definition) => {
                 let problems = schema::check(definition, body);
@@ -393,6 +398,11 @@ impl Call {
             _ => None,
         };
         self.app.authorize_address(&self.user, verb, address, fields.as_ref())?;
+        if !address.is_stream() {
+            // Who can't read the answer to a write must not have written.
+            respond::negotiate(&self.headers)?;
+            self.include()?;
+        }
         let mut response = match address.subresource {
             Some(_) => self.subresource(verb, address, body).await?,
             None => self.whole(verb, address, body).await?,

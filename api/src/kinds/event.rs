@@ -32,7 +32,7 @@ pub(crate) const KIND: Kind = Kind {
         "reportingComponent",
         "type",
     ],
-    name_rule: NameRule::Dns1123Subdomain,
+    name_rule: NameRule::PathSegment,
     tags,
     awaits_controller: false,
     status_on_create: false,

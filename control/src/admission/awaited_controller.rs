@@ -22,5 +22,11 @@ pub(super) fn admit(attributes: &Attributes<'_>, object: &mut Value, warnings: &
         let told = "services have no address of their own here, and nothing answers at";
         warnings.push(format!("spec.clusterIP: {told} {address}"));
     }
+    let told = match object::str_at(object, &["spec", "type"]).filter(|_| *kind == SERVICE) {
+        Some("NodePort") => Some("no port of the hosts is opened for services here"),
+        Some("LoadBalancer") => Some("nothing here gives services a load balancer"),
+        _ => None,
+    };
+    warnings.extend(told.map(|told| format!("spec.type: {told}: an Ingress makes one reachable from outside")));
     Ok(())
 }

@@ -139,9 +139,12 @@ pub(super) fn own_rules(call: &Call, mut review: Value) -> Result<Response, Stat
     let listed = |rules: Vec<PolicyRule>| -> Vec<Value> { rules.iter().map(PolicyRule::to_value).collect() };
     review["kind"] = "SelfSubjectRulesReview".into();
     review["apiVersion"] = API_VERSION.into();
+    let is_host = call.user.node().is_some();
     review["status"] = json!({
-        "resourceRules": listed(of_resources), "nonResourceRules": listed(of_paths),
-        "incomplete": call.user.node().is_some(),
+        "resourceRules": listed(of_resources), "nonResourceRules": listed(of_paths), "incomplete": is_host,
     });
+    if is_host {
+        review["status"]["evaluationError"] = "node authorizer does not support user rule resolution".into();
+    }
     Ok(respond::value(StatusCode::CREATED, &review))
 }

@@ -19,8 +19,11 @@ pub(super) async fn create(call: &Call, address: &Address, body: Bytes) -> Resul
     if named.name.is_some() {
         call.app.authorize_address(&call.user, "create", &named, None)?;
     }
+    if let Some(name) = named.name {
+        // Also where it is refused.
+        call.created.get_or_init(|| name);
+    }
     let written = call.app.objects.create(address.kind, address.namespace(), object, &options).await?;
-    let name = written.record.key.rsplit('/').next().unwrap_or_default();
-    call.created.set(name.to_owned()).expect("invariant: a request makes one object");
+    call.created.get_or_init(|| written.record.key.rsplit('/').next().unwrap_or_default().to_owned());
     call.written(StatusCode::CREATED, address, &written, &[])
 }

@@ -46,6 +46,13 @@ pub(super) async fn collection(call: &Call, address: &Address, body: Bytes) -> R
         return Err(status::method_not_allowed());
     }
     let selection = Selection::new(kind, call.query.labels()?, call.query.fields(kind)?);
+    for option in ["limit", "continue", "resourceVersion", "resourceVersionMatch"] {
+        // With `resourceVersion=0` anything will do, and the newest does.
+        if call.query.get(option).is_some_and(|stated| !["", "0"].contains(&stated)) {
+            let message = format!("{option}: a collection is deleted as it is now and as a whole: leave {option} out");
+            return Err(status::bad_request(message));
+        }
+    }
     let store = call.app.objects.store();
     let snapshot = store.read().await.map_err(crate::objects::read_failed)?;
     let prefix = kind.prefix(address.namespace());
@@ -56,8 +63,8 @@ pub(super) async fn collection(call: &Call, address: &Address, body: Bytes) -> R
             kind,
             namespace: object::namespace(&object).map(str::to_owned),
             name: object::name(&object).to_owned(),
-            uid: Some(object::uid(&object).to_owned()),
-            revision: None,
+            uid: options.uid.clone().or_else(|| Some(object::uid(&object).to_owned())),
+            revision: options.revision,
         };
         (write, Some(options.clone()))
     });

@@ -23,12 +23,15 @@ use crate::request::Address;
 const ATTEMPTS_MAX: usize = 8;
 
 pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result<Response, Status> {
-    let (eviction, _) = call.decode(body, "Eviction")?;
+    let (mut eviction, duplicates) = call.decode(body, "Eviction")?;
+    let write_options = call.write_options()?;
+    let definition = Some("io.k8s.api.policy.v1.Eviction");
+    let warnings = call.check_fields(definition, "Eviction", &mut eviction, &duplicates, &write_options)?;
     let name = address.name()?;
     if ![name, ""].contains(&object::name(&eviction)) {
         return Err(status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let WriteOptions { dry_run, author, .. } = call.write_options()?;
+    let WriteOptions { dry_run, author, .. } = write_options;
     let mut options = DeleteOptions { dry_run, author, ..DeleteOptions::default() };
     if let Some(asked) = eviction.get("deleteOptions") {
         options = with_body(options, asked)?;
@@ -67,7 +70,7 @@ pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result
         }
         match objects.delete(address.kind, address.namespace(), name, &deletion).await {
             Err(status) if status.is("Conflict") && deletion.revision != options.revision => {}
-            deleted => return deleted.map(|written| success(&written)),
+            deleted => return deleted.map(|written| success(&written, &warnings)),
         }
     }
     Err(status::timeout(format_args!("the pod {name:?} or its disruption budget keeps changing")))

@@ -26,6 +26,7 @@ pub(super) fn replace(
         stamp::check_type(&SCALE, &mut body)?;
         stamp::check_name(&request.name, &body)?;
         warnings.extend(schema::check(request, &SCALE, &mut body)?);
+        stamp::check_uid(&SCALE, &body, old)?;
         return rescaled(request, old, &body);
     }
     stamp::check_type(request.kind, &mut body)?;
@@ -46,9 +47,13 @@ pub(super) fn patch(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     if part == Part::Scale {
-        let mut scale = scale_of(old, request.scale_paths())?;
-        scale = patched(request, part, patch_kind, &scale, body, warnings)?;
+        let before = scale_of(old, request.scale_paths())?;
+        let mut scale = patched(request, part, patch_kind, &before, body, warnings)?;
         check_revision(request, old, &scale)?;
+        stamp::check_type(&SCALE, &mut scale)?;
+        stamp::check_name(&request.name, &scale)?;
+        warnings.extend(schema::check_patched(request, &SCALE, &before, &mut scale, body)?);
+        stamp::check_uid(&SCALE, &scale, old)?;
         return rescaled(request, old, &scale);
     }
     let mut new = patched(request, part, patch_kind, old, body, warnings)?;
@@ -56,7 +61,7 @@ pub(super) fn patch(
     stamp::check_type(request.kind, &mut new)?;
     stamp::check_namespace(request.kind, request.namespace.as_deref(), &mut new)?;
     stamp::check_name(&request.name, &new)?;
-    warnings.extend(schema::check_patched(request, old, &mut new, body)?);
+    warnings.extend(schema::check_patched(request, request.kind, old, &mut new, body)?);
     stamp::check_uid(request.kind, &new, old)?;
     Ok(merge_part(request, part, old, new))
 }
@@ -97,7 +102,11 @@ fn patched(
     if patch_kind == PatchKind::Json {
         let mut new = old.clone();
         patches::json_patch(&mut new, body).map_err(refused)?;
-        return Ok(new);
+        return if new.is_object() {
+            Ok(new)
+        } else {
+            Err(unfit_patch(body, "its result is not an object".to_owned()))
+        };
     }
     let decoded = patches::parse(body).map_err(refused)?;
     match request.options.field_validation {

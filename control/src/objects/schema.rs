@@ -30,9 +30,10 @@ pub(super) fn check(request: &Request, kind: &Kind, body: &mut Value) -> Result<
     }
 }
 
-/// The warnings about what a patch made of an object; fields that were unknown before don't count.
+/// The warnings about what a patch made of an object, or its Scale; fields that were unknown before don't count.
 pub(super) fn check_patched(
     request: &Request,
+    kind: &Kind,
     old: &Value,
     new: &mut Value,
     body: &[u8],
@@ -41,9 +42,9 @@ pub(super) fn check_patched(
     if options.trusted {
         return Ok(Vec::new());
     }
-    let mut unknown = unknown_fields(request, request.kind, new).map_err(|error| unfit_patch(body, error))?;
+    let mut unknown = unknown_fields(request, kind, new).map_err(|error| unfit_patch(body, error))?;
     if !unknown.is_empty() {
-        let before = unknown_fields(request, request.kind, &mut old.clone()).unwrap_or_default();
+        let before = unknown_fields(request, kind, &mut old.clone()).unwrap_or_default();
         unknown.retain(|path| !before.contains(path));
     }
     match options.field_validation {

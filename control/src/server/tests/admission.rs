@@ -179,6 +179,19 @@ async fn who_creates_what_nobody_acts_on_is_told() {
     assert_eq!(response.status(), 201);
     expect![[r#"299 - "StatefulSet is stored, but this version of Coracle has no controller that acts on it""#]]
         .assert_eq(response.headers()["warning"].to_str().unwrap());
+    let mut told = String::new();
+    for spec_type in ["NodePort", "LoadBalancer", "ClusterIP"] {
+        let service =
+            json!({ "metadata": { "generateName": "s-" }, "spec": { "type": spec_type, "ports": [{ "port": 80 }] } });
+        let response = server.send("POST /api/v1/namespaces/default/services", &headers, service.to_string()).await;
+        let warning = response.headers().get("warning").map(|warning| warning.to_str().unwrap().to_owned());
+        told += &format!("{} {}\n", response.status().as_u16(), warning.unwrap_or_default());
+    }
+    expect![[r#"
+        201 299 - "spec.type: no port of the hosts is opened for services here: an Ingress makes one reachable from outside"
+        201 299 - "spec.type: nothing here gives services a load balancer: an Ingress makes one reachable from outside"
+        201 
+    "#]].assert_eq(&told);
     let (_, scale) =
         server.json(&format!("PATCH {STATEFUL_SETS}/db/scale"), json!({ "spec": { "replicas": 3 } })).await;
     expect![[r#"{"replicas":3} {"replicas":0,"selector":"app=a"}"#]]
@@ -206,6 +219,9 @@ async fn a_scale_is_read_and_checked_as_one() {
     let mut told = String::new();
     for (ask, body) in [
         ("PATCH", json!({ "spec": { "replicas": -1 } })),
+        ("PATCH", json!({ "spec": { "replicaz": 1 } })),
+        ("PATCH", json!({ "kind": "Pod" })),
+        ("PATCH", json!({ "metadata": { "uid": "x" } })),
         ("PUT", json!({ "kind": "StatefulSet", "metadata": { "name": "db" }, "spec": { "replicas": 1 } })),
         ("PUT", json!({ "apiVersion": "apps/v1", "metadata": { "name": "db" }, "spec": { "replicas": 1 } })),
         ("PUT", json!({ "metadata": { "name": "db" }, "spec": { "replicas": 1, "replica": 2 } })),
@@ -215,6 +231,9 @@ async fn a_scale_is_read_and_checked_as_one() {
     }
     expect![[r#"
         422 Scale.autoscaling "db" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0
+        422  "" is invalid: patch: Invalid value: "{\"spec\":{\"replicaz\":1}}": strict decoding error: unknown field "spec.replicaz"
+        400 the kind in the data (Pod) does not match the expected kind (Scale)
+        409 Operation cannot be fulfilled on scales.autoscaling "db": Precondition failed: UID in precondition: x, UID in object meta: uid-3
         400 the kind in the data (StatefulSet) does not match the expected kind (Scale)
         400 the API version in the data (apps/v1) does not match the expected API version (autoscaling/v1)
         400 Scale in version "v1" cannot be handled as a Scale: strict decoding error: unknown field "spec.replica"

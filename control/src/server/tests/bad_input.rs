@@ -5,7 +5,7 @@ use bytes::Bytes;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use crate::harness::{Server, config_map};
+use crate::harness::{Server, config_map, pod};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const JSON: &str = "application/json";
@@ -128,6 +128,11 @@ async fn names_that_are_none_are_refused() {
     for line in [format!("GET {MAPS}/{long}"), format!("DELETE {MAPS}/{long}")] {
         let (code, body) = server.json(&line, Value::Null).await;
         assert_eq!((code, body["details"]["name"].as_str()), (404, Some(long.as_str())));
+    }
+    // Events are called as those want who send them.
+    for metadata in [json!({ "name": "Foo_X:1" }), json!({ "generateName": "Pod_x." })] {
+        let event = json!({ "metadata": metadata, "involvedObject": { "namespace": "default" } });
+        assert_eq!(server.json("POST /api/v1/namespaces/default/events", event).await.0, 201);
     }
     check(
         &server,
@@ -275,4 +280,63 @@ async fn nulls_are_empty_values() {
     let mut object = config_map("b", "x");
     object["metadata"]["finalizers"] = json!([null]);
     expect![[r#"422 ConfigMap "b" is invalid: [metadata.finalizers: Invalid value: "": name part must be non-empty, metadata.finalizers: Invalid value: "": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]'), metadata.finalizers: Invalid value: "": name is neither a standard finalizer name nor is it fully qualified]"#]].assert_eq(&server.outcome("POST /api/v1/namespaces/default/configmaps", object).await);
+}
+
+/// What a request asks for besides its object is looked at before anything is done.
+#[tokio::test]
+async fn what_cannot_be_done_as_asked_is_not_done() {
+    let server = Server::start().await;
+    server.json(&format!("POST {MAPS}"), config_map("a", "x")).await;
+    server.json("POST /api/v1/namespaces/default/pods", pod("p")).await;
+    let (a, json_patch) = (format!("PATCH {MAPS}/a"), "application/json-patch+json");
+    let replaced = |value: &str| format!(r#"[{{"op":"replace","path":"","value":{value}}}]"#);
+    for value in ["5", r#""s""#, "[]", "true", "null"] {
+        let told =
+            format!("422  \"\" is invalid: patch: Invalid value: {:?}: its result is not an object", replaced(value));
+        let (code, text) = server.text(&a, &[("content-type", json_patch)], replaced(value)).await;
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(format!("{code} {}", answer["message"].as_str().unwrap()), told);
+    }
+    for line in [format!("POST {MAPS}"), a.clone(), format!("DELETE {MAPS}/a"), format!("DELETE {MAPS}")] {
+        let headers = [("content-type", "application/merge-patch+json"), ("accept", "text/html")];
+        let (code, _) = server.text(&line, &headers, r#"{"metadata":{"name":"b"},"data":{"new":"y"}}"#).await;
+        assert_eq!(code, 406, "{line}");
+    }
+    let mut lines = String::new();
+    let (pods, accounts) = ("/api/v1/namespaces/default/pods", "/api/v1/namespaces/default/serviceaccounts");
+    for (line, body) in [
+        (format!("DELETE {MAPS}"), json!({ "preconditions": { "uid": "other" } })),
+        (format!("DELETE {MAPS}?limit=1"), Value::Null),
+        (format!("DELETE {MAPS}?continue=x"), Value::Null),
+        (format!("POST {pods}/p/eviction"), json!({ "kind": "Pod" })),
+        (format!("POST {pods}/p/eviction?fieldValidation=Strict"), json!({ "foo": 1 })),
+        (format!("POST {pods}/p/binding"), json!({ "kind": "Pod", "target": { "name": "n" } })),
+        (format!("POST {pods}/p/binding"), json!({ "metadata": { "name": "q" }, "target": { "name": "n" } })),
+        (format!("POST {pods}/p/binding"), json!({ "target": { "kind": "Pod" } })),
+        (format!("POST {accounts}/default/token"), json!({ "kind": "Pod" })),
+        (
+            "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews".to_owned(),
+            json!({ "kind": "Pod", "spec": { "nonResourceAttributes": { "path": "/", "verb": "get" } } }),
+        ),
+        (format!("PATCH {pods}/p/status"), json!({ "status": { "observedGeneration": -1 } })),
+    ] {
+        lines.push_str(&format!("{line} {}\n", server.outcome(&line, body).await));
+    }
+    expect![[r#"
+        DELETE /api/v1/namespaces/default/configmaps 409 Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (other) does not match the UID in record (uid-3). The object might have been deleted and then recreated
+        DELETE /api/v1/namespaces/default/configmaps?limit=1 400 limit: a collection is deleted as it is now and as a whole: leave limit out
+        DELETE /api/v1/namespaces/default/configmaps?continue=x 400 continue: a collection is deleted as it is now and as a whole: leave continue out
+        POST /api/v1/namespaces/default/pods/p/eviction 400 the kind in the data (Pod) does not match the expected kind (Eviction)
+        POST /api/v1/namespaces/default/pods/p/eviction?fieldValidation=Strict 400 Eviction in version "v1" cannot be handled as a Eviction: strict decoding error: unknown field "foo"
+        POST /api/v1/namespaces/default/pods/p/binding 400 the kind in the data (Pod) does not match the expected kind (Binding)
+        POST /api/v1/namespaces/default/pods/p/binding 400 name in URL does not match name in Binding object
+        POST /api/v1/namespaces/default/pods/p/binding 422 Binding "p" is invalid: [target.kind: Unsupported value: "Pod": supported values: "Node", "<empty>", target.name: Required value]
+        POST /api/v1/namespaces/default/serviceaccounts/default/token 400 the kind in the data (Pod) does not match the expected kind (TokenRequest)
+        POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews 400 the kind in the data (Pod) does not match the expected kind (SelfSubjectAccessReview)
+        PATCH /api/v1/namespaces/default/pods/p/status 422 Pod "p" is invalid: status.observedGeneration: Invalid value: -1: must be greater than or equal to 0
+    "#]].assert_eq(&lines);
+    let (_, map) = server.json(&format!("GET {MAPS}/a"), Value::Null).await;
+    assert_eq!(map["data"], config_map("a", "x")["data"]);
+    assert_eq!(server.app.objects.store().snapshot().count("configmaps/"), 1);
+    assert_eq!(server.app.objects.store().snapshot().count("pods/"), 1);
 }
