@@ -60,11 +60,34 @@ fn validate_rule(rule: &Value, path: &str, errors: &mut Errors) {
             let detail = format!("if '*' is present, must not specify other {what}");
             errors.push(FieldError::invalid(format!("{path}.{field}"), found.clone(), detail));
         }
+        if field == "resources" {
+            validate_resources(&found, &format!("{path}.{field}"), errors);
+        }
         for (index, name) in found.iter().enumerate().filter(|(_, name)| name.is_empty() && field != "apiGroups") {
             errors.push(FieldError::required(format!("{path}.{field}[{index}]"), *name));
         }
     }
     check::one_of(errors, &format!("{path}.scope"), text(rule, "scope"), SCOPES);
+}
+
+/// What names many goes with nothing after it that it names already.
+fn validate_resources(found: &[&str], path: &str, errors: &mut Errors) {
+    for (index, name) in found.iter().enumerate() {
+        let Some((resource, part)) = name.split_once('/') else { continue };
+        let all = [format!("{resource}/*"), format!("*/{part}")];
+        for all in all.iter().filter(|all| found[..index].contains(&all.as_str())) {
+            let detail = format!("if '{all}' is present, must not specify {name}");
+            errors.push(FieldError::invalid(format!("{path}[{index}]"), *name, detail));
+        }
+    }
+    if found.len() > 1 && found.contains(&"*/*") {
+        let detail = "if '*/*' is present, must not specify other resources";
+        errors.push(FieldError::invalid(path, found.to_vec(), detail));
+    }
+    if found.contains(&"*") && found.iter().any(|name| *name != "*" && !name.contains('/')) {
+        let detail = "if '*' is present, must not specify other resources without subresources";
+        errors.push(FieldError::invalid(path, found.to_vec(), detail));
+    }
 }
 
 fn texts<'a>(rule: &'a Value, field: &str) -> Vec<&'a str> {

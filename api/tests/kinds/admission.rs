@@ -119,6 +119,18 @@ fn what_is_missing() {
             spec.matchConstraints.resourceRules[1].apiVersions[0]: Required value
             spec.validations: Required value: validations or auditAnnotations must contain at least one item"#]],
     );
+    let one = |resources: &str| {
+        format!("{{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: {resources}}}")
+    };
+    let rules = ["[pods, '*', 'pods/log']", "['*', '*/*']", "['pods/*', 'pods/log']", "['*/log', 'pods/log']"].map(one);
+    check_policy(
+        &format!("matchConstraints: {{resourceRules: [{}]}}, validations: [{{expression: 'true'}}]", rules.join(", ")),
+        expect![[r#"
+            spec.matchConstraints.resourceRules[0].resources: Invalid value: []string{"pods", "*", "pods/log"}: if '*' is present, must not specify other resources without subresources
+            spec.matchConstraints.resourceRules[1].resources: Invalid value: []string{"*", "*/*"}: if '*/*' is present, must not specify other resources
+            spec.matchConstraints.resourceRules[2].resources[1]: Invalid value: "pods/log": if 'pods/*' is present, must not specify pods/log
+            spec.matchConstraints.resourceRules[3].resources[1]: Invalid value: "pods/log": if '*/log' is present, must not specify pods/log"#]],
+    );
     validation::check(
         &binding("paramRef: {}, validationActions: [Deny, Warn, Warn, Log]"),
         expect![[r#"
