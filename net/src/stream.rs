@@ -28,6 +28,9 @@ pub struct DirectStream<S> {
     pub handler: Arc<dyn Handler>,
     /// Who asks.
     pub client_addr: SocketAddr,
+    /// Whether the client may end what it sends before it has its answer. Otherwise that is taken for its going, as on a socket, which
+    /// doesn't tell the two apart.
+    pub half_close: bool,
     /// Differs between connections: generated request ids begin with it.
     pub seed: u32,
 }
@@ -37,7 +40,7 @@ pub async fn serve_stream<S>(direct: DirectStream<S>, limits: &Limits) -> Result
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let DirectStream { stream, handler, client_addr, seed } = direct;
+    let DirectStream { stream, handler, client_addr, half_close, seed } = direct;
     let (count, body_bytes_max) = (AtomicU64::new(0), limits.body_bytes_max);
     let service = service_fn(move |request: Request<Incoming>| {
         let sent_id = request.headers().get(REQUEST_ID).and_then(RequestId::accept);
@@ -52,7 +55,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_bytes_max.max(8192))
-        .half_close(false);
+        .half_close(half_close);
     builder
         .http2()
         .timer(TokioTimer::new())

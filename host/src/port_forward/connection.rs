@@ -63,7 +63,7 @@ async fn serve(handler: Arc<dyn Handler>, stream: u32, chunks: mpsc::Receiver<By
     let serve = async {
         let client_addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let seed = RandomState::new().hash_one(stream) as u32;
-        let direct = DirectStream { stream: far, handler, client_addr, seed };
+        let direct = DirectStream { stream: far, handler, client_addr, half_close: true, seed };
         if let Err(error) = serve_stream(direct, &Limits::default()).await {
             tracing::debug!(error, "a forwarded connection ended with an error");
         }

@@ -95,20 +95,23 @@ impl Client {
 
 #[tokio::test]
 async fn a_connection_is_answered_by_the_pod() {
-    let mut client = Client::new();
-    client.open(1, "error", "8080", "0");
-    client.data(1, b"", true);
-    client.open(3, "data", "8080", "0");
-    let request =
-        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nx-request-id: r\r\nconnection: close\r\n\r\nhello";
-    let (first, rest) = request.split_at(7);
-    client.data(3, first, false);
-    client.data(3, rest, false);
-    let (data, error) = client.hear_out(3, 1).await;
-    let answer = String::from_utf8(data).unwrap().to_ascii_lowercase();
-    assert!(answer.starts_with("http/1.1 200 ok\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
-    assert!(answer.contains("x-request-id: r\r\n"), "{answer}");
-    assert_eq!(error, "");
+    // The client may have said all, and wait for the answer.
+    for is_last in [false, true] {
+        let mut client = Client::new();
+        client.open(1, "error", "8080", "0");
+        client.data(1, b"", true);
+        client.open(3, "data", "8080", "0");
+        let request =
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nx-request-id: r\r\nconnection: close\r\n\r\nhello";
+        let (first, rest) = request.split_at(7);
+        client.data(3, first, false);
+        client.data(3, rest, is_last);
+        let (data, error) = client.hear_out(3, 1).await;
+        let answer = String::from_utf8(data).unwrap().to_ascii_lowercase();
+        assert!(answer.starts_with("http/1.1 200 ok\r\n") && answer.ends_with("\r\n\r\nhello"), "{is_last} {answer}");
+        assert!(answer.contains("x-request-id: r\r\n"), "{answer}");
+        assert_eq!(error, "");
+    }
 }
 
 #[tokio::test]

@@ -108,7 +108,8 @@ pub async fn serve_standalone(options: RunOptions, serve: ServeOptions) -> Resul
         let (stream, client_addr) = accepted.map_err(StandaloneError::Accept)?;
         let _ = stream.set_nodelay(true);
         connections = connections.wrapping_add(1);
-        let direct = DirectStream { stream, handler: handler.clone(), client_addr, seed: connections };
+        let direct =
+            DirectStream { stream, handler: handler.clone(), client_addr, half_close: false, seed: connections };
         tokio::spawn(async move {
             if let Err(error) = serve_stream(direct, &Limits::default()).await {
                 tracing::debug!(%client_addr, %error, "connection broke off");
