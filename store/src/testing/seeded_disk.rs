@@ -126,19 +126,21 @@ impl SeededDisk {
     /// The power goes if it has not yet, and comes back. The handles from before are of no use after it; this is the new one.
     #[must_use]
     pub fn restart(&self) -> SeededDisk {
-        {
-            let mut state = self.state.lock();
-            let State { names, random, .. } = &mut *state;
-            *names = Names::durable(after_power_cut(names, random));
-        }
-        self.reopen()
+        let mut state = self.state.lock();
+        let State { names, random, .. } = &mut *state;
+        *names = Names::durable(after_power_cut(names, random));
+        self.reopen_at(&mut state)
     }
 
     /// The process ends and the machine runs on: what was written is there, synced or not. The handles from before are of no use after
     /// it; this is the new one.
     #[must_use]
     pub fn reopen(&self) -> SeededDisk {
-        let mut state = self.state.lock();
+        self.reopen_at(&mut self.state.lock())
+    }
+
+    /// Under the same guard as what comes before it, as else a thread from before might go on in between, with what it sees now.
+    fn reopen_at(&self, state: &mut State) -> SeededDisk {
         state.is_crashed = false;
         state.failure = None;
         state.capacity_bytes = None;
