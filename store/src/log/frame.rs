@@ -47,6 +47,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Found> {
     Some(Found { items, sequence, bytes: (HEADER_BYTES + payload.len()).next_multiple_of(8) })
 }
 
+/// Does a frame begin at the start of `bytes` that is longer than they are?
+pub(super) fn is_cut_off(bytes: &[u8]) -> bool {
+    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    word(0) == Some(MAGIC) && word(4).is_some_and(|length| length as usize > bytes.len().saturating_sub(HEADER_BYTES))
+}
+
 fn checksum(length: u32, sequence: u64, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&length.to_le_bytes());

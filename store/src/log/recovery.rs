@@ -114,6 +114,10 @@ fn read_frames(bytes: &[u8], path: &Path, is_last: bool, recovered: &mut Recover
             &format!("byte {end} should begin frame {}, and frame {} follows", recovered.next_sequence, found.sequence),
         ));
     }
+    if frame::is_cut_off(rest) {
+        // The room for a frame is reserved before it is written, so a power cut leaves no such thing.
+        return Err(damaged(path.to_owned(), &format!("it ends within frame {}", recovered.next_sequence)));
+    }
     if !is_last && rest.iter().any(|byte| *byte != 0) {
         return Err(damaged(path.to_owned(), &format!("no frame begins at byte {end}, and later segments exist")));
     }

@@ -90,6 +90,10 @@ async fn damage_is_named() {
     drop(store);
     let segment = dir.path().join("log/00000001.log");
     let mut bytes = std::fs::read(&segment).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    std::fs::write(&segment, &bytes[..used - 20]).unwrap();
+    let refused = Store::open(options(dir.path()), Arc::new(RealDisk)).await.err().unwrap();
+    assert!(refused.to_string().contains("00000001.log is damaged: it ends within frame "), "{refused}");
     bytes[1_000] ^= 0xff;
     std::fs::write(&segment, bytes).unwrap();
     let refused = Store::open(options(dir.path()), Arc::new(RealDisk)).await.err().unwrap();
