@@ -398,7 +398,7 @@ impl Call {
             _ => None,
         };
         self.app.authorize_address(&self.user, verb, address, fields.as_ref())?;
-        if !address.is_stream() {
+        if !["get", "list", "watch"].contains(&verb) && !address.is_stream() {
             // Who can't read the answer to a write must not have written.
             respond::negotiate(&self.headers)?;
             self.include()?;
