@@ -513,6 +513,19 @@ impl Call {
         Ok((decoded.value, decoded.duplicates))
     }
 
+    /// The body of a request that asks for something and is not stored, how that is to be done, and what is to be said of the body.
+    fn decode_asked(
+        &self,
+        body: &[u8],
+        definition: &str,
+        kind: &str,
+    ) -> Result<(Value, WriteOptions, Vec<String>), Status> {
+        let (mut asked, duplicates) = self.decode(body, kind)?;
+        let options = self.write_options()?;
+        let warnings = self.check_fields(Some(definition), kind, &mut asked, &duplicates, &options)?;
+        Ok((asked, options, warnings))
+    }
+
     /// The object in a body, and how it is to be written.
     fn decode_object(&self, body: &[u8], kind: &Kind) -> Result<(Value, WriteOptions), Status> {
         let options = self.write_options()?;

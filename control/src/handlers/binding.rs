@@ -13,11 +13,10 @@ use crate::request::Address;
 use crate::respond;
 
 const KIND: &str = "Binding";
+const DEFINITION: &str = "io.k8s.api.core.v1.Binding";
 
 pub(super) async fn bind(call: &Call, address: &Address, body: &[u8]) -> Result<Response, Status> {
-    let (mut binding, duplicates) = call.decode(body, KIND)?;
-    let options = call.write_options()?;
-    let warnings = call.check_fields(Some("io.k8s.api.core.v1.Binding"), KIND, &mut binding, &duplicates, &options)?;
+    let (binding, options, warnings) = call.decode_asked(body, DEFINITION, KIND)?;
     let name = address.name()?;
     if ![name, ""].contains(&object::name(&binding)) {
         return Err(status::bad_request("name in URL does not match name in Binding object"));

@@ -19,14 +19,12 @@ use crate::driver::view::Object;
 use crate::objects::{DeleteOptions, ObjectWrite, WriteOptions, read_failed};
 use crate::request::Address;
 
+const DEFINITION: &str = "io.k8s.api.policy.v1.Eviction";
 /// How often an eviction is decided anew because the pod or its budget changed meanwhile.
 const ATTEMPTS_MAX: usize = 8;
 
 pub(super) async fn evict(call: &Call, address: &Address, body: &[u8]) -> Result<Response, Status> {
-    let (mut eviction, duplicates) = call.decode(body, "Eviction")?;
-    let write_options = call.write_options()?;
-    let definition = Some("io.k8s.api.policy.v1.Eviction");
-    let warnings = call.check_fields(definition, "Eviction", &mut eviction, &duplicates, &write_options)?;
+    let (eviction, write_options, warnings) = call.decode_asked(body, DEFINITION, "Eviction")?;
     let name = address.name()?;
     if ![name, ""].contains(&object::name(&eviction)) {
         return Err(status::bad_request("name in URL does not match name in Eviction object"));

@@ -47,9 +47,7 @@ struct ObjectReference {
 
 pub(super) async fn request(call: &Call, address: &Address, body: &Bytes) -> Result<Response, Status> {
     let (namespace, name) = (address.namespace().unwrap_or_default(), address.name()?);
-    let (mut request, duplicates) = call.decode(body, KIND)?;
-    let options = call.write_options()?;
-    let mut warnings = call.check_fields(Some(DEFINITION), KIND, &mut request, &duplicates, &options)?;
+    let (mut request, options, mut warnings) = call.decode_asked(body, DEFINITION, KIND)?;
     check_names(&request, namespace, name)?;
     let spec = request.get_mut("spec").map(Value::take).unwrap_or_default();
     let spec: Option<Spec> = serde_json::from_value(spec).map_err(|error| {
