@@ -33,14 +33,13 @@ pub(super) struct Found {
 
 /// The frame at the start of `bytes`, if a whole and undamaged one is there.
 pub(super) fn decode(bytes: &[u8]) -> Option<Found> {
-    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    if word(0)? != MAGIC {
+    if word(bytes, 0)? != MAGIC {
         return None;
     }
-    let length = word(4)?;
+    let length = word(bytes, 4)?;
     let sequence = u64::from_le_bytes(bytes.get(8..16)?.try_into().ok()?);
     let payload = bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(length as usize)?)?;
-    if checksum(length, sequence, payload) != word(16)? {
+    if checksum(length, sequence, payload) != word(bytes, 16)? {
         return None;
     }
     let items = postcard::from_bytes(payload).ok()?;
@@ -49,8 +48,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Found> {
 
 /// Does a frame begin at the start of `bytes` that is longer than they are?
 pub(super) fn is_cut_off(bytes: &[u8]) -> bool {
-    let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-    word(0) == Some(MAGIC) && word(4).is_some_and(|length| length as usize > bytes.len().saturating_sub(HEADER_BYTES))
+    let is_longer = |length| length as usize > bytes.len().saturating_sub(HEADER_BYTES);
+    word(bytes, 0) == Some(MAGIC) && word(bytes, 4).is_some_and(is_longer)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
 fn checksum(length: u32, sequence: u64, payload: &[u8]) -> u32 {
