@@ -237,7 +237,10 @@ async fn simulate(seed: u64, trace: Trace) -> Result<Report, String> {
         .map_err(|_| format!("{HEAL_TIMEOUT:?} after the last fault the group has not healed: {}", shown(&group)))?;
     group.told.check()?;
     clients.check()?;
-    let last_term = network.running().iter().map(|(_, running)| running.store.status().term).max();
+    let running = network.running();
+    let last_term = running.iter().map(|(_, running)| running.store.status().term).max();
+    // The stores know the network, and it them: else all would stay in memory.
+    running.iter().for_each(|(name, _)| drop(network.leave(name)));
     Ok(Report {
         clients: clients.tally(),
         faults: faults.counts,
