@@ -174,12 +174,20 @@ impl RaftNetworkV2<Group> for Link {
             let messages = requests
                 .take_while(move |request| ready(log.goes_on_after(request.prev_log_id.as_ref())))
                 .map(|request| encode(&request));
+            let (listening, gone) = oneshot::channel::<()>();
+            // Who sends them may keep them when the answers have ended; and as the next call takes its requests from the same place, one
+            // that is taken for this call would be sent to nobody.
+            let messages = messages.take_until(gone);
             let answers = self.call(Call::Append, messages.boxed()).await.map_err(|error| unreachable(&error))?;
             let results = answers.map(|answer| {
                 let decoded = answer.and_then(|answer| decode::<StreamAppendResult<Group>>(&answer));
                 decoded.map_err(|error| unreachable(&error))
             });
-            Ok(results.boxed())
+            let next = async |(mut results, listening): (BoxStream<'static, _>, _)| {
+                let result = results.next().await?;
+                Some((result, (results, listening)))
+            };
+            Ok(stream::unfold((results.boxed(), listening), next).boxed())
         })
     }
 

@@ -14,10 +14,11 @@ use coracle_store::{
 };
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use openraft::AsyncRuntime as _;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
 
 use super::{options, put, write};
 
@@ -36,6 +37,8 @@ struct Wires {
     /// Messages of installed states still to be carried, if the transfer is to break off.
     installs_left: Option<usize>,
     installed: usize,
+    /// Changes when all that is answered ends, as it does at a member that stops in order.
+    hang_ups: watch::Sender<u64>,
 }
 
 impl Network {
@@ -107,10 +110,23 @@ impl Peers for Line {
                 let arrives = !there.is_cut(&wire.0, &wire.1) && there.takes_install(call);
                 if arrives { Ok(message) } else { Err(io::Error::other("the wire is cut")) }
             });
-            let answers = store.answer(call, messages.boxed());
-            Ok(answers.map(move |answer| if back.is_cut(&to, &from) { Err(lost()) } else { answer }).boxed())
+            let mut hang_ups = back.0.lock().hang_ups.subscribe();
+            let answers = store.answer(call, carried(messages.boxed()));
+            let answers = answers.map(move |answer| if back.is_cut(&to, &from) { Err(lost()) } else { answer });
+            Ok(answers.take_until(async move { drop(hang_ups.changed().await) }).boxed())
         })
     }
+}
+
+/// As HTTP/2 has it: what is sent is taken from its sender until that ends, whether somebody still wants it or not.
+fn carried(mut messages: Messages) -> Messages {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(message) = messages.next().await {
+            let _ = sender.send(message);
+        }
+    });
+    stream::poll_fn(move |context| receiver.poll_recv(context)).boxed()
 }
 
 fn of_member(network: &Network, name: &str) -> Options {
@@ -220,6 +236,18 @@ async fn what_one_acknowledges_all_can_read_and_watch() {
     let refused = follower.write(vec![put("pods/a/x", "x", Precondition::None)]).await.unwrap_err();
     assert!(matches!(refused, WriteError::NotLeader { leader: Some(1) }), "{refused}");
     assert_eq!(follower.leader().await.unwrap().map(|leader| leader.name), Some("a".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_written_as_calls_end_comes_to_all_without_another_write() {
+    let (network, stores) = group(&["a", "b", "c"]).await;
+    for number in 0..20 {
+        network.0.lock().hang_ups.send_modify(|count| *count += 1);
+        put_one(&stores[0], &format!("pods/a/{number:02}")).await;
+        for store in &stores {
+            store.read().await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
