@@ -21,6 +21,8 @@ pub(crate) async fn while_leading<Work: Future<Output = WatchError>>(
         while store.wait_to_lead().await {
             tokio::select! {
                 ended = work() => match ended {
+                    // Of everything, it ends with the lead, too: the next one may be this member's again.
+                    WatchError::Closed if store.is_running() => {}
                     WatchError::Closed => return,
                     WatchError::TooSlow => tracing::warn!("{who} fell behind, and reads everything again"),
                 },
@@ -32,5 +34,29 @@ pub(crate) async fn while_leading<Work: Future<Output = WatchError>>(
     tokio::select! {
         () = turns => {}
         () = shutdown.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use coracle_store::{Options, RealDisk};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_goes_on_after_its_watch_ended_and_ends_with_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::new(folder.path()), std::sync::Arc::new(RealDisk)).await.unwrap();
+        let turns = AtomicU32::new(0);
+        let work = || async {
+            if turns.fetch_add(1, Ordering::Relaxed) == 3 {
+                store.shutdown().await.unwrap();
+            }
+            WatchError::Closed
+        };
+        while_leading("the test", &store, &CancellationToken::new(), work).await;
+        assert!(turns.into_inner() >= 4);
     }
 }

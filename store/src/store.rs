@@ -255,6 +255,11 @@ impl Store {
         let mut roles = self.shared.roles.clone();
         let term = *roles.borrow_and_update();
         if term.leads() {
+    /// Whether it was not shut down, and its disk has not failed.
+    pub fn is_running(&self) -> bool {
+        self.shared.raft.metrics().borrow_watched().running_state.is_ok()
+    }
+
             let _ = roles.wait_until(|role| *role != term).await;
         }
     }

@@ -62,8 +62,9 @@ pub enum WatchError {
     /// Its reader fell behind too far. Nobody waits for a slow watcher.
     #[error("the watch was too slow and has lost events")]
     TooSlow,
-    /// The store is shut down.
-    #[error("the store has stopped")]
+    /// The store is shut down, or its keys, or the ephemeral ones among them, are not those that were watched any more: it took over a
+    /// state, or ceased to lead.
+    #[error("the store has stopped, or what it holds was replaced")]
     Closed,
 }
 
