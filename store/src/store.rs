@@ -284,7 +284,12 @@ impl Store {
             return Ok(self.snapshot());
         }
         // Boxed: the futures of all readers would otherwise be as deep as this one.
-        self.shared.reads.pass(async || Box::pin(self.confirm()).await).await?;
+        let confirmed = self.shared.reads.pass(async || Box::pin(self.confirm()).await);
+        // Whose turn is yet to come when no quorum answers has waited as long as who had it, and hears the same.
+        match Runtime::timeout(QUORUM_TIMEOUT + RETRY_INTERVAL, confirmed).await {
+            Ok(confirmed) => confirmed?,
+            Err(_) => return Err(unconfirmed()),
+        }
         Ok(self.snapshot())
     }
 
@@ -299,10 +304,7 @@ impl Store {
                     Runtime::sleep(RETRY_INTERVAL).await;
                 }
                 Ok(Err(error)) => return Err(error),
-                Err(_) => {
-                    let reason = format!("no quorum answered within {} s", QUORUM_TIMEOUT.as_secs());
-                    return Err(ReadError::NoQuorum(reason));
-                }
+                Err(_) => return Err(unconfirmed()),
             }
         }
     }
@@ -416,6 +418,10 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, OpenError> 
     disk.lock(&path).map_err(|cause| match cause.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_owned()),
         _ => OpenError::File { path, cause },
+fn unconfirmed() -> ReadError {
+    ReadError::NoQuorum(format!("no quorum answered within {} s", QUORUM_TIMEOUT.as_secs()))
+}
+
     })
 }
 

@@ -297,18 +297,24 @@ async fn start_failed(group: &mut Group) {
     start_all(group).await;
 }
 
-/// Waits until a write is done and all members are equal, and lets the clients end.
+/// Waits until all members can be read, then until a write is done and all are equal, and lets the clients end.
 async fn settle(group: &mut Group, clients: &Clients) {
+    clients.end();
+    // Nobody has to write for that: what was under way as a connection broke must come to all.
+    while !is_read(group, clients).await {
+        SimRuntime::sleep(Duration::from_millis(200)).await;
+        // The last failure may show only now.
+        start_failed(group).await;
+        meet(group).await;
+    }
     let is_written = async |group: &Group| match leader(group) {
         Some(leader) => clients.write_at_last(&leader).await,
         None => false,
     };
     while !is_written(group).await {
         SimRuntime::sleep(Duration::from_millis(100)).await;
-        // The last failure may show only now.
         start_failed(group).await;
     }
-    clients.end();
     while !is_equal(group, clients).await {
         SimRuntime::sleep(Duration::from_millis(200)).await;
         meet(group).await;
@@ -331,6 +337,16 @@ async fn meet(group: &mut Group) {
             group.start(&name).await;
         }
     }
+}
+
+/// All members answer reads.
+async fn is_read(group: &Group, clients: &Clients) -> bool {
+    for (number, (_, running)) in group.network.running().iter().enumerate() {
+        if clients.read(100 + number as u64, running).await.is_none() {
+            return false;
+        }
+    }
+    leader(group).is_some()
 }
 
 /// All members answer reads, and hold the same; all vote.
