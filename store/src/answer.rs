@@ -112,7 +112,8 @@ async fn take_the_lead(raft: Raft, mut messages: Messages) -> io::Result<Bytes> 
 
 async fn note_move(store: Store, mut messages: Messages) -> io::Result<Bytes> {
     let member: Member = next(&mut messages).await?;
-    membership::note_move(&store.shared.raft, member).await.map(|()| encode(&())).map_err(failed)
+    let noted = membership::note_move(&store.shared.raft, &store.shared.changes, member).await;
+    noted.map(|()| encode(&())).map_err(failed)
 }
 
 /// Takes over a state: says where to go on, takes pieces until the empty one, installs it.

@@ -22,7 +22,7 @@ pub enum OpenError {
         cause: std::io::Error,
     },
     /// A file holds something else than what was written to it.
-    #[error("the store's file {} is damaged: {reason}. Restore the directory from a backup, or move it away to start an empty cluster", .path.display())]
+    #[error("the store's file {} is damaged: {reason}", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -127,8 +127,25 @@ pub enum MembershipError {
     /// Nobody would be left.
     #[error("{0} is the only one that votes, and can't be removed")]
     LastVoter(Member),
+    /// Too few of the others answer.
+    #[error("without {member} no quorum would be left{}", unanswered(.silent))]
+    QuorumAtRisk {
+        /// Who was to be removed.
+        member: Member,
+        /// The others that are silent.
+        silent: Vec<Member>,
+    },
+    /// Another change is not through.
+    #[error("another change of the members is under way and waits for a quorum; nothing was done")]
+    Busy,
+    /// Too few members answered in time. The change may still happen.
+    #[error("the change was not confirmed by a quorum within {waited_s} s, and may still happen")]
+    NoQuorum {
+        /// Seconds waited.
+        waited_s: u64,
+    },
     /// Consensus did not do it.
-    #[error("the members did not change: {0}")]
+    #[error("whether the members changed is not known: {0}")]
     Failed(String),
 }
 

@@ -58,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) ephemeral: EphemeralKeys,
     pub(crate) roles: WatchReceiver<Role>,
     pub(crate) intake: Intake,
+    pub(crate) changes: membership::Turn,
     cache: Arc<Cache>,
     pub(crate) checkpoint: Checkpoint,
     links: Links,
@@ -112,7 +113,9 @@ impl Store {
         let (raft, is_alone) = start(&options, links.clone(), log.clone(), machine).await?;
         let (role, mut roles) = runtime::watch(Role::Follows { leader: None });
         Runtime::spawn(role::follow(raft.clone(), cache.clone(), role));
-        Runtime::spawn(membership::keep(raft.clone(), options.member.clone(), links.clone(), roles.clone()));
+        let changes = membership::Turn::default();
+        let own = options.member.clone();
+        Runtime::spawn(membership::keep(raft.clone(), changes.clone(), own, links.clone(), roles.clone()));
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         let batcher = Batcher {
             raft: raft.clone(),
@@ -135,6 +138,7 @@ impl Store {
             roles: roles.clone(),
             intake: Intake::default(),
             cache,
+            changes,
             checkpoint,
             links,
             reads: Barrier::default(),

@@ -13,7 +13,7 @@ use coracle_api::join::{Answer, Membership, Request, Role, hash, is_secret};
 use coracle_api::kinds::{JOIN_TOKEN, NODE, join_token};
 use coracle_api::status::{self, Status};
 use coracle_api::{object, validation};
-use coracle_store::{MembershipError, Record};
+use coracle_store::{Member, MembershipError, Record};
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -74,9 +74,13 @@ async fn admit(call: &Call, body: Body, source: IpAddr, now: Timestamp) -> Resul
             };
             if !is_again {
                 refuse_member(call, &request.name)?;
+            }
+            let address = SocketAddr::new(request.address, port).to_string();
+            refuse_address(call, &request.name, &address)?;
+            if !is_again {
                 bind(call, token, &request).await?;
             }
-            server(call, &request, port).await?
+            server(call, &request, address).await?
         }
     };
     let _ = call.created.set(request.name.clone());
@@ -105,15 +109,19 @@ async fn register(call: &Call, name: &str) -> Result<Arc<Record>, Status> {
 }
 
 /// The new member is known to the others from now on, and taken in as soon as it can be reached.
-async fn server(call: &Call, request: &Request, port: u16) -> Result<Answer, Status> {
+async fn server(call: &Call, request: &Request, address: String) -> Result<Answer, Status> {
     // No new key for Secrets is given to the members meanwhile.
     let _turn = call.app.objects.sealer().turn().await;
     let files = call.app.cluster_files.read().map_err(status::internal)?;
-    let address = SocketAddr::new(request.address, port).to_string();
-    let member = match call.app.objects.store().add_member(&request.name, &address).await {
+    let store = call.app.objects.store();
+    let member = match store.add_member(&request.name, &address).await {
         Ok(added) => added.id,
-        // It was taken in when it first asked, and did not hear of it.
-        Err(MembershipError::Exists(known)) if known.address == address => known.id,
+        // It was taken in when it first asked, and did not hear of it, or gave an address where nobody reached it.
+        Err(MembershipError::Exists(known)) => {
+            let id = known.id;
+            store.move_member(Member { address, ..known }).await.map_err(super::members::refused)?;
+            id
+        }
         Err(error) => return Err(super::members::refused(error)),
     };
     Ok(answer(call, String::new(), Some(Membership { member, files })))
@@ -192,7 +200,7 @@ fn check_clock(theirs: Timestamp, ours: Timestamp) -> Result<(), Status> {
 
 /// The name becomes one of the certificate's: it must not be one by which clients know the API server, or an address.
 fn check_name(name: &str) -> Result<(), Status> {
-    let refused = |because: &str| Err(status::bad_request(format!("{name:?} cannot be a host's name: {because}")));
+    let refused = |because: &str| Err(status::bad_request(format!("{name:?} cannot be a machine's name: {because}")));
     if let Some(error) = validation::dns1123_subdomain(name).first() {
         return refused(error);
     }
@@ -237,6 +245,18 @@ fn refuse_member(call: &Call, name: &str) -> Result<(), Status> {
         Some(member) => Err(status::bad_request(format!(
             "there is {} already: choose another name with --name, or take that one out with `wasmctl member remove {name}` if it is gone \
              for good",
+            member.member
+        ))),
+    }
+}
+
+/// Two members at one address would each be taken for the other.
+fn refuse_address(call: &Call, name: &str, address: &str) -> Result<(), Status> {
+    let members = call.app.objects.store().members();
+    match members.into_iter().find(|member| member.member.address == address && member.member.name != name) {
+        None => Ok(()),
+        Some(member) => Err(status::bad_request(format!(
+            "{} has that address: name this machine's own with --advertise, or another port with --api-addr",
             member.member
         ))),
     }

@@ -15,7 +15,9 @@ pub(super) async fn members(call: &Call, name: Option<&str>) -> Result<Response,
     let store = call.app.objects.store();
     match (&call.method, name) {
         (&Method::GET, None) => {
-            let items: Vec<Value> = store.members().iter().map(shown).collect();
+            // Who follows is asked only where the one that led last does not answer.
+            let leads = store.is_leader();
+            let items: Vec<Value> = store.members().iter().map(|member| shown(member, leads)).collect();
             let list = json!({ "kind": "MemberList", "apiVersion": "coracle.dev/v1", "items": items });
             Ok(respond::value(StatusCode::OK, &list))
         }
@@ -27,8 +29,8 @@ pub(super) async fn members(call: &Call, name: Option<&str>) -> Result<Response,
     }
 }
 
-fn shown(member: &MemberStatus) -> Value {
-    let role = match (member.is_leader, member.is_voter) {
+fn shown(member: &MemberStatus, is_led: bool) -> Value {
+    let role = match (member.is_leader && is_led, member.is_voter) {
         (true, _) => "leader",
         (false, true) => "voter",
         (false, false) => "learner",
@@ -45,8 +47,11 @@ fn shown(member: &MemberStatus) -> Value {
 pub(super) fn refused(error: MembershipError) -> Status {
     match error {
         MembershipError::Unknown(_) => Status { message: error.to_string(), ..status::unknown_resource() },
-        MembershipError::LastVoter(_) | MembershipError::Exists(_) => status::bad_request(error.to_string()),
-        MembershipError::NotLeader { .. } | MembershipError::Failed(_) => {
+        MembershipError::LastVoter(_) | MembershipError::Exists(_) | MembershipError::QuorumAtRisk { .. } => {
+            status::bad_request(error.to_string())
+        }
+        MembershipError::NoQuorum { .. } => status::timeout(error),
+        MembershipError::NotLeader { .. } | MembershipError::Busy | MembershipError::Failed(_) => {
             status::service_unavailable(error.to_string())
         }
     }
