@@ -1,7 +1,9 @@
 //! Gathers the writes of all callers into proposals: while one is on its way to the disk, the next one fills.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, Fatal, RaftError};
 use openraft::impls::ProgressResponder;
@@ -12,13 +14,16 @@ use crate::checkpoint;
 use crate::ephemeral::EphemeralKeys;
 use crate::error::WriteError;
 use crate::log::{Log, is_full};
+use crate::membership;
 use crate::raft::{Command, Group, Raft, Vote};
 use crate::role::Role;
-use crate::runtime::WatchReceiver;
+use crate::runtime::{Instant, WatchReceiver};
 use crate::write::{Outcome, Write};
 
 /// The largest proposal.
 pub(crate) const PROPOSAL_BYTES_MAX: usize = 4 << 20;
+/// How long a leader whose disk is full goes on when it leads again: those it gave way to have no space either, or did not answer.
+const GIVE_WAY_INTERVAL: Duration = Duration::from_secs(30);
 /// Ephemeral revisions after which a proposal without writes tells the log how far the counter is.
 const EPHEMERAL_REVISIONS_MAX: u64 = 1 << 19;
 
@@ -51,6 +56,8 @@ pub(crate) struct Batcher {
     /// A log that is larger is purged at the next checkpoint.
     pub(crate) log_bytes_max: u64,
     pub(crate) durable_revision: u64,
+    /// When it last let another member lead, as its own disk was full.
+    pub(crate) gave_way: Option<Instant>,
 }
 
 impl Batcher {
@@ -152,12 +159,24 @@ impl Batcher {
         if self.reserve(&writes).await? {
             return self.commit(writes, term).await;
         }
+        if self.give_way().await {
+            return Err(WriteError::NotLeader { leader: None });
+        }
         let is_kept: Vec<bool> = writes.iter().map(Write::frees_space).collect();
         let kept: Vec<Write> = writes.into_iter().filter(Write::frees_space).collect();
         let outcomes = if self.reserve(&kept).await? { self.commit(kept, term).await? } else { Vec::new() };
         let mut outcomes = outcomes.into_iter();
         let outcome = |is_kept: bool| is_kept.then(|| outcomes.next()).flatten().unwrap_or(Outcome::NoSpace);
         Ok(is_kept.into_iter().map(outcome).collect())
+    }
+
+    /// Lets another member lead, whose disk may have space; false if there is none, or it was tried just now.
+    async fn give_way(&mut self) -> bool {
+        if self.gave_way.is_some_and(|since| since.elapsed() < GIVE_WAY_INTERVAL) {
+            return false;
+        }
+        self.gave_way = Some(Instant::now());
+        membership::hand_over(&self.raft).await
     }
 
     /// Is there space for these writes?

@@ -128,6 +128,7 @@ impl Store {
             commits,
             log_bytes_max: options.segment_bytes / 4,
             durable_revision: cache.snapshot().revision,
+            gave_way: None,
         };
         Runtime::spawn(batcher.run());
         let shared = Shared {
@@ -137,8 +138,8 @@ impl Store {
             ephemeral: options.ephemeral,
             roles: roles.clone(),
             intake: Intake::default(),
-            cache,
             changes,
+            cache,
             checkpoint,
             links,
             reads: Barrier::default(),
@@ -254,16 +255,16 @@ impl Store {
         roles.wait_until(Role::leads).await.is_ok()
     }
 
-    /// Waits until the leadership that this member has, if any, is over.
-    pub async fn wait_to_follow(&self) {
-        let mut roles = self.shared.roles.clone();
-        let term = *roles.borrow_and_update();
-        if term.leads() {
     /// Whether it was not shut down, and its disk has not failed.
     pub fn is_running(&self) -> bool {
         self.shared.raft.metrics().borrow_watched().running_state.is_ok()
     }
 
+    /// Waits until the leadership that this member has, if any, is over.
+    pub async fn wait_to_follow(&self) {
+        let mut roles = self.shared.roles.clone();
+        let term = *roles.borrow_and_update();
+        if term.leads() {
             let _ = roles.wait_until(|role| *role != term).await;
         }
     }
@@ -417,15 +418,15 @@ fn disk_failure(state: &Result<(), Fatal<Group>>) -> Option<String> {
     }
 }
 
+fn unconfirmed() -> ReadError {
+    ReadError::NoQuorum(format!("no quorum answered within {} s", QUORUM_TIMEOUT.as_secs()))
+}
+
 fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, OpenError> {
     let path = dir.join("lock");
     disk.lock(&path).map_err(|cause| match cause.kind() {
         io::ErrorKind::WouldBlock => OpenError::Locked(dir.to_owned()),
         _ => OpenError::File { path, cause },
-fn unconfirmed() -> ReadError {
-    ReadError::NoQuorum(format!("no quorum answered within {} s", QUORUM_TIMEOUT.as_secs()))
-}
-
     })
 }
 

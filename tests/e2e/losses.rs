@@ -157,6 +157,25 @@ fn a_member_whose_disk_is_full_keeps_nobody_from_writing_and_catches_up() {
     assert!(ask_third(CACHED).ok().contains("\"map-99\""));
 }
 
+#[test]
+fn a_leader_whose_disk_is_full_lets_another_lead() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut network = Network::start();
+    let mut machines: Vec<Machine> = (0..3).map(|_| network.machine()).collect();
+    machines[0].set_disk(&folder.path().join("disk"), 64);
+    let places = machines.into_iter().map(|machine| (machine.address(), machine)).collect();
+    let plane = ControlPlane::start_on(places, folder.path());
+    assert_eq!(plane.leader(), 0, "it began the cluster");
+    plane.machine(0).set_disk_full(true);
+    let text = format!("--from-literal=text={}", "x".repeat(100_000));
+    for number in 0..100 {
+        plane.server(1).kubectl(&["create", "configmap", &format!("map-{number}"), &text]).ok();
+    }
+    assert_ne!(plane.leader(), 0, "its disk was full");
+    plane.machine(0).set_disk_full(false);
+    plane.settle();
+}
+
 /// Large objects fill it between two checkpoints, and fill what a failed one would leave behind.
 #[test]
 fn a_full_disk_clears_when_objects_are_deleted() {
