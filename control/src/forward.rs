@@ -70,7 +70,7 @@ pub(crate) enum Answer {
 }
 
 /// Passes a request on to the leader, unless that is this member by now.
-pub(crate) async fn forward(call: &Call, uri: &Uri, body: Body) -> Result<Answer, Status> {
+pub(crate) async fn forward(call: &Call, target: &Target, uri: &Uri, body: Body) -> Result<Answer, Status> {
     let body = call.read(body).await?;
     let store = call.app.objects.store();
     let deadline = Instant::now() + TIMEOUT;
@@ -80,6 +80,8 @@ pub(crate) async fn forward(call: &Call, uri: &Uri, body: Body) -> Result<Answer
             Ok(answer) if !answer.headers().contains_key(NOT_LEADER) => return Ok(Answer::There(relay(call, answer))),
             // Nothing was sent, or nothing was done.
             Ok(_) => {}
+            // Who belongs to the group is known here too, and wanted most where nobody leads.
+            Err(error) if error.is_connect() && *target == Target::Members(None) => return Ok(Answer::Here(body)),
             Err(error) if error.is_connect() => tracing::debug!(error = chain(&error), %leader, "the leader is away"),
             Err(error) => {
                 let message =
@@ -89,7 +91,9 @@ pub(crate) async fn forward(call: &Call, uri: &Uri, body: Body) -> Result<Answer
             }
         }
         if Instant::now() + RETRY_INTERVAL > deadline {
-            return Err(status::no_leader(format!("{leader} leads and does not answer: try again")));
+            return Err(status::no_leader(format!(
+                "{leader}, which led last, does not answer, and no other leads so far: try again"
+            )));
         }
         sleep(RETRY_INTERVAL).await;
     }

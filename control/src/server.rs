@@ -323,7 +323,7 @@ async fn answer(call: &Call, context: Context<'_>, mut body: Body) -> Response {
             if context.is_member {
                 return forward::refuse();
             }
-            match Box::pin(forward::forward(call, context.uri, body)).await {
+            match Box::pin(forward::forward(call, &target, context.uri, body)).await {
                 Ok(forward::Answer::There(response)) => return response,
                 Ok(forward::Answer::Here(bytes)) => body = Body::from(bytes),
                 Err(status) => return respond::failure(&status),
