@@ -143,6 +143,23 @@ impl App {
         if self.objects.authorizer().allows(attributes, &snapshot) { Ok(()) } else { Err(refusal(attributes, kind)) }
     }
 
+    /// The same. A host hears of its pods from any member, so that this one may not have heard yet of what gives it the right: before it is
+    /// refused, all that was acknowledged is looked at.
+    async fn authorize_for_sure(
+        &self,
+        user: &User,
+        verb: &str,
+        address: &Address,
+        fields: Option<&FieldSelector>,
+    ) -> Result<(), Status> {
+        match self.authorize_address(user, verb, address, fields) {
+            Err(_) if user.node().is_some() && self.objects.store().read().await.is_ok() => {
+                self.authorize_address(user, verb, address, fields)
+            }
+            decided => decided,
+        }
+    }
+
     /// Refuses what the user may not do to an object, a part of one, or a collection.
     fn authorize_address(
         &self,
@@ -397,7 +414,7 @@ impl Call {
             "list" | "watch" | "deletecollection" => Some(self.query.fields(address.kind)?),
             _ => None,
         };
-        self.app.authorize_address(&self.user, verb, address, fields.as_ref())?;
+        self.app.authorize_for_sure(&self.user, verb, address, fields.as_ref()).await?;
         if !["get", "list", "watch"].contains(&verb) && !address.is_stream() {
             // Who can't read the answer to a write must not have written.
             respond::negotiate(&self.headers)?;

@@ -32,10 +32,9 @@ pub(super) async fn run(call: &Call, mut batch: Value) -> Result<Response, Statu
     if items.len() > ITEMS_MAX {
         return Err(status::bad_request(format!("a batch holds at most {ITEMS_MAX} items, found {}", items.len())));
     }
-    let items: Vec<Result<Item, Status>> = items.into_iter().map(|item| prepare(call, item, &options)).collect();
     let (mut writes, mut refused) = (Vec::new(), Vec::new());
     for item in items {
-        match item {
+        match prepare(call, item, &options).await {
             Ok(item) => {
                 writes.push(item);
                 refused.push(None);
@@ -87,7 +86,7 @@ fn metadata(record: &coracle_store::Record) -> Value {
 }
 
 /// One item: its kind looked up, its sender's right to it checked.
-fn prepare(call: &Call, mut item: Value, options: &crate::objects::WriteOptions) -> Result<Item, Status> {
+async fn prepare(call: &Call, mut item: Value, options: &crate::objects::WriteOptions) -> Result<Item, Status> {
     let verb = object::str_at(&item, &["verb"]).unwrap_or_default().to_owned();
     let object = item.get_mut("object").map(Value::take).unwrap_or_default();
     if !object.is_object() {
@@ -121,7 +120,7 @@ fn prepare(call: &Call, mut item: Value, options: &crate::objects::WriteOptions)
     if address.name.is_none() && verb != "create" {
         return Err(status::bad_request("object.metadata.name: Required value"));
     }
-    call.app.authorize_address(&call.user, authorized_verb, &address, None)?;
+    call.app.authorize_for_sure(&call.user, authorized_verb, &address, None).await?;
     let revision = if verb == "create" { None } else { stated_revision(&object)? };
     Ok(match verb.as_str() {
         "create" => (ObjectWrite::Create { kind, object }, None),
