@@ -120,6 +120,14 @@ impl Copies {
         Err(NotCopied(reasons.join("; ")))
     }
 
+    /// Sees whether all other members can be asked: else nothing is to be deleted.
+    pub(crate) async fn reach_all(&self) -> Result<(), TakeError> {
+        for peer in self.cluster.others() {
+            self.ask(&peer, Method::GET, LIST_PATH).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes something on all other members; one that cannot be asked would bring it back.
     pub(crate) async fn delete_elsewhere(&self, path: &str) -> Result<(), TakeError> {
         for peer in self.cluster.others() {

@@ -103,6 +103,7 @@ async fn delete(registry: &Registry, path: &str, repository: String, digest: Dig
     if !registry.store.has_manifest(&repository, digest) {
         return Err(StoreError::ManifestUnknown.into());
     }
+    registry.copies.reach_all().await.map_err(Refusal::not_deleted)?;
     let tags = registry.cluster.tags(&repository).await?;
     let gone: Vec<_> = tags.into_iter().filter(|tag| tag.1 == digest).map(|tag| (tag.0, None)).collect();
     if !gone.is_empty() {
