@@ -21,6 +21,7 @@ pub async fn keep_renewed<Error: Display, Renewed: Future<Output = Result<(), Er
     now: impl Fn() -> Timestamp,
     renew: impl Fn() -> Renewed,
 ) {
+    let mut failures = 0;
     loop {
         let wait = until_due(&identity, now());
         if !wait.is_zero() {
@@ -31,13 +32,15 @@ pub async fn keep_renewed<Error: Display, Renewed: Future<Output = Result<(), Er
             Ok(()) => {
                 let until = identity.validity().not_after;
                 tracing::info!(certificate = name, %until, "a certificate was renewed");
+                failures = 0;
             }
             Err(error) => {
                 let until = identity.validity().not_after;
                 tracing::warn!(certificate = name, %until, %error, "a certificate could not be renewed");
+                failures += 1;
             }
         }
-        tokio::time::sleep(pause(identity.validity().not_after.duration_since(now()))).await;
+        tokio::time::sleep(pause(identity.validity().not_after.duration_since(now()), failures)).await;
     }
 }
 
@@ -49,8 +52,8 @@ fn until_due(identity: &RotatingIdentity, now: Timestamp) -> Duration {
     identity.renewal().duration_since(now).try_into().unwrap_or(Duration::ZERO)
 }
 
-/// How long to wait after an attempt with so much time left.
-pub(super) fn pause(left: SignedDuration) -> Duration {
-    let pause = if left.is_positive() { (left / 10).clamp(PAUSE_MIN, PAUSE_MAX) } else { PAUSE_MAX };
-    pause.unsigned_abs()
+/// How long to wait after an attempt with so much time left; once there is none, twice as long after each failure in a row.
+pub(super) fn pause(left: SignedDuration, failures: u32) -> Duration {
+    let wanted = if left.is_positive() { left / 10 } else { PAUSE_MIN.saturating_mul(1 << failures.min(16)) };
+    wanted.clamp(PAUSE_MIN, PAUSE_MAX).unsigned_abs()
 }

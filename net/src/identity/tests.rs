@@ -60,7 +60,9 @@ fn figures_say_when_it_ends_and_when_it_should_be_renewed() {
 fn attempts_come_closer_as_the_end_does() {
     let hours = |hours| SignedDuration::from_hours(hours);
     let left = [hours(100), hours(1), SignedDuration::from_secs(30), SignedDuration::from_secs(2), -hours(1)];
-    expect!["[600s, 360s, 3s, 1s, 600s]"].assert_eq(&format!("{:?}", left.map(pause)));
+    expect!["[600s, 360s, 3s, 1s, 2s]"].assert_eq(&format!("{:?}", left.map(|left| pause(left, 1))));
+    let after = [0, 1, 5, 20].map(|failures| pause(-hours(1), failures));
+    expect!["[1s, 2s, 32s, 600s]"].assert_eq(&format!("{after:?}"));
 }
 
 /// Keeps an identity renewed from `start` on for so many days, by a clock that goes with tokio's; gives what happened at which hour.

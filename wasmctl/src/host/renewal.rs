@@ -7,7 +7,7 @@ use coracle_client::Client;
 use coracle_net::identity::{RotatingIdentity, keep_renewed};
 use rcgen::{CertificateParams, KeyPair};
 
-use super::MembershipFile;
+use super::{JOIN_AGAIN, MembershipFile};
 use crate::context::now;
 use crate::failure::{Failure, Result};
 
@@ -36,7 +36,16 @@ pub(super) async fn keep(client: Client, certificate: Arc<RotatingIdentity>, fil
 
 async fn renew(client: Client, certificate: Arc<RotatingIdentity>, file: Option<Arc<MembershipFile>>) -> Result<()> {
     let KeyRequest { key_pem, signing_request } = KeyRequest::new()?;
-    let answer: Answer = client.post(PATH, &Request { signing_request }).await?;
+    let until = certificate.validity().not_after;
+    let answer: Answer = match client.post(PATH, &Request { signing_request }).await {
+        Ok(answer) => answer,
+        // No server talks with this host any more, whatever it says about that.
+        Err(_) if file.is_some() && until < now() => {
+            return Err(Failure::new(format!("this host was away for too long: its certificate expired at {until}"))
+                .hint(JOIN_AGAIN));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let unusable = |error| Failure::new(format!("the new certificate: {error}"));
     // What can't be shown is not kept.
     RotatingIdentity::new(answer.certificate.as_bytes(), key_pem.as_bytes(), 1.0).map_err(unusable)?;
