@@ -42,7 +42,10 @@ pub(super) fn evict(world: &World, node: &Node, now: Timestamp, outcome: &mut Ou
     let causes = causes(world, node, now);
     let mut deletions = 0;
     for pod in world.seats(&node.info.name).into_iter().flat_map(|seats| seats.pods.values()) {
-        let leaves_at = pod.pod().filter(|_| pod.meta.deleting.is_none()).and_then(|view| leaves_at(view, &causes));
+        let leaves_at = pod
+            .pod()
+            .filter(|_| pod.meta.deleting.is_none())
+            .and_then(|view| leaves_at(view, pod.meta.created, &causes));
         match leaves_at {
             None => {}
             Some(at) if at > now => outcome.wake(at),
@@ -75,8 +78,9 @@ fn causes(world: &World, node: &Node, now: Timestamp) -> Vec<Cause> {
     own.chain(condition).collect()
 }
 
-/// When the pod must go: as soon as it no longer tolerates one of the causes. `None` if it tolerates them for ever.
-fn leaves_at(pod: &Pod, causes: &[Cause]) -> Option<Timestamp> {
+/// When the pod must go: as soon as it no longer tolerates one of the causes, which for a pod that is younger than the cause began with the
+/// pod. `None` if it tolerates them for ever.
+fn leaves_at(pod: &Pod, created: Timestamp, causes: &[Cause]) -> Option<Timestamp> {
     let until = |cause: &Cause| {
         let mut tolerations =
             pod.shape.tolerations.iter().filter(|toleration| toleration.tolerates(&cause.taint)).peekable();
@@ -84,7 +88,8 @@ fn leaves_at(pod: &Pod, causes: &[Cause]) -> Option<Timestamp> {
             None => Some(cause.default),
             Some(_) => tolerations.filter_map(|toleration| toleration.seconds).min().map(SignedDuration::from_secs),
         };
-        tolerated.map(|tolerated| cause.since.saturating_add(tolerated).unwrap_or(Timestamp::MAX))
+        let since = cause.since.max(created);
+        tolerated.map(|tolerated| since.saturating_add(tolerated).unwrap_or(Timestamp::MAX))
     };
     causes.iter().filter_map(until).min()
 }

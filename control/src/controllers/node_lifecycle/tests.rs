@@ -146,12 +146,29 @@ fn pods_stay_for_as_long_as_they_tolerate_it() {
 }
 
 #[test]
+fn a_pod_that_is_younger_than_a_taint_stays_its_whole_time() {
+    let mut tainted = node("n");
+    tainted["spec"]["taints"] = json!([{"key": "leave", "effect": "NoExecute", "timeAdded": "2026-11-21T03:00:00Z"}]);
+    let tolerant = json!([{"key": "leave", "operator": "Exists", "tolerationSeconds": 3}]);
+    check_departures(
+        tainted,
+        &[("silent", json!([])), ("for-3", tolerant)],
+        expect![[r#"
+        silent after 0 s
+        for-3 after 3 s
+    "#]],
+    );
+}
+
+#[test]
 fn a_node_that_was_lost_stays_so_when_the_control_plane_starts() {
     let mut lost = node("n");
     lost["status"]["conditions"][0] = json!({
         "type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": "2026-11-21T03:59:57Z",
     });
-    let mut cluster = Cluster::with([lost, lease(), running(pod("web-a"), "n", "10.0.0.1", true)]);
+    let mut web = running(pod("web-a"), "n", "10.0.0.1", true);
+    web["metadata"]["creationTimestamp"] = "2026-11-21T03:00:00Z".into();
+    let mut cluster = Cluster::with([lost, lease(), web]);
     expect![[r#"
         wake in 2 s
     "#]]
