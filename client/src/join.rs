@@ -5,7 +5,7 @@
 use std::error::Error as StdError;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coracle_api::join::{Answer, Request, Role, Token, TokenError, hash};
 use coracle_api::status::Status;
@@ -26,8 +26,8 @@ use pinned_ca::{ForeignCa, PinnedCa};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a token is shown at most: for some 10 s, in which there will be another leader.
-const ATTEMPTS_MAX: u32 = 10;
+/// After that a token is not shown again: if there is to be another leader, there is one by then.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The first pause before it is shown again, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 
@@ -61,7 +61,10 @@ impl FromStr for Invitation {
         let (token, server) = text.split_once('@').ok_or(InvitationError::NoServer)?;
         let token = token.parse()?;
         let authority = server.parse::<Authority>().ok();
-        match authority.filter(|authority| authority.port_u16().is_some() && !authority.host().is_empty()) {
+        let is_address = |authority: &Authority| {
+            authority.port_u16().is_some() && !authority.host().is_empty() && !authority.as_str().contains('@')
+        };
+        match authority.filter(is_address) {
             Some(_) => Ok(Invitation { token, server: server.to_owned() }),
             None => Err(InvitationError::Server(server.to_owned())),
         }
@@ -189,6 +192,8 @@ impl JoinError {
         match cause {
             CertificateError::Other(cause) if cause.0.is::<ForeignCa>() => Some(JoinError::ForeignCa { server }),
             CertificateError::BadSignature | CertificateError::UnknownIssuer => Some(JoinError::ForeignCa { server }),
+            // One that signed its own, most often.
+            CertificateError::Other(_) => Some(JoinError::ForeignCa { server }),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 Some(JoinError::Clock { server, is_not_good: "has expired" })
             }
@@ -237,13 +242,15 @@ pub async fn join(invitation: &Invitation, applicant: Applicant) -> Result<Answe
     let (id, secret) = (token.id.clone(), token.secret.clone());
     let request = Request { role, id, secret, joiner, name, address, port, signing_request, time };
     let mut backoff = Backoff::new(PAUSES[0], PAUSES[1]);
-    for _ in 1..ATTEMPTS_MAX {
+    let began = Instant::now();
+    loop {
         match ask(&http, invitation, &request).await {
-            Err(error) if error.is_open() => tokio::time::sleep(backoff.next_delay()).await,
+            Err(error) if error.is_open() && began.elapsed() < PATIENCE => {
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
             answer => return answer,
         }
     }
-    ask(&http, invitation, &request).await
 }
 
 async fn ask(http: &reqwest::Client, invitation: &Invitation, request: &Request) -> Result<Answer, JoinError> {

@@ -55,10 +55,20 @@ fn a_machine_joins_once_runs_pods_and_comes_back_after_kill_9() {
     let again = refused(dir.path(), &["--join", &invitation]);
     assert!(again.contains("is in use by another wasmctl"), "{again}");
     worker.kill();
-    let again = refused(dir.path(), &["--join", &invitation]);
-    assert!(again.contains("has joined already, as host worker") && again.contains("without --join"), "{again}");
+    let renamed = run(host(dir.path()).args(["--name", "other"])).fails_with(2);
+    assert!(renamed.contains("this host is called worker, and keeps that name"), "{renamed}");
+    let moved = run(host(dir.path()).args(["--advertise", "127.0.0.9"])).fails_with(2);
+    assert!(
+        moved.contains("host worker is known at 127.0.0.1") && moved.contains("wasmctl delete node worker"),
+        "{moved}"
+    );
+    let another = Cluster::start();
+    let foreign = refused(dir.path(), &["--join", &token(&another, &[])]);
+    assert!(foreign.contains("has joined another cluster than the token's: as host worker"), "{foreign}");
+    drop(another);
     eventually("the host is missed", || (ready_nodes(&cluster) == 1).then_some(()));
-    let _worker = Host::start(dir.path(), &[]);
+    // As a unit of systemd has it: the same command each time.
+    let _worker = Host::start(dir.path(), &["--join", &invitation, "--name", "worker"]);
     eventually("both nodes are ready again", || (ready_nodes(&cluster) == 2).then_some(()));
     run_pod(&cluster, "after", image.trim(), "nodeName: worker");
 

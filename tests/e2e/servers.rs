@@ -77,6 +77,25 @@ fn a_member_that_stops_hands_over_and_one_that_is_gone_is_replaced() {
     let _first = Server::start(&dir(&folder, "one"), &[]);
     eventually("all are there", || (roles(&second).matches(" 0 entries").count() == 2).then_some(()));
     third.kill();
+    let kept = dir(&folder, "three");
+    for (lost, told) in [
+        ("store", "this member has lost what it kept"),
+        ("member.json", "without it nobody knows which member's the store is"),
+        ("cluster.json", "cluster.json is gone, and a store is there that knows more than it"),
+    ] {
+        let (path, aside) = (kept.join(lost), kept.join("aside"));
+        std::fs::rename(&path, &aside).unwrap();
+        if lost == "store" {
+            // As where a disk is not mounted.
+            std::fs::create_dir(&path).unwrap();
+        }
+        let refused = refused(&kept, &[]);
+        assert!(refused.contains(told), "{refused}");
+        if lost == "store" {
+            std::fs::remove_dir(&path).unwrap();
+        }
+        std::fs::rename(&aside, &path).unwrap();
+    }
     // Under its old name it would be taken for who it was.
     let invitation = token(&second, "server");
     let taken = refused(&dir(&folder, "new"), &["--join", &invitation, "--name", "three"]);
@@ -92,6 +111,56 @@ fn a_member_that_stops_hands_over_and_one_that_is_gone_is_replaced() {
     assert_eq!(again.end(), Some(1));
     let joined = refused(&dir(&folder, "one-more"), &["--join", &token(&second, "host"), "--name", "four"]);
     assert!(joined.contains("the token is for a host, and this machine is to be a server"), "{joined}");
+}
+
+#[test]
+fn what_would_cost_the_quorum_is_refused_and_members_are_listed_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [mut first, second, mut third] = three(&folder);
+    let founder = roles(&second).split_whitespace().find(|word| word.ends_with("-1")).unwrap().to_owned();
+    third.kill();
+    let refused = second.wasmctl(&["member", "remove", &founder]).fails_with(1);
+    assert!(refused.contains("no quorum would be left: no answer from member three"), "{refused}");
+    write(&second, "goes-on");
+    first.kill();
+    let refused = second.wasmctl(&["token", "create"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    let listed = roles(&second);
+    assert!(listed.contains("three") && listed.contains(&founder), "{listed}");
+    let _first = Server::start(&dir(&folder, "one"), &[]);
+    write(&second, "back");
+    second.wasmctl(&["member", "remove", "three"]).ok();
+}
+
+#[test]
+fn controllers_work_on_whoever_leads_again_after_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let members = three(&folder);
+    let leading = |asked: &Server| {
+        let list: serde_json::Value =
+            serde_json::from_str(&asked.wasmctl(&["member", "list", "--output", "json"]).stdout).ok()?;
+        let leads = |member: &serde_json::Value| member["role"] == "leader";
+        let name = list["items"].as_array()?.iter().find(|member| leads(member))?["name"].as_str()?.to_owned();
+        ["two", "three"].iter().position(|known| *known == name).map_or(Some(0), |place| Some(place + 1))
+    };
+    members[0].kubectl(&["create", "deployment", "web", "--image=example.org/web:1", "--replicas=0"]).ok();
+    // Each has been paused by then.
+    for round in 1..=4 {
+        let leader = eventually("a member leads", || leading(&members[0]));
+        let other = &members[(leader + 1) % 3];
+        members[leader].signal("STOP");
+        eventually("another leads", || leading(other).filter(|next| *next != leader));
+        members[leader].signal("CONT");
+        let label = format!("round={round}");
+        eventually("the deployment is changed", || {
+            let patch = format!(r#"{{"spec":{{"template":{{"metadata":{{"labels":{{"round":"{round}"}}}}}}}}}}"#);
+            (other.kubectl(&["patch", "deployment", "web", "-p", &patch]).code == 0).then_some(())
+        });
+        eventually("a controller sees it", || {
+            let sets = other.kubectl(&["get", "replicasets", "-l", &label, "-o", "name"]);
+            (!sets.stdout.trim().is_empty()).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the verbs that keep running share: their runtime, their sockets, and how they end.
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +11,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::failure::{Failure, Result};
+
+/// Says a line on standard output. Whoever read it may have gone, which is no reason to end.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+pub(crate) use say;
 
 /// How long the parts get to end what they are doing.
 pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -43,7 +53,7 @@ pub(crate) async fn until_ready<News: Display>(whom: &str, ask: impl AsyncFn() -
     while let Err(news) = ask().await {
         let news = news.to_string();
         if news != told {
-            eprintln!("waiting for {whom}: {}", news.trim_end());
+            let _ = writeln!(std::io::stderr(), "waiting for {whom}: {}", news.trim_end());
             told = news;
         }
         tokio::time::sleep(RETRY_DELAY).await;

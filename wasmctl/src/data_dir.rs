@@ -31,7 +31,7 @@ pub(crate) struct Identity {
     pub(crate) registry_password: String,
 }
 
-/// The folder of the store. It is made before the cluster's identity is kept: where the second is and the first is not, the store was lost.
+/// The folder of the store.
 pub(crate) const STORE: &str = "store";
 /// What a snapshot takes along of the files: with them a restored cluster has its name, accepts the certificates and tokens it gave, and
 /// reads its Secrets.
@@ -39,6 +39,10 @@ pub(crate) const IDENTITY_FILES: &[&str] =
     &["cluster.json", "pki/ca.crt", "pki/ca.key", "pki/service-account.key", "pki/secret-keys.json"];
 /// The artifacts it runs; links before what they link.
 pub(crate) const ARTIFACT_FOLDERS: &[&str] = &["registry/repositories", "registry/blobs"];
+
+/// What to do about a store that is lost or damaged.
+pub(crate) const START_OVER: &str = "restore a snapshot with `wasmctl snapshot restore`; or, where other members are left, take this one \
+                                     out with `wasmctl member remove`, and let this machine join anew in an empty folder";
 
 const IDENTITY_VERSION: u32 = 1;
 const FIRST: &[&str] =
@@ -110,10 +114,13 @@ impl DataDir {
                         identity.version
                     )));
                 }
-                if !self.join(STORE).exists() {
-                    return Err(self.lost_store());
-                }
                 Ok((identity, false))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.has_store()? => {
+                Err(Failure::new(format!("{} is gone, and a store is there that knows more than it", path.display())).hint(
+                    "restore the file from a backup, or from another member of the cluster, where it is the same; to begin anew, \
+                     name an empty folder with --data-dir",
+                ))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let mut random = rand::rng();
@@ -123,7 +130,6 @@ impl DataDir {
                 let name = format!("{}-{}", word(FIRST, &mut random), word(SECOND, &mut random));
                 let registry_password = format!("{:032x}", rand::random::<u128>());
                 let identity = Identity { version: IDENTITY_VERSION, name, registry_password };
-                self.make_store()?;
                 self.write("cluster.json", &serde_json::to_vec_pretty(&identity).expect("an identity is plain data"))?;
                 Ok((identity, true))
             }
@@ -131,19 +137,20 @@ impl DataDir {
         }
     }
 
-    /// Makes the folder of the store.
-    pub(crate) fn make_store(&self) -> Result<()> {
+    /// Is there anything of a store?
+    pub(crate) fn has_store(&self) -> Result<bool> {
         let path = self.join(STORE);
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(|error| Failure::file(&path, &error))
+        match fs::read_dir(&path) {
+            Ok(mut entries) => Ok(entries.next().is_some()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Failure::file(&path, &error)),
+        }
     }
 
     /// Without its store a member is not who it was: it has forgotten what it acknowledged and whom it voted for.
-    fn lost_store(&self) -> Failure {
-        Failure::new(format!("{} is gone: this member has lost what it kept", self.join(STORE).display())).hint(
-            "restore a snapshot with `wasmctl snapshot restore`; or, where other members are left, take this one out with \
-             `wasmctl member remove`, and let this machine join anew in an empty folder",
-        )
+    pub(crate) fn lost_store(&self) -> Failure {
+        Failure::new(format!("{} is gone: this member has lost what it kept", self.join(STORE).display()))
+            .hint(START_OVER)
     }
 
     /// Writes a private file as a whole: a reader sees the old one or the new one.
@@ -214,12 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_lost_its_store_is_refused() {
+    fn a_store_without_its_cluster_is_no_new_cluster() {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = DataDir::open(folder.path()).unwrap();
-        data_dir.identity().unwrap();
-        fs::remove_dir_all(folder.path().join(STORE)).unwrap();
+        fs::create_dir_all(folder.path().join("store/log")).unwrap();
         let refused = data_dir.identity().unwrap_err().to_string();
-        assert!(refused.contains("this member has lost what it kept"), "{refused}");
+        assert!(refused.contains("cluster.json is gone"), "{refused}");
     }
 }

@@ -31,7 +31,7 @@ use crate::daemon::{self, Advertised, bind, listening, renewal_share};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
 
-use joining::MemberIdentity;
+pub(crate) use joining::MemberIdentity;
 pub(crate) use joining::join;
 use kubeconfig::KubeconfigFile;
 
@@ -46,6 +46,8 @@ pub(crate) struct Options {
     /// How long the certificates of machines last.
     pub(crate) certificate_ttl: Duration,
     pub(crate) controllers: ControllerFlags,
+    /// What the member is to be called, where somebody says so.
+    pub(crate) name: Option<String>,
 }
 
 /// How often a member looks whether it still belongs to the group.
@@ -128,12 +130,13 @@ impl Server {
         let registry_addr = registry.local_addr()?;
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
 
-        let member = MemberIdentity::load(data_dir, &identity.name)?;
+        let mut member = MemberIdentity::load(data_dir, &identity.name, options.name.as_deref())?;
         let address = reached_at(options.advertised.as_ref(), api_addr);
         let names = names(api_addr, options.advertised.as_ref());
         let identities = issued(Identities::issue(pki.clone(), &member.name, names, renewal_share()))?;
         let peers = HttpPeers::new(&issued(identities.member_tls())?)?;
         let store = open_store(data_dir, &member, address, peers.clone()).await?;
+        member.note_store(data_dir)?;
         // The other members may not be there so far.
         let snapshot = store.snapshot();
         let sealer = Sealer::open(&data_dir.join("pki"), &snapshot, store.members().len() == 1)
@@ -339,7 +342,9 @@ async fn open_store(data_dir: &DataDir, member: &MemberIdentity, address: String
             OpenError::File { .. } => {
                 failure.hint("free space on the disk or make the file writable, then start again; nothing is lost")
             }
-            _ => failure,
+            OpenError::Damaged { .. } => failure.hint(data_dir::START_OVER),
+            OpenError::Format { .. } => failure.hint("start it with the release that wrote it"),
+            OpenError::Locked(_) | OpenError::Consensus(_) => failure,
         }
     })
 }

@@ -11,7 +11,7 @@ use coracle_host::server::ServerIdentity;
 
 use tokio::sync::mpsc;
 
-use crate::daemon::{self, renewal_share, stop_signal};
+use crate::daemon::{self, renewal_share, say, stop_signal};
 use crate::data_dir::{self, DataDir};
 use crate::demo;
 use crate::failure::{Failure, Result};
@@ -53,14 +53,14 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
     }
     let (identity, is_new) = data_dir.identity()?;
     let news = if is_new { "new cluster" } else { "cluster" };
-    println!("coracle {}  data {}  {news} \"{}\"", env!("CARGO_PKG_VERSION"), data_dir.path().display(), identity.name);
+    say!("coracle {}  data {}  {news} \"{}\"", env!("CARGO_PKG_VERSION"), data_dir.path().display(), identity.name);
     let cluster = Cluster::start(options, &data_dir, &identity).await?;
     tokio::select! {
         served = serve(&cluster, options, &data_dir, started) => served?,
         () = &mut stop => {}
         failure = cluster.server.failed() => return Err(failure),
     }
-    println!("stopping");
+    say!("stopping");
     cluster.stop().await;
     Ok(())
 }
@@ -68,18 +68,18 @@ async fn up(options: &Options, started: Instant) -> Result<()> {
 /// Says what is where, once it is there; then only an error ends it.
 async fn serve(cluster: &Cluster, options: &Options, data_dir: &DataDir, started: Instant) -> Result<()> {
     cluster.host.ready().await?;
-    println!("  control plane   https://{:<22} {}", cluster.server.api(), cluster.server.role());
-    println!("  registry        http://{:<23} {}", cluster.server.registry(), coracle_registry::CLUSTER_REGISTRY);
-    println!("  ingress         http://{}", cluster.host.ingress_addr());
-    println!("  host            {:<30} {}", cluster.server.name(), machine());
-    println!("ready in {}", seconds(started.elapsed()));
+    say!("  control plane   https://{:<22} {}", cluster.server.api(), cluster.server.role());
+    say!("  registry        http://{:<23} {}", cluster.server.registry(), coracle_registry::CLUSTER_REGISTRY);
+    say!("  ingress         http://{}", cluster.host.ingress_addr());
+    say!("  host            {:<30} {}", cluster.server.name(), machine());
+    say!("ready in {}", seconds(started.elapsed()));
     if options.is_demo
         && let Some(url) = demo::deploy(data_dir.path()).await?
     {
-        println!("\ndemo \"hello\" is answering:   curl {url}");
+        say!("\ndemo \"hello\" is answering:   curl {url}");
     }
-    println!("kubectl and wasmctl:         export KUBECONFIG={}", data_dir.join("kubeconfig").display());
-    println!("Ctrl-C stops the cluster; what you deployed is kept.");
+    say!("kubectl and wasmctl:         export KUBECONFIG={}", data_dir.join("kubeconfig").display());
+    say!("Ctrl-C stops the cluster; what you deployed is kept.");
     std::future::pending().await
 }
 

@@ -80,6 +80,11 @@ impl Membership {
         Ok(ServerIdentity { certificate, ca_pem: self.ca_pem.clone().into_bytes() })
     }
 
+    /// The hash by which tokens know the cluster's CA.
+    pub(crate) fn ca_hash(&self) -> Result<String> {
+        Ok(coracle_client::join::ca_hash(self.ca_pem.as_bytes())?)
+    }
+
     pub(super) fn set_certificate(&mut self, certificate_pem: &str, key_pem: &str) {
         (self.certificate_pem, self.key_pem) = (certificate_pem.to_owned(), key_pem.to_owned());
     }

@@ -1,7 +1,9 @@
 //! How a machine becomes a member of a control plane: it shows a token, and keeps what the cluster is made of beside its own number.
 
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 
 use coracle_api::join::Role;
 use coracle_client::join::{self, Applicant, Invitation};
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::now;
 use crate::daemon::{Advertised, machine_name};
-use crate::data_dir::{self, DataDir};
+use crate::data_dir::{self, DataDir, Identity};
 use crate::failure::{Failure, Result};
 use crate::joiner;
 
@@ -28,33 +30,77 @@ pub(crate) struct MemberIdentity {
     pub(crate) id: u64,
     /// What people call it.
     pub(crate) name: String,
+    /// Its store was there: a member without it is not who it was.
+    #[serde(default = "yes")]
+    has_store: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl MemberIdentity {
-    /// What the folder says; a folder that says nothing is a cluster's first.
-    pub(crate) fn load(data_dir: &DataDir, cluster: &str) -> Result<MemberIdentity> {
+    /// Makes a folder with a cluster's files and a store that of the cluster's first member.
+    pub(crate) fn found(folder: &Path) -> Result<()> {
+        let path = folder.join("cluster.json");
+        let bytes = std::fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
+        let cluster: Identity =
+            serde_json::from_slice(&bytes).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        data_dir::write_private(&folder.join(FILE), &MemberIdentity::founder(&cluster.name, None, true).to_json())
+    }
+
+    fn founder(cluster: &str, name: Option<&str>, has_store: bool) -> MemberIdentity {
+        let name = name.map_or_else(|| format!("{cluster}-1"), str::to_owned);
+        MemberIdentity { version: VERSION, id: FOUNDER, name, has_store }
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("a member's identity is plain data")
+    }
+
+    /// What the folder says; a folder with nothing in it is that of a cluster's first, called `name`.
+    pub(crate) fn load(data_dir: &DataDir, cluster: &str, name: Option<&str>) -> Result<MemberIdentity> {
         let path = data_dir.join(FILE);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(MemberIdentity { version: VERSION, id: FOUNDER, name: format!("{cluster}-1") });
+        let way_out =
+            "remove the member with `wasmctl member remove`, and let this machine join anew in an empty folder";
+        let damaged = |reason: String| Failure::new(format!("{}: {reason}", path.display())).hint(way_out);
+        let member = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice::<MemberIdentity>(&bytes)
+                .map_err(|error| damaged(format!("not what was written there: {error}")))?,
+            Err(error) if error.kind() == ErrorKind::NotFound && data_dir.has_store()? => {
+                return Err(damaged("it is gone, and without it nobody knows which member's the store is".to_owned()));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let founder = MemberIdentity::founder(cluster, name, false);
+                founder.save(data_dir)?;
+                founder
             }
             Err(error) => return Err(Failure::file(&path, &error)),
         };
-        let damaged = |reason: String| {
-            Failure::new(format!("{}: {reason}", path.display())).hint(
-                "remove the member with `wasmctl member remove`, and let this machine join anew in an empty folder",
-            )
-        };
-        let member: MemberIdentity =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(format!("not what was written there: {error}")))?;
-        if !data_dir.join("cluster.json").exists() {
-            return Err(damaged("this machine was interrupted as it joined".to_owned()));
+        if member.version != VERSION {
+            return Err(damaged(format!("version {} is from another release", member.version)));
         }
-        match member.version {
-            VERSION => Ok(member),
-            version => Err(damaged(format!("version {version} is from another release"))),
+        if let Some(name) = name.filter(|name| *name != member.name) {
+            let message = format!("--name {name}: this member is called {}, and keeps that name", member.name);
+            return Err(Failure::usage(message).hint("leave --name out"));
         }
+        if member.has_store && !data_dir.has_store()? {
+            return Err(data_dir.lost_store());
+        }
+        Ok(member)
+    }
+
+    fn save(&self, data_dir: &DataDir) -> Result<()> {
+        data_dir.write(FILE, &self.to_json())
+    }
+
+    /// Notes that its store is there, before the store tells anybody anything.
+    pub(crate) fn note_store(&mut self, data_dir: &DataDir) -> Result<()> {
+        if self.has_store {
+            return Ok(());
+        }
+        self.has_store = true;
+        self.save(data_dir)
     }
 
     /// Whether it begins a group of its own when its store is new.
@@ -63,7 +109,8 @@ impl MemberIdentity {
     }
 }
 
-/// Joins as a server whose API listens at this port, and keeps what comes of it; what makes the folder a member's is written last.
+/// Joins as a server whose API listens at this port, and keeps what comes of it; what makes the folder a member's is written last. A machine
+/// that has joined the token's cluster already stays what it is; one that was not ready so far asks again, so that it may say another address.
 pub(crate) async fn join(
     data_dir: &DataDir,
     invitation: &Invitation,
@@ -73,8 +120,15 @@ pub(crate) async fn join(
 ) -> Result<()> {
     let path = data_dir.path().display();
     if data_dir.join("cluster.json").exists() {
-        return Err(Failure::new(format!("{path} is a cluster's data directory already"))
-            .hint("start without --join; to join another cluster, name an empty folder with --data-dir"));
+        let ca_file = data_dir.join("pki/ca.crt");
+        let ca = std::fs::read(&ca_file).map_err(|error| Failure::file(&ca_file, &error))?;
+        if join::ca_hash(&ca)? != invitation.token.ca_hash {
+            return Err(Failure::new(format!("{path} is the data directory of another cluster than the token's"))
+                .hint("start without --join; to join another cluster, name an empty folder with --data-dir"));
+        }
+        if !joiner::is_joining(data_dir) {
+            return Ok(());
+        }
     }
     let name = name.unwrap_or_else(machine_name);
     let applicant = Applicant {
@@ -99,12 +153,10 @@ pub(crate) async fn join(
             return Err(Failure::new(format!("the server did not send {wanted}: it may be of another release")));
         }
     }
-    let member = MemberIdentity { version: VERSION, id: membership.member, name };
-    data_dir.write(FILE, &serde_json::to_vec_pretty(&member).expect("a member's identity is plain data"))?;
-    data_dir.make_store()?;
+    MemberIdentity { version: VERSION, id: membership.member, name, has_store: false }.save(data_dir)?;
     // The cluster's own file comes last: with it the folder is whole.
     for wanted in data_dir::IDENTITY_FILES.iter().rev() {
         data_dir.write(wanted, membership.files[*wanted].as_bytes())?;
     }
-    joiner::forget(data_dir)
+    Ok(())
 }

@@ -42,6 +42,7 @@ enum Action {
     #[command(verbatim_doc_comment)]
     Remove {
         /// The member's name
+        #[arg(value_parser = super::server::name)]
         name: String,
     },
 }

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use coracle_client::join::Invitation;
-
 use super::up::{API_PORT, REGISTRY_PORT};
 use crate::context::{Global, default_data_dir};
 use crate::controller_flags::ControllerFlags;
-use crate::daemon::{self, Advertised, listening, stop_signal, until_ready};
+use crate::daemon::{self, Advertised, listening, say, stop_signal, until_ready};
 use crate::data_dir::DataDir;
 use crate::duration::duration;
 use crate::failure::Result;
+use crate::joiner;
 use crate::logging;
 use crate::progress::seconds;
 use crate::server::{Options, Server, Sockets, join};
@@ -34,11 +33,11 @@ pub(crate) struct Args {
     /// The address or name under which other machines reach this one
     #[arg(long, value_name = "HOST")]
     advertise: String,
-    /// Join a cluster first: a token of `wasmctl token create --role server`, and the address of a server
+    /// Join a cluster first: a token of `wasmctl token create --role server`, and the address of a server. Who has joined it stays in it
     #[arg(long, value_name = "TOKEN@HOST:PORT")]
-    join: Option<Invitation>,
-    /// The member's name [default: the machine's]
-    #[arg(long, value_name = "NAME", requires = "join")]
+    join: Option<String>,
+    /// The member's name, which it keeps [default: the machine's; of a cluster's first, the cluster's and `-1`]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
     /// Where the Kubernetes API answers; port 0 takes any free one [default: port 6443 of all addresses]
     #[arg(long, value_name = "HOST:PORT")]
@@ -68,37 +67,48 @@ async fn work(args: Args, started: Instant) -> Result<()> {
         advertised: Some(advertised.clone()),
         certificate_ttl: args.certificate_ttl,
         controllers: args.controllers,
+        name: args.name.clone(),
     };
+    let invitation = joiner::invitation(args.join.as_deref())?;
     options.check()?;
     let data_dir = DataDir::open(&args.data_dir.unwrap_or_else(default_data_dir))?;
     let sockets = Sockets::bind(&options)?;
-    if let Some(invitation) = &args.join {
+    if let Some(invitation) = &invitation {
         join(&data_dir, invitation, args.name, &advertised, sockets.api_port()?).await?;
     }
     let (identity, is_new) = data_dir.identity()?;
     let server = Server::start(&data_dir, &identity, &options, sockets, None).await?;
     let (version, path) = (env!("CARGO_PKG_VERSION"), data_dir.path().display());
     let news = if is_new { "new cluster" } else { "cluster" };
-    println!("coracle {version}  data {path}  {news} \"{}\"  member \"{}\"", identity.name, server.name());
-    println!("  control plane   https://{}", server.api());
-    println!("  registry        http://{}", server.registry());
+    say!("coracle {version}  data {path}  {news} \"{}\"  member \"{}\"", identity.name, server.name());
+    say!("  control plane   https://{}", server.api());
+    say!("  registry        http://{}", server.registry());
     server.keep_kubeconfig(&data_dir, &identity, None)?;
     tokio::select! {
-        () = until_ready("the other members", || server.ready()) => println!("ready in {}, {}", seconds(started.elapsed()), server.role()),
+        () = until_ready("the other members", || server.ready()) => say!("ready in {}, {}", seconds(started.elapsed()), server.role()),
         () = &mut stop => {
             server.stop().await;
             return Ok(());
         }
         failure = server.failed() => return Err(failure),
     }
-    println!("kubectl and wasmctl:         export KUBECONFIG={}", data_dir.join("kubeconfig").display());
-    println!("Ctrl-C stops this member.");
+    joiner::forget(&data_dir)?;
+    say!("kubectl and wasmctl:         export KUBECONFIG={}", data_dir.join("kubeconfig").display());
+    say!("Ctrl-C stops this member.");
     tokio::select! {
         () = stop => {}
         // Hosts and clients go to another member when this one is gone.
         failure = server.failed() => return Err(failure),
     }
-    println!("stopping");
+    say!("stopping");
     server.stop().await;
     Ok(())
+}
+
+/// A name as machines have it.
+pub(crate) fn name(text: &str) -> std::result::Result<String, String> {
+    match coracle_api::validation::dns1123_subdomain(text).first() {
+        None => Ok(text.to_owned()),
+        Some(error) => Err(error.to_string()),
+    }
 }

@@ -60,8 +60,12 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     summary["certificates"] = json!([&of_members[..], &of_hosts[..]].concat());
     let problems =
         [&of_members, &of_hosts].into_iter().flat_map(|certificates| certificates::problems(certificates, now));
-    let full = figures_of_members.iter().filter_map(|(name, figures)| full(name, figures));
-    let problems = problems.chain(full).chain(silent).map(Value::from);
+    let leader = leader(&summary["members"]);
+    let full = figures_of_members.iter().filter_map(|(name, figures)| full(name, figures, leader == Some(&**name)));
+    let away = silent_members(&summary["members"]).into_iter().map(|name| {
+        format!("member {name} does not answer the one that leads: start it, or take it out with `wasmctl member remove` if it is gone for good")
+    });
+    let problems: Vec<Value> = problems.chain(full).chain(away).chain(silent).map(Value::from).collect();
     summary["problems"].as_array_mut().expect("invariant: a summary lists problems").extend(problems);
     if args.output.is_some() {
         println!("{summary:#}");
@@ -96,15 +100,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
 fn members(list: &Value) -> String {
     let all = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let count = if all.len() == 1 { "1 member".to_owned() } else { format!("{} members", all.len()) };
-    let leader = all.iter().find(|member| member["role"] == "leader").and_then(|member| member["name"].as_str());
-    // Who leads hears the others.
-    let is_silent = |member: &&Value| {
-        leader.is_some()
-            && member["role"] != "leader"
-            && member["silenceMs"].as_u64().is_none_or(|silence| silence > SILENCE_MAX_MS)
-    };
-    let led = leader.map_or_else(|| "without a leader".to_owned(), |name| format!("{name} leads"));
-    let silent: Vec<&str> = all.iter().filter(is_silent).filter_map(|member| member["name"].as_str()).collect();
+    let led = leader(list).map_or_else(|| "without a leader".to_owned(), |name| format!("{name} leads"));
+    let silent = silent_members(list);
     let behind = |member: &Value| -> Option<String> {
         let lag = member["lag"].as_u64().filter(|_| member["role"] != "leader")?;
         let learns = if member["role"] == "learner" { " (learns)" } else { "" };
@@ -115,6 +112,20 @@ fn members(list: &Value) -> String {
         [] => format!("{count}, {led}{behind}"),
         silent => format!("{count}, {led}{behind}, no answer from {}", silent.join(", ")),
     }
+}
+
+fn leader(list: &Value) -> Option<&str> {
+    let leads = |member: &&Value| member["role"] == "leader";
+    list.as_array().into_iter().flatten().find(leads).and_then(|member| member["name"].as_str())
+}
+
+/// Whom the one that leads has not heard of lately.
+fn silent_members(list: &Value) -> Vec<&str> {
+    let is_silent = |member: &&Value| {
+        member["role"] != "leader" && member["silenceMs"].as_u64().is_none_or(|silence| silence > SILENCE_MAX_MS)
+    };
+    let members = list.as_array().into_iter().flatten().filter(|_| leader(list).is_some());
+    members.filter(is_silent).filter_map(|member| member["name"].as_str()).collect()
 }
 
 /// Asks each member for its figures; those that don't answer in time have none.
@@ -130,8 +141,11 @@ async fn of_members(client: &Client, members: &Value) -> Vec<(String, String)> {
 }
 
 /// What is wrong with a member whose disk is full.
-fn full(name: &str, figures: &str) -> Option<String> {
-    let told = "its disk is full: what needs space is refused until something is deleted, there or in the cluster";
+fn full(name: &str, figures: &str, leads: bool) -> Option<String> {
+    let told = match leads {
+        true => "its disk is full: what needs space is refused until something is deleted, there or in the cluster",
+        false => "its disk is full: it falls behind the others until there is space",
+    };
     (sum(figures, "coracle_store_lacks_space", "") > 0.0).then(|| format!("member {name}: {told}"))
 }
 
@@ -239,7 +253,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_a_problem() {
-        let told = ["coracle_store_lacks_space 0\n", "coracle_store_lacks_space 1\n"].map(|figures| full("a", figures));
+        let told =
+            ["coracle_store_lacks_space 0\n", "coracle_store_lacks_space 1\n"].map(|figures| full("a", figures, true));
         expect![[r#"[None, Some("member a: its disk is full: what needs space is refused until something is deleted, there or in the cluster")]"#]].assert_eq(&format!("{told:?}"));
     }
 

@@ -94,9 +94,13 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     }
 }
 
+/// With less time, no machine could join.
+const TTL_MIN: Duration = Duration::from_secs(1);
+
 async fn create(client: &Client, role: join::Role, ttl: Duration) -> Result<()> {
-    if ttl.is_zero() {
-        return Err(Failure::usage("--ttl 0: nobody could use the token in time"));
+    if ttl < TTL_MIN {
+        return Err(Failure::usage(format!("--ttl {ttl:?}: nobody could use the token in time"))
+            .hint(format!("give at least {TTL_MIN:?}")));
     }
     let expiration = now().checked_add(ttl).map_err(|_| Failure::usage("--ttl is too long"))?;
     let token = Token {

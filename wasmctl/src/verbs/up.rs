@@ -67,6 +67,7 @@ pub(crate) fn run(args: Args, global: &Global) -> Result<ExitCode> {
             advertised,
             certificate_ttl: args.certificate_ttl,
             controllers: args.controllers,
+            name: None,
         },
         ingress_addr: args.ingress_addr,
         host: args.host,
