@@ -39,6 +39,9 @@ pub enum OpenError {
         /// The format expected.
         expected: u32,
     },
+    /// It may be another member's.
+    #[error("the store in {} is of one of several members, and it is not known of which", .0.display())]
+    Unsure(PathBuf),
     /// Consensus did not start.
     #[error("the store did not start: {0}")]
     Consensus(String),

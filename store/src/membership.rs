@@ -50,27 +50,7 @@ pub struct MemberStatus {
 impl Store {
     /// The group's members by name.
     pub fn members(&self) -> Vec<MemberStatus> {
-        let metrics = self.shared.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        let voters: BTreeSet<u64> = membership.voter_ids().collect();
-        let last = metrics.last_log_index.unwrap_or_default();
-        let mut members: Vec<MemberStatus> = membership
-            .nodes()
-            .map(|(id, member)| {
-                let matching = metrics.replication.as_ref().and_then(|replication| replication.get(id));
-                let heard = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(id)).copied().flatten();
-                MemberStatus {
-                    member: member.clone(),
-                    is_voter: voters.contains(id),
-                    is_leader: metrics.current_leader == Some(*id),
-                    lag: matching.map(|at| last.saturating_sub(at.map_or(0, |at| at.index))),
-                    silence: heard.map(|heard| heard.elapsed()),
-                }
-            })
-            .collect();
-        members.sort_by(|a, b| a.member.name.cmp(&b.member.name));
-        members
+        members(&self.shared.raft)
     }
 
     /// Takes a member into the group, under a number of its own; it votes as soon as it has caught up. For the leader only.
@@ -128,6 +108,31 @@ impl Store {
     pub async fn hand_over(&self) {
         hand_over(&self.shared.raft).await;
     }
+}
+
+/// The group's members by name.
+pub(crate) fn members(raft: &Raft) -> Vec<MemberStatus> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    let last = metrics.last_log_index.unwrap_or_default();
+    let mut members: Vec<MemberStatus> = membership
+        .nodes()
+        .map(|(id, member)| {
+            let matching = metrics.replication.as_ref().and_then(|replication| replication.get(id));
+            let heard = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(id)).copied().flatten();
+            MemberStatus {
+                member: member.clone(),
+                is_voter: voters.contains(id),
+                is_leader: metrics.current_leader == Some(*id),
+                lag: matching.map(|at| last.saturating_sub(at.map_or(0, |at| at.index))),
+                silence: heard.map(|heard| heard.elapsed()),
+            }
+        })
+        .collect();
+    members.sort_by(|a, b| a.member.name.cmp(&b.member.name));
+    members
 }
 
 /// Lets another voter lead, if there is one and this member leads; false if there is none.

@@ -15,6 +15,8 @@ pub struct Options {
     pub member: Member,
     /// It begins a group of its own if the folder is new; else it waits until a group takes it in.
     pub is_founder: bool,
+    /// The folder may be another member's: it is opened only if the group in it is of this member alone.
+    pub is_unsure: bool,
     /// How other members are reached.
     pub peers: Arc<dyn Peers>,
     /// Keys that live in the leader's memory only.
@@ -42,6 +44,7 @@ impl Options {
             dir: dir.into(),
             member: Member { id: 1, ..Member::default() },
             is_founder: true,
+            is_unsure: false,
             peers: Arc::new(NoPeers),
             ephemeral: EphemeralKeys::default(),
             history_events_max: 32_768,

@@ -477,6 +477,11 @@ async fn start(options: &Options, links: Links, log: Log, machine: Machine) -> R
         }
         return Ok((raft, options.is_founder));
     }
+    let is_other = |member: &MemberStatus| member.member.id != options.member.id;
+    if options.is_unsure && membership::members(&raft).iter().any(is_other) {
+        let _ = raft.shutdown().await;
+        return Err(OpenError::Unsure(options.dir.clone()));
+    }
     let is_alone = raft.voter_ids().eq([options.member.id]);
     if is_alone && !raft.is_leader() {
         // It need not wait for anybody's silence.

@@ -31,7 +31,7 @@ use crate::daemon::{self, Advertised, bind, listening, renewal_share};
 use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result, chain};
 
-pub(crate) use joining::MemberIdentity;
+use joining::MemberIdentity;
 pub(crate) use joining::join;
 use kubeconfig::KubeconfigFile;
 
@@ -332,6 +332,7 @@ async fn open_store(data_dir: &DataDir, member: &MemberIdentity, address: String
     let options = StoreOptions {
         member: Member { id: member.id, name: member.name.clone(), address },
         is_founder: member.is_founder(),
+        is_unsure: member.is_guessed,
         peers: Arc::new(peers),
         ephemeral: coracle_control::EPHEMERAL,
         ..StoreOptions::new(data_dir.join(data_dir::STORE))
@@ -344,6 +345,11 @@ async fn open_store(data_dir: &DataDir, member: &MemberIdentity, address: String
             }
             OpenError::Damaged { .. } => failure.hint(data_dir::START_OVER),
             OpenError::Format { .. } => failure.hint("start it with the release that wrote it"),
+            OpenError::Unsure(_) => Failure::new(format!(
+                "{} is gone, and without it nobody knows which member's the store is",
+                data_dir.join(joining::FILE).display()
+            ))
+            .hint(data_dir::START_OVER),
             OpenError::Locked(_) | OpenError::Consensus(_) => failure,
         }
     })

@@ -3,7 +3,6 @@
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
 
 use coracle_api::join::Role;
 use coracle_client::join::{self, Applicant, Invitation};
@@ -11,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::now;
 use crate::daemon::{Advertised, machine_name};
-use crate::data_dir::{self, DataDir, Identity};
+use crate::data_dir::{self, DataDir};
 use crate::failure::{Failure, Result};
 use crate::joiner;
 
-const FILE: &str = "member.json";
+pub(super) const FILE: &str = "member.json";
 const VERSION: u32 = 1;
 /// The number of the member that a cluster begins with.
 const FOUNDER: u64 = 1;
@@ -33,6 +32,9 @@ pub(crate) struct MemberIdentity {
     /// Its store was there: a member without it is not who it was.
     #[serde(default = "yes")]
     has_store: bool,
+    /// Nobody wrote down that it is this one.
+    #[serde(skip)]
+    pub(crate) is_guessed: bool,
 }
 
 fn yes() -> bool {
@@ -40,40 +42,16 @@ fn yes() -> bool {
 }
 
 impl MemberIdentity {
-    /// Makes a folder with a cluster's files and a store that of the cluster's first member.
-    pub(crate) fn found(folder: &Path) -> Result<()> {
-        let path = folder.join("cluster.json");
-        let bytes = std::fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
-        let cluster: Identity =
-            serde_json::from_slice(&bytes).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
-        data_dir::write_private(&folder.join(FILE), &MemberIdentity::founder(&cluster.name, None, true).to_json())
-    }
-
-    fn founder(cluster: &str, name: Option<&str>, has_store: bool) -> MemberIdentity {
-        let name = name.map_or_else(|| format!("{cluster}-1"), str::to_owned);
-        MemberIdentity { version: VERSION, id: FOUNDER, name, has_store }
-    }
-
-    fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec_pretty(self).expect("a member's identity is plain data")
-    }
-
-    /// What the folder says; a folder with nothing in it is that of a cluster's first, called `name`.
+    /// What the folder says; one that says nothing is that of a cluster's first, called `name`, if its store agrees.
     pub(crate) fn load(data_dir: &DataDir, cluster: &str, name: Option<&str>) -> Result<MemberIdentity> {
         let path = data_dir.join(FILE);
-        let way_out =
-            "remove the member with `wasmctl member remove`, and let this machine join anew in an empty folder";
-        let damaged = |reason: String| Failure::new(format!("{}: {reason}", path.display())).hint(way_out);
+        let damaged = |reason: String| Failure::new(format!("{}: {reason}", path.display())).hint(data_dir::START_OVER);
         let member = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice::<MemberIdentity>(&bytes)
                 .map_err(|error| damaged(format!("not what was written there: {error}")))?,
-            Err(error) if error.kind() == ErrorKind::NotFound && data_dir.has_store()? => {
-                return Err(damaged("it is gone, and without it nobody knows which member's the store is".to_owned()));
-            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let founder = MemberIdentity::founder(cluster, name, false);
-                founder.save(data_dir)?;
-                founder
+                let name = name.map_or_else(|| format!("{cluster}-1"), str::to_owned);
+                MemberIdentity { version: VERSION, id: FOUNDER, name, has_store: false, is_guessed: true }
             }
             Err(error) => return Err(Failure::file(&path, &error)),
         };
@@ -91,7 +69,7 @@ impl MemberIdentity {
     }
 
     fn save(&self, data_dir: &DataDir) -> Result<()> {
-        data_dir.write(FILE, &self.to_json())
+        data_dir.write(FILE, &serde_json::to_vec_pretty(self).expect("a member's identity is plain data"))
     }
 
     /// Notes that its store is there, before the store tells anybody anything.
@@ -110,7 +88,8 @@ impl MemberIdentity {
 }
 
 /// Joins as a server whose API listens at this port, and keeps what comes of it; what makes the folder a member's is written last. A machine
-/// that has joined the token's cluster already stays what it is; one that was not ready so far asks again, so that it may say another address.
+/// that has joined the token's cluster already stays what it is; one that was not ready so far asks again first, if it is answered, so that it
+/// may say another address.
 pub(crate) async fn join(
     data_dir: &DataDir,
     invitation: &Invitation,
@@ -119,7 +98,8 @@ pub(crate) async fn join(
     port: u16,
 ) -> Result<()> {
     let path = data_dir.path().display();
-    if data_dir.join("cluster.json").exists() {
+    let has_joined = data_dir.join("cluster.json").exists();
+    if has_joined {
         let ca_file = data_dir.join("pki/ca.crt");
         let ca = std::fs::read(&ca_file).map_err(|error| Failure::file(&ca_file, &error))?;
         if join::ca_hash(&ca)? != invitation.token.ca_hash {
@@ -144,7 +124,13 @@ pub(crate) async fn join(
     let pki = data_dir.join("pki");
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&pki);
     made.map_err(|error| Failure::new(format!("{}: {error}", pki.display())))?;
-    let answer = join::join(invitation, applicant).await?;
+    let answer = match join::join(invitation, applicant).await {
+        Err(error) if has_joined => {
+            tracing::warn!(%error, "this machine has joined, and goes on as it is");
+            return Ok(());
+        }
+        answer => answer?,
+    };
     let Some(membership) = answer.membership else {
         return Err(Failure::new("the server answered as if this machine were to be a host"));
     };
@@ -153,7 +139,11 @@ pub(crate) async fn join(
             return Err(Failure::new(format!("the server did not send {wanted}: it may be of another release")));
         }
     }
-    MemberIdentity { version: VERSION, id: membership.member, name, has_store: false }.save(data_dir)?;
+    if has_joined && MemberIdentity::load(data_dir, "", None)?.id == membership.member {
+        return Ok(());
+    }
+    let id = membership.member;
+    MemberIdentity { version: VERSION, id, name, has_store: false, is_guessed: false }.save(data_dir)?;
     // The cluster's own file comes last: with it the folder is whole.
     for wanted in data_dir::IDENTITY_FILES.iter().rev() {
         data_dir.write(wanted, membership.files[*wanted].as_bytes())?;

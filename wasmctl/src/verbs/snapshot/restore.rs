@@ -16,7 +16,6 @@ use super::inspect;
 use crate::context::default_data_dir;
 use crate::data_dir::STORE;
 use crate::failure::{Failure, Result, chain};
-use crate::server::MemberIdentity;
 
 /// Make a data directory of a snapshot, for `wasmctl up` to go on with
 ///
@@ -81,7 +80,6 @@ fn restore(file: &File, path: &Path, data_dir: &Path, is_interrupted: &AtomicBoo
     let options = Options::new(partial.path().join(STORE));
     coracle_store::restore(&options, Arc::new(RealDisk), unpacked.records, contents.revision)
         .map_err(|error| Failure::new(chain(&error)))?;
-    MemberIdentity::found(partial.path())?;
     put_in_place(partial, data_dir, parent)?;
     Ok(contents)
 }
