@@ -120,7 +120,9 @@ impl Advertised {
             }
         };
         match ip {
-            Some(ip) if !ip.is_unspecified() => Ok(Advertised { name: name.to_owned(), ip }),
+            Some(ip) if !ip.is_unspecified() && !ip.is_multicast() && ip != Ipv4Addr::BROADCAST => {
+                Ok(Advertised { name: name.to_owned(), ip })
+            }
             _ => Err(failure("it is no address that others could use".to_owned())),
         }
     }

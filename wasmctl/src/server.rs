@@ -182,7 +182,7 @@ impl Server {
     /// The group and this member's part in it: `3 members, leader`.
     pub(crate) fn role(&self) -> String {
         let members = self.store.members();
-        let own = members.iter().find(|member| member.member.name == self.member.name);
+        let own = members.iter().find(|member| member.member.id == self.member.id);
         let role = match own {
             Some(own) if own.is_leader => "leader",
             Some(own) if own.is_voter => "voter",

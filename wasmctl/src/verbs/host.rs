@@ -56,8 +56,10 @@ async fn work(args: Args, started: Instant) -> Result<()> {
     let mut stop = std::pin::pin!(stop_signal());
     let data_dir = DataDir::open(&args.data_dir.clone().unwrap_or_else(default_data_dir))?;
     let invitation = joiner::invitation(args.join.as_deref())?;
-    // What can't be had is to cost no token.
-    drop(daemon::bind("--ingress-addr", args.ingress_addr)?);
+    if invitation.is_some() {
+        // What can't be had is to cost no token.
+        drop(daemon::bind("--ingress-addr", args.ingress_addr)?);
+    }
     let membership = membership(&data_dir, invitation.as_ref(), args.name, args.advertise.as_deref()).await?;
     let (version, path) = (env!("CARGO_PKG_VERSION"), data_dir.path().display());
     say!("coracle {version}  data {path}  host \"{}\"", membership.node);

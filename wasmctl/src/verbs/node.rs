@@ -75,9 +75,9 @@ struct DrainArgs {
     /// The node's name
     #[arg(value_name = "NAME", value_parser = node_name)]
     name: String,
-    /// Seconds that pods get to end [default: their own]
-    #[arg(long, value_name = "SECONDS")]
-    grace_period: Option<u32>,
+    /// Seconds that pods get to end; -1 is their own
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, default_value_t = -1, value_parser = clap::value_parser!(i64).range(-1..=i64::from(u32::MAX)))]
+    grace_period: i64,
     /// Give up after this time, in seconds or for example 5m; 0 is never
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0")]
     timeout: Duration,
@@ -102,7 +102,7 @@ async fn drain(args: &DrainArgs, client: &Client) -> Result<()> {
     let drain = Drain {
         node: &args.name,
         permissions: &args.permissions,
-        grace_period_seconds: args.grace_period,
+        grace_period_seconds: u32::try_from(args.grace_period).ok(),
         timeout: Some(args.timeout).filter(|timeout| !timeout.is_zero()),
         dry_run: args.dry_run,
     };

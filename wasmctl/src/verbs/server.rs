@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Where this member's registry answers; port 0 takes any free one [default: port 5000 of all addresses]
     #[arg(long, value_name = "HOST:PORT")]
     registry_addr: Option<SocketAddr>,
-    /// How long the certificates of servers and hosts last, which are renewed before they end
+    /// How long the certificates of servers and hosts last, which are renewed before they end; 5s at least
     #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration)]
     certificate_ttl: Duration,
     #[command(flatten)]

@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// Deploy a component that says hello
     #[arg(long)]
     demo: bool,
-    /// How long the certificates of servers and hosts last, which are renewed before they end
+    /// How long the certificates of servers and hosts last, which are renewed before they end; 5s at least
     #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration)]
     certificate_ttl: Duration,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,6 +65,10 @@ async fn note_interrupt(is_interrupted: Arc<AtomicBool>) {
 fn restore(file: &File, path: &Path, data_dir: &Path, is_interrupted: &AtomicBool) -> Result<Contents> {
     let parent = data_dir.parent().ok_or_else(|| Failure::usage("the root folder can't be a data directory"))?;
     DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| failed(parent, &error))?;
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    if device(data_dir).is_some_and(|own| Some(own) != device(parent)) {
+        return Err(mounted(data_dir, &io::ErrorKind::ResourceBusy.into()));
+    }
     let partial = tempfile::Builder::new()
         .prefix(".coracle-restore-")
         .permissions(Permissions::from_mode(0o700))
@@ -122,8 +126,7 @@ fn put_in_place(partial: TempDir, data_dir: &Path, parent: &Path) -> Result<()> 
     sync(partial.path()).map_err(|error| failed(partial.path(), &error))?;
     fs::rename(partial.path(), data_dir).map_err(|error| match error.kind() {
         io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists => occupied(data_dir),
-        io::ErrorKind::ResourceBusy => failed(data_dir, &error)
-            .hint("a disk is mounted there, which can't be replaced: name a folder in it that does not exist yet"),
+        io::ErrorKind::ResourceBusy => mounted(data_dir, &error),
         _ => failed(data_dir, &error),
     })?;
     // What it would remove has another name now.
@@ -150,6 +153,11 @@ fn occupied(data_dir: &Path) -> Failure {
     let what = if data_dir.join("cluster.json").exists() { "holds a cluster already" } else { "is not empty" };
     Failure::new(format!("data directory {} {what}", data_dir.display()))
         .hint("name a new folder with --data-dir, or move this one away (its cluster, if it runs, stopped before)")
+}
+
+fn mounted(data_dir: &Path, error: &io::Error) -> Failure {
+    failed(data_dir, error)
+        .hint("a disk is mounted there, which can't be replaced: name a folder in it that does not exist yet")
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
