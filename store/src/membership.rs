@@ -7,7 +7,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::raft::Precondition;
-use openraft::{AsyncRuntime as _, ChangeMembers, Instant as _, RaftMetrics};
+use openraft::{AsyncRuntime as _, ChangeMembers, Instant as _, RaftMetrics, ServerState};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::MembershipError;
@@ -214,6 +214,10 @@ async fn change(
     if decided_on.membership().get_node(raft.node_id()).is_none() {
         return Err(MembershipError::NotLeader { leader: None });
     }
+    // Consensus would log it as its own error.
+    if let Some(leader) = followed(raft) {
+        return Err(MembershipError::NotLeader { leader });
+    }
     let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *decided_on.log_id() };
     let raft = raft.clone();
     let changing = Runtime::spawn(async move {
@@ -224,6 +228,14 @@ async fn change(
         Ok(changed) => changed.unwrap_or_else(|failed| Err(MembershipError::Failed(failed.to_string()))),
         Err(_) => Err(MembershipError::NoQuorum { waited_s: CHANGE_TIMEOUT.as_secs() }),
     }
+}
+
+/// Who leads, as far as is known, if not this member.
+fn followed(raft: &Raft) -> Option<Option<Member>> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let node = |id: u64| metrics.membership_config.membership().get_node(&id).cloned();
+    (metrics.state != ServerState::Leader).then(|| metrics.current_leader.and_then(node))
 }
 
 /// Keeps the membership true: where this member is reached, and, if it leads, who may vote.
