@@ -7,7 +7,7 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::raft::Precondition;
-use openraft::{AsyncRuntime as _, ChangeMembers, Instant as _, RaftMetrics, ServerState};
+use openraft::{AsyncRuntime as _, ChangeMembers, Instant as _, RaftMetrics};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::MembershipError;
@@ -50,7 +50,7 @@ pub struct MemberStatus {
 impl Store {
     /// The group's members by name.
     pub fn members(&self) -> Vec<MemberStatus> {
-        members(&self.shared.raft)
+        members(&self.shared.raft.metrics().borrow_watched())
     }
 
     /// Takes a member into the group, under a number of its own; it votes as soon as it has caught up. For the leader only.
@@ -111,9 +111,7 @@ impl Store {
 }
 
 /// The group's members by name.
-pub(crate) fn members(raft: &Raft) -> Vec<MemberStatus> {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow_watched();
+pub(crate) fn members(metrics: &RaftMetrics<Group>) -> Vec<MemberStatus> {
     let membership = metrics.membership_config.membership();
     let voters: BTreeSet<u64> = membership.voter_ids().collect();
     let last = metrics.last_log_index.unwrap_or_default();
@@ -174,12 +172,11 @@ async fn settled(raft: &Raft) -> Arc<StoredMembership> {
 
 /// Those of these members that the leader has not heard of since.
 fn silent(metrics: &RaftMetrics<Group>, members: &BTreeSet<u64>, since: Instant) -> Vec<Member> {
-    let is_silent = |id: &&u64| {
-        let heard = metrics.heartbeat.as_ref().and_then(|heartbeat| heartbeat.get(*id)).copied().flatten();
-        **id != metrics.id && heard.is_none_or(|heard| heard.elapsed() > since.elapsed())
+    let is_silent = |status: &MemberStatus| {
+        let id = status.member.id;
+        id != metrics.id && members.contains(&id) && status.silence.is_none_or(|silence| silence > since.elapsed())
     };
-    let membership = metrics.membership_config.membership();
-    members.iter().filter(is_silent).filter_map(|id| membership.get_node(id).cloned()).collect()
+    self::members(metrics).into_iter().filter(is_silent).map(|status| status.member).collect()
 }
 
 /// Waits for one's turn; gives the membership to decide on.
@@ -215,8 +212,9 @@ async fn change(
         return Err(MembershipError::NotLeader { leader: None });
     }
     // Consensus would log it as its own error.
-    if let Some(leader) = followed(raft) {
-        return Err(MembershipError::NotLeader { leader });
+    if !raft.is_leader() {
+        let leader = members(&raft.metrics().borrow_watched()).into_iter().find(|status| status.is_leader);
+        return Err(MembershipError::NotLeader { leader: leader.map(|status| status.member) });
     }
     let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: *decided_on.log_id() };
     let raft = raft.clone();
@@ -228,14 +226,6 @@ async fn change(
         Ok(changed) => changed.unwrap_or_else(|failed| Err(MembershipError::Failed(failed.to_string()))),
         Err(_) => Err(MembershipError::NoQuorum { waited_s: CHANGE_TIMEOUT.as_secs() }),
     }
-}
-
-/// Who leads, as far as is known, if not this member.
-fn followed(raft: &Raft) -> Option<Option<Member>> {
-    let metrics = raft.metrics();
-    let metrics = metrics.borrow_watched();
-    let node = |id: u64| metrics.membership_config.membership().get_node(&id).cloned();
-    (metrics.state != ServerState::Leader).then(|| metrics.current_leader.and_then(node))
 }
 
 /// Keeps the membership true: where this member is reached, and, if it leads, who may vote.

@@ -478,7 +478,7 @@ async fn start(options: &Options, links: Links, log: Log, machine: Machine) -> R
         return Ok((raft, options.is_founder));
     }
     let is_other = |member: &MemberStatus| member.member.id != options.member.id;
-    if options.is_unsure && membership::members(&raft).iter().any(is_other) {
+    if options.is_unsure && membership::members(&raft.metrics().borrow_watched()).iter().any(is_other) {
         let _ = raft.shutdown().await;
         return Err(OpenError::Unsure(options.dir.clone()));
     }

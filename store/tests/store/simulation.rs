@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use coracle_store::Member;
 use coracle_store::testing::{Mutation, Random, mutate};
+use coracle_store::{Member, Snapshot};
 use openraft::AsyncRuntime as _;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
@@ -301,7 +301,7 @@ async fn start_failed(group: &mut Group) {
 async fn settle(group: &mut Group, clients: &Clients) {
     clients.end();
     // Nobody has to write for that: what was under way as a connection broke must come to all.
-    while !is_read(group, clients).await {
+    while read_all(group, clients).await.is_none() || leader(group).is_none() {
         SimRuntime::sleep(Duration::from_millis(200)).await;
         // The last failure may show only now.
         start_failed(group).await;
@@ -339,26 +339,23 @@ async fn meet(group: &mut Group) {
     }
 }
 
-/// All members answer reads.
-async fn is_read(group: &Group, clients: &Clients) -> bool {
+/// What each member holds, if all answer reads.
+async fn read_all(group: &Group, clients: &Clients) -> Option<Vec<Snapshot>> {
+    let mut snapshots = Vec::new();
     for (number, (_, running)) in group.network.running().iter().enumerate() {
-        if clients.read(100 + number as u64, running).await.is_none() {
-            return false;
-        }
+        snapshots.push(clients.read(100 + number as u64, running).await?);
     }
-    leader(group).is_some()
+    Some(snapshots)
 }
 
 /// All members answer reads, and hold the same; all vote.
 async fn is_equal(group: &Group, clients: &Clients) -> bool {
-    let mut lists = Vec::new();
-    for (number, (_, running)) in group.network.running().iter().enumerate() {
-        let Some(snapshot) = clients.read(100 + number as u64, running).await else { return false };
-        lists.push(listed(&snapshot));
-        if running.store.members().iter().any(|member| !member.is_voter) {
-            return false;
-        }
+    let Some(snapshots) = read_all(group, clients).await else { return false };
+    let running = group.network.running();
+    if running.iter().flat_map(|(_, running)| running.store.members()).any(|member| !member.is_voter) {
+        return false;
     }
+    let lists: Vec<_> = snapshots.iter().map(listed).collect();
     let count = leader(group).map(|leader| leader.store.members().len());
     count == Some(lists.len()) && lists.windows(2).all(|pair| pair[0] == pair[1])
 }
