@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use coracle_tests::{Host, Server, eventually, host, root, run};
+use coracle_tests::{Cluster, Host, Server, eventually, host, root, run, wasmctl_path};
 
 use crate::servers::{dir, token};
 
@@ -75,4 +75,13 @@ fn a_host_comes_back_with_what_it_was_given_last_and_joins_anew_when_that_is_ove
     assert!(away.contains("host h1 was away for too long") && away.contains("wasmctl token create"), "{away}");
     let _worker = Host::start(&path, &["--join", &token(&server, "host")]);
     assert!(server.wasmctl(&["node", "list"]).ok().contains("h1"));
+}
+
+#[test]
+fn a_kubeconfig_whose_certificate_is_over_is_told() {
+    let cluster = Cluster::start();
+    assert_eq!(cluster.wasmctl(&["get", "pods"]).stderr, "No resources found in default namespace.\n");
+    let late =
+        run(cluster.client("faketime").args(["-f", "+2y"]).arg(wasmctl_path()).args(["get", "pods"])).fails_with(1);
+    assert!(late.starts_with("warning: the kubeconfig's certificate expired at 20"), "{late}");
 }

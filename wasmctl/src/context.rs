@@ -1,8 +1,10 @@
 //! What all verbs share: the flags before and after a verb, the client they lead to, and the clock.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use coracle_client::{Client, Config};
+use coracle_net::identity::RotatingIdentity;
 use jiff::Timestamp;
 
 use crate::failure::{Failure, Result};
@@ -19,15 +21,26 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// The kubeconfig these flags lead to.
+    /// The kubeconfig these flags lead to. One whose certificate is over is tried all the same: this machine's clock may be wrong.
     pub(crate) fn config(&self) -> Result<Config> {
-        Ok(Config::load(self.kubeconfig.as_deref())?)
+        let config = Config::load(self.kubeconfig.as_deref())?;
+        if let Some(until) = end_of_certificate(&config).filter(|until| *until < now()) {
+            let told = "the kubeconfig in a server's data directory is renewed";
+            let _ = writeln!(std::io::stderr(), "warning: the kubeconfig's certificate expired at {until}; {told}");
+        }
+        Ok(config)
     }
 
     /// A client for it.
     pub(crate) fn client(&self) -> Result<Client> {
         Ok(Client::new(self.config()?)?)
     }
+}
+
+/// Until when the certificate is good that a client shows, if it shows one that can be read.
+fn end_of_certificate(config: &Config) -> Option<Timestamp> {
+    let (certificate, key) = config.identity_pem.as_ref()?;
+    Some(RotatingIdentity::new(certificate, key, 1.0).ok()?.validity().not_after)
 }
 
 /// Which namespace a verb works in.
