@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::Objects;
 use crate::audit::{Annotations, Audit, ObjectReference};
@@ -88,7 +89,12 @@ pub(crate) struct App {
     pub(crate) joining: Joining,
     pub(crate) identities: Identities,
     pub(crate) failed_joins: Failures,
+    /// No request begins any more; watches and other streams end.
     pub(crate) shutdown: CancellationToken,
+    /// A request that has no answer yet holds a token of it.
+    pub(crate) unanswered: TaskTracker,
+    /// After `shutdown`, and the answers that waited for consensus: this member takes no part in it any more.
+    pub(crate) answered: CancellationToken,
 }
 
 /// How the server itself asks others.
@@ -124,6 +130,8 @@ impl App {
             identities,
             failed_joins: Failures::default(),
             shutdown,
+            unanswered: TaskTracker::new(),
+            answered: CancellationToken::new(),
         }
     }
 

@@ -113,7 +113,7 @@ pub(crate) fn answer(app: &App, member: u64, call: Call, request: Request<Body>)
         return respond::failure(&status::bad_request(message));
     }
     // Whoever still listened for more would keep the connection from ending.
-    let stopped = || app.shutdown.clone().cancelled_owned();
+    let stopped = || app.answered.clone().cancelled_owned();
     let messages = frames(request.into_body().into_data_stream().map_err(io::Error::other)).take_until(stopped());
     let answers = store.answer(call, messages.boxed()).map(|answer| answer.map(|answer| frame(&answer)));
     Response::new(Body::from_stream(answers.take_until(stopped())))

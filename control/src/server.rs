@@ -51,8 +51,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a member decides a write anew that it could not propose as it lost the lead.
 const ATTEMPTS_MAX: u32 = 3;
-/// How long requests may take to end once the server shuts down: less than the whole process gets.
+/// How long answers may take to begin once the server shuts down, and how long connections last: less than the whole process gets.
+const ANSWERED_TIMEOUT: Duration = Duration::from_secs(3);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long connections to members last from when they are not needed any more.
+const MEMBERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait when the system has no more sockets.
 const ACCEPT_DELAY: Duration = Duration::from_millis(100);
 /// Writes that hosts make all the time, and that no audit asks for.
@@ -129,6 +132,10 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
     }
     // Whoever comes now is to ask another server, and not to wait for an answer until this one has ended.
     drop(listener);
+    // Who waits for a write, waits for consensus, which this member takes part in until then.
+    app.unanswered.close();
+    let _ = tokio::time::timeout(ANSWERED_TIMEOUT, app.unanswered.wait()).await;
+    app.answered.cancel();
     connections.close();
     // Each connection ends by itself within the time-out.
     connections.wait().await;
@@ -155,7 +162,11 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
     // Members are not asked whether theirs is over: they have the CA, and could make another.
     let expiring = certificate.clone().filter(|_| !user.is_in(MEMBERS));
     let now = app.objects.clock().now();
-    let (shutdown, objects, client) = (app.shutdown.clone(), app.objects.clone(), user.clone());
+    let (objects, client) = (app.objects.clone(), user.clone());
+    let (stop, timeout) = match user.is_in(MEMBERS) {
+        true => (app.answered.clone(), MEMBERS_TIMEOUT),
+        false => (app.shutdown.clone(), SHUTDOWN_TIMEOUT),
+    };
     let is_used = Arc::new(AtomicBool::new(false));
     let used = Arc::clone(&is_used);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -167,7 +178,9 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
             request.extensions_mut().insert(Arc::clone(certificate));
         }
         let (app, registry, user) = (Arc::clone(&app), Arc::clone(&registry), user.clone());
+        let unanswered = app.unanswered.token();
         async move {
+            let _unanswered = unanswered;
             Ok::<_, std::convert::Infallible>(match artifacts::is_asked(request.uri().path()) {
                 true => artifacts::answer(&app, registry, user, request).await,
                 false => handle(app, user, request.map(Body::new)).await,
@@ -190,13 +203,13 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
         // No request begins with a certificate that is over; what has begun goes on.
         () = until_expired(expiring.as_deref(), now) => connection.as_mut().graceful_shutdown(),
         () = authentication::host::until_deleted(&objects, &client), if client.node().is_some() => return,
-        () = shutdown.cancelled() => {}
+        () = stop.cancelled() => {}
     }
     log_end(tokio::select! {
         result = connection.as_mut() => result,
-        () = shutdown.cancelled() => {
+        () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(SHUTDOWN_TIMEOUT, connection).await.unwrap_or_else(|_| {
+            tokio::time::timeout(timeout, connection).await.unwrap_or_else(|_| {
                 tracing::warn!(user = client.name, "a connection did not end in time; it is cut off");
                 Ok(())
             })

@@ -280,6 +280,35 @@ async fn a_write_that_meets_a_change_of_the_lead_goes_to_the_next_leader() {
 }
 
 #[tokio::test]
+async fn a_leader_that_stops_answers_what_it_was_asked() {
+    let cluster = Cluster::of(&["a", "b", "c"]).await;
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
+    assert_eq!(cluster.ask(0, "POST /api/v1/namespaces", namespace).await.0, 201);
+    let (leader, url) = (&cluster.members[0], format!("{}{CONFIG_MAPS}", cluster.members[0].base));
+    let writers = (0..16).map(async |writer| {
+        let client = cluster.admin();
+        for number in 0.. {
+            let object = config_map(&format!("{writer}-{number}"));
+            match client.post(&url).json(&object).send().await {
+                Ok(answer) => assert!(matches!(answer.status().as_u16(), 201 | 503 | 504), "{answer:?}"),
+                Err(error) if error.is_connect() => return number,
+                Err(error) => panic!("writer {writer} is not answered: {error:?}"),
+            }
+        }
+        unreachable!("the leader stops")
+    });
+    let stop = async {
+        while leader.store.snapshot().range("configmaps", None).count() < 100 {
+            tokio::task::yield_now().await;
+        }
+        leader.store.hand_over().await;
+        leader.shutdown.cancel();
+    };
+    let (written, ()) = tokio::join!(futures::future::join_all(writers), stop);
+    assert!(written.iter().sum::<u32>() >= 100, "{written:?}");
+}
+
+#[tokio::test]
 async fn who_reaches_no_leader_says_that_nothing_was_done() {
     let cluster = Cluster::of(&["a", "b"]).await;
     let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "default" } });
