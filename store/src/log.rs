@@ -177,6 +177,11 @@ impl Log {
         purged.is_none_or(|purged| log_id.is_some_and(|log_id| log_id.index >= purged.index))
     }
 
+    /// Does this entry come after all that the log knows of?
+    pub(crate) fn ends_before(&self, log_id: Option<&LogId>) -> bool {
+        self.contents.lock().last().as_ref() < log_id
+    }
+
     /// Has this member voted, for itself or another? It has before it applies anything that consensus gave it.
     pub(crate) fn has_vote(&self) -> bool {
         self.contents.lock().vote.is_some()

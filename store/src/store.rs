@@ -99,6 +99,12 @@ impl Store {
         let lock = lock(dir, disk.as_ref())?;
         let (checkpoint, snapshot, applied) = Checkpoint::open(&checkpoint::path(dir), &disk, &options)?;
         let log = open_log(&options, disk, &checkpoint, applied.log_id.as_ref())?;
+        if log.ends_before(applied.log_id.as_ref()) {
+            // Consensus has the log begin after it, at once and for good. If a sync failed, though, what was found may be in the system's
+            // memory only.
+            let replaced = checkpoint.replace(&snapshot, &applied).await;
+            replaced.map_err(|cause| OpenError::File { path: checkpoint::path(dir), cause })?;
+        }
         let limits = Limits {
             events_max: options.history_events_max,
             bytes_max: options.history_bytes_max,
