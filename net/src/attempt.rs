@@ -14,7 +14,7 @@ use crate::ingress::{Remote, unavailable};
 use crate::routes::{Endpoint, Target};
 use crate::transport::{SendError, Transport, is_without_pod};
 
-/// How many endpoints are tried.
+/// How many endpoints are tried; those without a pod don't count, as their hosts say so at once.
 pub(crate) const ATTEMPTS_MAX: usize = 3;
 
 /// What may have come of a request that has no answer.
@@ -22,6 +22,8 @@ pub(crate) const ATTEMPTS_MAX: usize = 3;
 pub(crate) enum Effect {
     /// Nothing: no pod has seen it.
     None,
+    /// Nothing, as the pod is not there any more.
+    NoPod,
     /// Nothing, and where there is no other endpoint the same may take it, on another connection.
     Refused,
     /// Nobody knows.
@@ -61,7 +63,7 @@ pub(crate) async fn attempt(
     let (name, node) = (&endpoint.pod, &pod.peer.node);
     let bad_gateway = |text: &dyn Display| text_response(StatusCode::BAD_GATEWAY, text);
     let error = match ways.transport.send(pod, ways.lane, request, context).await {
-        Ok(response) if is_without_pod(&response) => return Err(Unanswered(Effect::None, response)),
+        Ok(response) if is_without_pod(&response) => return Err(Unanswered(Effect::NoPod, response)),
         Ok(response) => return Ok(response),
         Err(error) => error,
     };
@@ -117,7 +119,7 @@ impl Spare {
     /// The request once more, if it may be sent after this, and is still whole.
     pub(crate) fn again(&self, effect: Effect) -> Option<Request<RequestBody>> {
         let may_be_sent = match effect {
-            Effect::None | Effect::Refused => true,
+            Effect::None | Effect::NoPod | Effect::Refused => true,
             Effect::Unknown => self.head.method().is_safe() && self.body.is_none(),
             Effect::Ended => false,
         };

@@ -109,14 +109,12 @@ impl Outgoing {
         let request_id = self.prepare(&mut request, from, count)?;
         let context = RequestContext { request_id, client_addr: SocketAddr::new(from, 0), scheme: Scheme::HTTP };
         let random = mixed(count);
-        let choose = |number: usize| match destination {
-            Destination::Pod(endpoint) => Ok(endpoint),
+        let mut endpoint = match destination {
+            Destination::Pod(endpoint) => endpoint,
             Destination::Service(route) => {
-                let endpoint = route.choose(random.rotate_left(16 * number as u32));
-                endpoint.ok_or_else(|| CallError::Unreachable(route.reason()))
+                route.choose(random.rotate_left(16)).ok_or_else(|| CallError::Unreachable(route.reason()))?
             }
         };
-        let mut endpoint = choose(1)?;
         if let Target::Local(handler) = &endpoint.target {
             // It answers whatever comes, so nothing need be kept for another one.
             let flight = Flight::begin(endpoint.clone());
@@ -124,22 +122,30 @@ impl Outgoing {
         }
         let ways = Ways { transport: &self.transport, lane: random as usize, remote: &self.remote };
         let (mut request, spare) = Spare::of(request);
-        let mut number = 1;
+        let (mut tried, mut attempts) = (Vec::new(), 0);
         loop {
             let flight = Flight::begin(endpoint.clone());
             let effect = match attempt(&ways, endpoint, request, &context).await {
                 Ok(answer) => return Ok(tracked(answer, flight)),
                 Err(Unanswered(effect, _)) => effect,
             };
-            request = match spare.again(effect).filter(|_| number < ATTEMPTS_MAX) {
-                Some(again) => again,
-                None if matches!(effect, Effect::None | Effect::Refused) => {
+            tried.push(endpoint.clone());
+            attempts += usize::from(effect != Effect::NoPod);
+            let other = match destination {
+                Destination::Pod(_) => None,
+                Destination::Service(route) => {
+                    route.choose_other(random.rotate_left(16 * (tried.len() % 4) as u32), &tried)
+                }
+            };
+            let same = || (effect != Effect::NoPod).then_some(endpoint);
+            let again = spare.again(effect).filter(|_| attempts < ATTEMPTS_MAX);
+            (request, endpoint) = match again.zip(other.or_else(same)) {
+                Some(next) => next,
+                None if matches!(effect, Effect::None | Effect::NoPod | Effect::Refused) => {
                     return Err(CallError::Unreachable(format!("pod {} cannot be reached", endpoint.pod)));
                 }
                 None => return Err(CallError::Lost),
             };
-            number += 1;
-            endpoint = choose(number)?;
         }
     }
 

@@ -73,6 +73,11 @@ impl Endpoint {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether both are pods of one other host.
+    fn shares_host(&self, other: &Endpoint) -> bool {
+        matches!((&self.target, &other.target), (Target::Peer(one), Target::Peer(two)) if Arc::ptr_eq(&one.peer, &two.peer))
+    }
+
     pub(crate) fn is_same(&self, other: &Endpoint) -> bool {
         self.pod == other.pod && self.target.is_same(&other.target)
     }
@@ -126,12 +131,15 @@ impl ServiceRoute {
         }
     }
 
-    /// An endpoint that can be reached and is none of `tried`, the first from a place that `random` picks.
+    /// An endpoint that can be reached and is none of `tried`, nor on their hosts unless it must be; the first from a place that
+    /// `random` picks.
     pub(crate) fn choose_other(&self, random: u64, tried: &[Arc<Endpoint>]) -> Option<&Arc<Endpoint>> {
         let start = (random % self.endpoints.len().max(1) as u64) as usize;
         let is_new = |endpoint: &&Arc<Endpoint>| !tried.iter().any(|tried| tried.is_same(endpoint));
-        let mut from_start = self.endpoints.iter().cycle().skip(start).take(self.endpoints.len());
-        from_start.find(|endpoint| endpoint.is_reachable() && is_new(endpoint))
+        let is_elsewhere = |endpoint: &&Arc<Endpoint>| !tried.iter().any(|tried| tried.shares_host(endpoint));
+        let from_start = self.endpoints.iter().cycle().skip(start).take(self.endpoints.len());
+        let mut others = from_start.filter(|endpoint| endpoint.is_reachable() && is_new(endpoint));
+        others.clone().find(is_elsewhere).or_else(|| others.next())
     }
 
     /// Why [`ServiceRoute::choose`] found nothing, for the client.

@@ -21,7 +21,7 @@ pub(super) async fn send(
 ) -> Response<Body> {
     let (mut request, spare) = Spare::of(request);
     let ways = Ways { transport: &worker.shared.transport, lane: worker.index, remote: &worker.remote };
-    let mut tried = Vec::new();
+    let (mut tried, mut attempts) = (Vec::new(), 0);
     loop {
         let endpoint = flight.endpoint.clone().expect("invariant: it was chosen before");
         let (effect, refusal) = match attempt(&ways, &endpoint, request, &context).await {
@@ -29,8 +29,9 @@ pub(super) async fn send(
             Err(Unanswered(effect, refusal)) => (effect, refusal),
         };
         tried.push(endpoint.clone());
-        let Some(again) = spare.again(effect).filter(|_| tried.len() < ATTEMPTS_MAX) else { return refusal };
-        let random = random.rotate_left(16 * tried.len() as u32);
+        attempts += usize::from(effect != Effect::NoPod);
+        let Some(again) = spare.again(effect).filter(|_| attempts < ATTEMPTS_MAX) else { return refusal };
+        let random = random.rotate_left(16 * (tried.len() % 4) as u32);
         let same = || (effect == Effect::Refused).then_some(endpoint);
         let Some(next) = find_other(worker, &again, random, &tried).or_else(same) else { return refusal };
         flight.at(next);

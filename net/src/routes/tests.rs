@@ -434,3 +434,21 @@ fn pods_call_services_by_their_names_and_addresses() {
             :80 -> elsewhere"#]],
     );
 }
+
+#[test]
+fn another_is_looked_for_on_hosts_that_were_not_asked_first() {
+    let on = |name: &str, index, node: &str| endpoint(name, index, node, json!({}));
+    let pods = [on("a", 0, "there"), on("b", 1, "there"), on("c", 2, "here")];
+    let rules = [ingress("i", &[("h", &[path("/", "Prefix", "web")])])];
+    let table = table(&rules, &[service("web")], &[slice_of("web", "s", &pods)], &["c"]);
+    let route = table.find("h", "/").unwrap();
+    for random in 0..10 {
+        let mut tried: Vec<_> = route.endpoints()[..1].to_vec();
+        let mut order = Vec::new();
+        while let Some(next) = route.choose_other(random, &tried) {
+            order.push(next.pod.to_string());
+            tried.push(next.clone());
+        }
+        assert_eq!(order, ["default/c", "default/b"]);
+    }
+}
