@@ -124,7 +124,8 @@ pub(crate) fn members(metrics: &RaftMetrics<Group>) -> Vec<MemberStatus> {
                 member: member.clone(),
                 is_voter: voters.contains(id),
                 is_leader: metrics.current_leader == Some(*id),
-                lag: matching.map(|at| last.saturating_sub(at.map_or(0, |at| at.index))),
+                // Of who has not answered since this member leads, nothing is known.
+                lag: matching.copied().flatten().map(|at| last.saturating_sub(at.index)),
                 silence: heard.map(|heard| heard.elapsed()),
             }
         })

@@ -54,7 +54,12 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
             let list: Value = client.fetch(MEMBERS).await?;
             match output {
                 Some(_) => println!("{list:#}"),
-                None => print!("{}", table(&list)),
+                None => {
+                    print!("{}", table(&list));
+                    if !is_led(&list) {
+                        eprintln!("nobody leads, as far as the member knows that answered: too few reach each other");
+                    }
+                }
             }
         }
         Action::Remove { name } => {
@@ -63,6 +68,10 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn is_led(list: &Value) -> bool {
+    list["items"].as_array().into_iter().flatten().any(|member| member["role"] == "leader")
 }
 
 /// Who leads knows how far the others are behind; of itself there is nothing to say.
