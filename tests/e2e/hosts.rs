@@ -196,6 +196,15 @@ fn clocks_that_are_hours_apart_are_told() {
     }
     // The token is as good as before.
     let _worker = Host::start(dir.path(), &["--join", &invitation, "--name", "worker"]);
+    // One that is made where the clock is another lasts as long as was asked, all the same.
+    for hours in ["+3h", "-3h"] {
+        let token =
+            run(cluster.client("faketime").args(["-f", hours]).arg(wasmctl_path()).args(["token", "create"])).ok();
+        let object = cluster.object(&format!("jointokens/{}", token.split('.').nth(1).unwrap()));
+        let time = |value: &serde_json::Value| value.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+        let lasts = time(&object["spec"]["expirationTimestamp"]) - time(&object["metadata"]["creationTimestamp"]);
+        assert_eq!(lasts.get_seconds(), 24 * 60 * 60, "{object}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use coracle_api::join::{self, Token};
 use coracle_api::{kinds, object};
 use coracle_client::join::ca_hash;
 use coracle_client::{Client, DeleteOptions, WriteOptions};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::get;
@@ -102,24 +103,30 @@ async fn create(client: &Client, role: join::Role, ttl: Duration) -> Result<()> 
         return Err(Failure::usage(format!("--ttl {ttl:?}: nobody could use the token in time"))
             .hint(format!("give at least {TTL_MIN:?}")));
     }
-    let expiration = now().checked_add(ttl).map_err(|_| Failure::usage("--ttl is too long"))?;
     let token = Token {
         role,
         id: format!("{:010x}", rand::random::<u64>() >> 24),
         secret: format!("{:032x}", rand::random::<u128>()),
         ca_hash: ca_hash(&client.config().ca_pem)?,
     };
-    let object = json!({
-        "apiVersion": kinds::JOIN_TOKEN.api_version(),
-        "kind": kinds::JOIN_TOKEN.kind,
-        "metadata": { "name": token.id },
-        "spec": {
-            "role": role,
-            "expirationTimestamp": object::timestamp(expiration),
-            "secretHash": join::hash(token.secret.as_bytes()),
-        },
-    });
-    client.create(&kinds::JOIN_TOKEN, None, &object, &WriteOptions::default()).await?;
+    let object = |expiration: Timestamp| {
+        json!({
+            "apiVersion": kinds::JOIN_TOKEN.api_version(),
+            "kind": kinds::JOIN_TOKEN.kind,
+            "metadata": { "name": token.id },
+            "spec": {
+                "role": role,
+                "expirationTimestamp": object::timestamp(expiration),
+                "secretHash": join::hash(token.secret.as_bytes()),
+            },
+        })
+    };
+    let after = |time: Timestamp| time.checked_add(ttl).map_err(|_| Failure::usage("--ttl is too long"));
+    // The server's clock counts, and this machine's may be another.
+    let tried = WriteOptions { dry_run: true, ..WriteOptions::default() };
+    let tried = client.create(&kinds::JOIN_TOKEN, None, &object(after(now())?), &tried).await?;
+    let server_now = object::creation_timestamp(&tried).unwrap_or_else(now);
+    client.create(&kinds::JOIN_TOKEN, None, &object(after(server_now)?), &WriteOptions::default()).await?;
     println!("{token}");
     let server = client.config().server.trim_start_matches("https://");
     let advertise = if role == join::Role::Server { " --advertise ADDRESS" } else { "" };
