@@ -98,7 +98,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Connect { is_refused: true, .. } => Some(
-                "is the cluster running? start it with `wasmctl up`, or name another one with --kubeconfig".to_owned(),
+                "is the cluster running? start it with `wasmctl up`, or its members with `wasmctl server`; or name another one with --kubeconfig".to_owned(),
             ),
             Error::Connect { reason, .. } if reason.contains("UnknownIssuer") || reason.contains("BadSignature") => {
                 Some(
