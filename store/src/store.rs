@@ -16,7 +16,7 @@ use crate::answer::{Intake, ReadIndex};
 use crate::barrier::Barrier;
 use crate::batcher::{Batcher, PROPOSAL_BYTES_MAX, Request};
 use crate::cache::{Cache, Limits};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Applied, Checkpoint};
 use crate::disk::Disk;
 use crate::election;
 use crate::ephemeral::EphemeralKeys;
@@ -28,7 +28,7 @@ use crate::machine::Machine;
 use crate::membership::{self, MemberStatus};
 use crate::options::Options;
 use crate::peers::{Call, Member};
-use crate::raft::{Group, LogId, Raft};
+use crate::raft::{Group, Raft};
 use crate::record::Revision;
 use crate::role::{self, Role};
 use crate::runtime::{self, Instant, Runtime, WatchReceiver};
@@ -98,13 +98,7 @@ impl Store {
         disk.create_dir_all(dir).map_err(|cause| OpenError::File { path: dir.clone(), cause })?;
         let lock = lock(dir, disk.as_ref())?;
         let (checkpoint, snapshot, applied) = Checkpoint::open(&checkpoint::path(dir), &disk, &options)?;
-        let log = open_log(&options, disk, &checkpoint, applied.log_id.as_ref())?;
-        if log.ends_before(applied.log_id.as_ref()) {
-            // Consensus has the log begin after it, at once and for good. If a sync failed, though, what was found may be in the system's
-            // memory only.
-            let replaced = checkpoint.replace(&snapshot, &applied).await;
-            replaced.map_err(|cause| OpenError::File { path: checkpoint::path(dir), cause })?;
-        }
+        let log = open_log(&options, disk, &checkpoint, (&snapshot, &applied)).await?;
         let limits = Limits {
             events_max: options.history_events_max,
             bytes_max: options.history_bytes_max,
@@ -436,23 +430,30 @@ fn lock(dir: &Path, disk: &dyn Disk) -> Result<Box<dyn Send + Sync>, OpenError> 
     })
 }
 
-/// Opens the log, which must fit the checkpoint, made when everything up to `applied` was.
-fn open_log(
+/// Opens the log, which must fit the checkpoint and the state that was found in it.
+async fn open_log(
     options: &Options,
     disk: Arc<dyn Disk>,
     checkpoint: &Checkpoint,
-    applied: Option<&LogId>,
+    (snapshot, applied): (&Snapshot, &Applied),
 ) -> Result<Log, OpenError> {
-    let path = options.dir.join("log");
+    let (path, checkpoint_path) = (options.dir.join("log"), checkpoint::path(&options.dir));
+    let last = applied.log_id.as_ref();
     let log = Log::open(path.clone(), disk, options.segment_bytes, checkpoint.file_bytes())?;
-    if !log.goes_on_after(applied) {
+    if !log.goes_on_after(last) {
         let reason = "it lacks, or is missing, what the log no longer holds".to_owned();
-        return Err(OpenError::Damaged { path: checkpoint::path(&options.dir), reason });
+        return Err(OpenError::Damaged { path: checkpoint_path, reason });
     }
     // Only a restored store begins with a checkpoint, and that one is of index 0.
-    if applied.is_some_and(|log_id| log_id.index > 0) && !log.has_vote() {
+    if last.is_some_and(|log_id| log_id.index > 0) && !log.has_vote() {
         let reason = "it is empty or gone, and the checkpoint beside it is of later".to_owned();
         return Err(OpenError::Damaged { path, reason });
+    }
+    if log.ends_before(last) {
+        // Consensus has the log begin after it, at once and for good. If a sync failed, though, what was found may be in the system's
+        // memory only.
+        let replaced = checkpoint.replace(snapshot, applied).await;
+        replaced.map_err(|cause| OpenError::File { path: checkpoint_path, cause })?;
     }
     Ok(log)
 }
