@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Call;
 use crate::respond;
 
-/// A leader that was not heard for so long may have been replaced.
+/// A voter that the leader has not heard for so long may follow another.
 const FOLLOWER_SILENCE_MAX: Duration = Duration::from_secs(2);
 
 pub(super) async fn members(call: &Call, name: Option<&str>) -> Result<Response, Status> {
