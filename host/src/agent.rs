@@ -75,6 +75,8 @@ pub struct HostOptions {
     pub handlers: Arc<PodHandlers>,
     /// What the ingress of this host counts, served with the host's own figures.
     pub ingress: Arc<coracle_net::Metrics>,
+    /// Whether the control plane hears the host.
+    pub heard: watch::Sender<bool>,
     /// Ends the host.
     pub shutdown: CancellationToken,
 }
@@ -153,7 +155,7 @@ pub async fn run(mut options: HostOptions) -> Result<(), HostError> {
     let (given, mut range) = watch::channel(None);
     let registration =
         tokio::spawn(node::keep_registered(client.clone(), facts.clone(), clock.clone(), given, shutdown.clone()));
-    let keeping = node::keep_alive(client.clone(), facts.clone(), clock.clone(), shutdown.clone());
+    let keeping = node::keep_alive(client.clone(), facts.clone(), clock.clone(), options.heard, shutdown.clone());
     let lease = tokio::spawn(async move {
         let kept = keeping.await;
         // Whoever deleted the Node wants nothing to run here any more.

@@ -256,11 +256,14 @@ pub async fn keep_registered(
             is_new && given.is_some()
         });
         let range = *given.borrow();
+        let mut is_failing = false;
         while let Err(error) = register(&client, &facts, range, present.as_ref(), clock.now()).await {
             if is_deleted(&error) {
                 return;
             }
-            tracing::warn!(node = facts.name, %error, "the node could not be registered; trying again");
+            if !std::mem::replace(&mut is_failing, true) {
+                tracing::warn!(node = facts.name, %error, "the node could not be registered; trying again every second");
+            }
             tokio::select! {
                 () = tokio::time::sleep(RENEW_INTERVAL) => {}
                 () = shutdown.cancelled() => return,
@@ -313,30 +316,31 @@ pub fn is_deleted(error: &Error) -> bool {
     error.status().is_some_and(|status| status.reason == NODE_DELETED)
 }
 
-/// Renews the lease about once a second until `shutdown`, or until it's told that the Node was deleted.
+/// Renews the lease about once a second until `shutdown`, or until it's told that the Node was deleted. `heard` says whether the last
+/// time was answered.
 pub async fn keep_alive(
     client: Client,
     facts: Arc<NodeFacts>,
     clock: Arc<dyn Clock>,
+    heard: watch::Sender<bool>,
     shutdown: CancellationToken,
 ) -> Result<(), Deleted> {
     let client = client.with_request_timeout(RENEW_TIMEOUT);
     let mut ticks = tokio::time::interval(RENEW_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut is_failing = false;
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = shutdown.cancelled() => return Ok(()),
         }
-        match renew(&client, &facts.name, clock.now()).await {
-            Ok(()) => is_failing = false,
+        let renewed = renew(&client, &facts.name, clock.now()).await;
+        let was_heard = heard.send_replace(renewed.is_ok());
+        match renewed {
             Err(error) if is_deleted(&error) => return Err(Deleted),
-            Err(error) if !is_failing => {
-                is_failing = true;
+            Err(error) if was_heard => {
                 tracing::warn!(node = facts.name, %error, "the node's lease could not be renewed; trying again every second");
             }
-            Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
     }
 }

@@ -55,6 +55,42 @@ fn without_a_quorum_reads_and_pods_go_on_and_writes_say_why() {
     assert!(hello().is_some());
 }
 
+/// What it's told meanwhile is that its own pods are lost.
+#[test]
+fn a_host_that_is_not_heard_serves_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut network = Network::start();
+    let plane = ControlPlane::start(&mut network, folder.path(), 1);
+    let (machine, _host) = worker(&mut network, &plane, &folder.path().join("worker"));
+    plane.wasmctl(&["deploy", root().join("examples/hello/hello.wat").to_str().unwrap()]).ok();
+    let hello = || try_get((machine.address(), 8080), "hello.localhost", "/").ok().filter(|answer| answer.0 == 200);
+    eventually("hello answers", hello);
+    let server = plane.machine(0).address();
+    let ready = |expected: &str| {
+        let path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
+        let ready = plane.server(0).kubectl(&["get", "node", "worker", "-o", path]).ok();
+        // Before and after, and all the time between.
+        assert!(hello().is_some(), "it serves while its node is {ready}");
+        (ready.trim() == expected).then_some(())
+    };
+    machine.set_silent_to(server, true);
+    eventually("the host counts as lost", || ready("Unknown"));
+    let path = "jsonpath={.items[*].endpoints[*].conditions.ready}";
+    let endpoints = || {
+        plane.server(0).kubectl(&["get", "endpointslices", "-l", "kubernetes.io/service-name=hello", "-o", path]).ok()
+    };
+    eventually("its pods do", || (endpoints().trim() == "false").then_some(()));
+    for _ in 0..50 {
+        ready("Unknown");
+    }
+    machine.set_silent_to(server, false);
+    eventually("the host is found again", || ready("True"));
+    eventually("its pods are", || (endpoints().trim() == "true").then_some(()));
+    for _ in 0..50 {
+        ready("True");
+    }
+}
+
 #[test]
 fn of_two_members_both_are_needed() {
     let folder = tempfile::tempdir().unwrap();

@@ -169,6 +169,12 @@ impl Machine {
         command
     }
 
+    /// Loses everything that this machine sends to another one from now on, or lets it go again; what that one sends arrives.
+    pub fn set_silent_to(&self, other: Ipv4Addr, is_silent: bool) {
+        let verb = if is_silent { "add" } else { "del" };
+        run(self.command("ip").args(["route", verb, "blackhole", &other.to_string()])).ok();
+    }
+
     /// Pulls the plug, or puts it in again.
     pub fn set_plugged(&self, is_plugged: bool) {
         ip(&["link", "set", &self.port, if is_plugged { "up" } else { "down" }]);

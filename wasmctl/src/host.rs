@@ -5,6 +5,7 @@
 mod joining;
 mod membership;
 mod neighbours;
+mod news;
 mod renewal;
 mod routes;
 mod servers;
@@ -31,7 +32,7 @@ use coracle_net::{Ingress, IngressOptions, Limits, Metrics, Outgoing, RoutingTab
 use coracle_registry::{Endpoints, PullOptions, Puller, Reference};
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -107,6 +108,7 @@ impl Host {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new(workers));
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (hears, heard) = watch::channel(true);
         // Without a file the host is part of a server's process, and what it begins with is made anew at each start.
         let (file, always) = (file.map(Arc::new), client.config().server.clone());
         let always = Some(always).filter(|_| file.is_none());
@@ -130,12 +132,14 @@ impl Host {
             clock,
             handlers: handlers.clone(),
             ingress: metrics.clone(),
+            heard: hears,
             shutdown: shutdown.clone(),
         });
         let agent = tasks.spawn(async { host.await.err().map(Arc::new) });
         let ended = async { agent.await.ok().flatten() }.boxed().shared();
         let ingress = start_ingress(ingress_addr, workers, transport, metrics, &routes)?;
-        let keeping = routes::keep(client.clone(), node_name.clone(), handlers, routes, puller, shutdown.clone());
+        let news = news::News::of(&node_name, heard);
+        let keeping = routes::keep(client.clone(), node_name.clone(), news, handlers, routes, puller, shutdown.clone());
         tasks.spawn(keeping);
         Ok(Host { node_name, client, ingress, ended, shutdown, tasks })
     }

@@ -1,5 +1,5 @@
 //! Keeps the ingress's routing table true: watches Ingresses, Services, EndpointSlices and Nodes, and swaps in a new table after each burst of
-//! changes. Decides nothing itself; `coracle_net::RouteBook` does. The puller learns here where other hosts are.
+//! changes that may be believed. Decides nothing itself; `coracle_net::RouteBook` and `News` do. The puller learns here where other hosts are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::neighbours::Neighbours;
+use super::news::News;
 
 /// A table that takes longer is not made again at once, so that many thousand pods do not keep a processor busy while they come:
 const REST_MIN: Duration = Duration::from_millis(5);
@@ -25,6 +26,7 @@ const REST_FACTOR: u32 = 2;
 pub(crate) async fn keep(
     client: Client,
     node: String,
+    mut news: News,
     handlers: Arc<dyn Handlers>,
     routes: Arc<ArcSwap<RoutingTable>>,
     puller: Arc<Puller>,
@@ -45,16 +47,18 @@ pub(crate) async fn keep(
                 Ok(()) => book.handlers_changed(),
                 Err(_) => return,
             },
+            () = news.heard_changed() => {}
             Some((kind, event)) = changes.next() => {
                 neighbours.take(kind, &event);
-                take(&mut book, kind, event);
+                news.put(kind, event);
             }
         }
         // One table for a whole burst: take what has arrived already before building.
         while let Some(Some((kind, event))) = changes.next().now_or_never() {
             neighbours.take(kind, &event);
-            take(&mut book, kind, event);
+            news.put(kind, event);
         }
+        news.believed().for_each(|(kind, event)| take(&mut book, kind, event));
         if let Some(hosts) = neighbours.news() {
             puller.set_hosts(hosts);
         }
