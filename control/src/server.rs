@@ -51,11 +51,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a member decides a write anew that it could not propose as it lost the lead.
 const ATTEMPTS_MAX: u32 = 3;
-/// How long answers may take to begin once the server shuts down, and how long connections last: less than the whole process gets.
+/// How long answers may take to begin once the server shuts down, and how long connections last from when all have: together less than
+/// the whole process gets.
 const ANSWERED_TIMEOUT: Duration = Duration::from_secs(3);
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long connections to members last from when they are not needed any more.
-const MEMBERS_TIMEOUT: Duration = Duration::from_secs(1);
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait when the system has no more sockets.
 const ACCEPT_DELAY: Duration = Duration::from_millis(100);
 /// Writes that hosts make all the time, and that no audit asks for.
@@ -137,7 +136,7 @@ pub async fn serve(config: ServerConfig) -> io::Result<()> {
     let _ = tokio::time::timeout(ANSWERED_TIMEOUT, app.unanswered.wait()).await;
     app.answered.cancel();
     connections.close();
-    // Each connection ends by itself within the time-out.
+    // Each ends by itself within the time-out.
     connections.wait().await;
     drop((app, registry));
     if let Some(writer) = writer {
@@ -151,7 +150,18 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
     // Watches are small frames that must not wait for each other.
     let _ = stream.set_nodelay(true);
     let peer = stream.peer_addr().ok();
-    let stream = match tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await {
+    let answered = app.answered.clone();
+    // Who is suspended, or out of reach, would be waited for in vain.
+    let cut_off = async {
+        answered.cancelled().await;
+        sleep(END_TIMEOUT).await;
+    };
+    tokio::pin!(cut_off);
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)) => accepted,
+        () = cut_off.as_mut() => return tracing::debug!("a TLS handshake took too long"),
+    };
+    let stream = match accepted {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
@@ -163,10 +173,8 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
     let expiring = certificate.clone().filter(|_| !user.is_in(MEMBERS));
     let now = app.objects.clock().now();
     let (objects, client) = (app.objects.clone(), user.clone());
-    let (stop, timeout) = match user.is_in(MEMBERS) {
-        true => (app.answered.clone(), MEMBERS_TIMEOUT),
-        false => (app.shutdown.clone(), SHUTDOWN_TIMEOUT),
-    };
+    // Without the members no write is answered.
+    let stop = if user.is_in(MEMBERS) { answered.clone() } else { app.shutdown.clone() };
     let is_used = Arc::new(AtomicBool::new(false));
     let used = Arc::clone(&is_used);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -205,16 +213,14 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
         () = authentication::host::until_deleted(&objects, &client), if client.node().is_some() => return,
         () = stop.cancelled() => {}
     }
-    log_end(tokio::select! {
-        result = connection.as_mut() => result,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::time::timeout(timeout, connection).await.unwrap_or_else(|_| {
-                tracing::warn!(user = client.name, "a connection did not end in time; it is cut off");
-                Ok(())
-            })
-        }
-    });
+    tokio::select! {
+        result = connection.as_mut() => return log_end(result),
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        result = connection => log_end(result),
+        () = cut_off => tracing::info!(user = client.name, "a connection did not end in time; it is cut off"),
+    }
 }
 
 /// Ends when nothing is asked for so long after a connection was made; else never.

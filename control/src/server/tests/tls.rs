@@ -28,7 +28,7 @@ use crate::harness::{self, Server, artifacts, cluster_files, pod};
 use crate::joining::Joining;
 use crate::pki::{Identity, Pki, Signable};
 use crate::sealing::Sealer;
-use crate::server::{ServerConfig, serve};
+use crate::server::{ANSWERED_TIMEOUT, ServerConfig, serve};
 use crate::{Identities, Objects, SystemClock};
 
 struct Listening {
@@ -112,7 +112,7 @@ async fn a_server_that_ends_takes_no_connections() {
     let dir = TempDir::new().unwrap();
     let listening = listen(&dir, &pki(&dir)).await;
     let address = listening.base.strip_prefix("https://").unwrap();
-    // It is given some time to say who it is.
+    // It is waited for, but not for long.
     let _silent = TcpStream::connect(address).await.unwrap();
     let is_taken = async || TcpStream::connect(address).await.is_ok();
     assert!(is_taken().await);
@@ -121,6 +121,27 @@ async fn a_server_that_ends_takes_no_connections() {
         tokio::task::yield_now().await;
     }
     assert!(!listening.task.is_finished(), "the connection that is silent is waited for, and others are refused");
+    tokio::time::timeout(ANSWERED_TIMEOUT, listening.task).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_is_suspended_holds_up_no_server_that_ends() {
+    let dir = TempDir::new().unwrap();
+    let pki = pki(&dir);
+    let listening = listen(&dir, &pki).await;
+    let tls = pki.client_config(pki.issue_admin().unwrap().rotating(0.8).unwrap()).unwrap();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).http2_prior_knowledge().build().unwrap();
+    let url = format!("{}/api/v1/nodes", listening.base);
+    // What nobody drives answers no ping, and does not end its connection.
+    let suspended = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert_eq!(runtime.block_on(client.get(&url).send()).unwrap().status(), 200);
+        (runtime, client)
+    });
+    let (runtime, _client) = suspended.await.unwrap();
+    listening.shutdown.cancel();
+    tokio::time::timeout(ANSWERED_TIMEOUT, listening.task).await.unwrap().unwrap().unwrap();
+    runtime.shutdown_background();
 }
 
 /// A host that answers every request with its path.
