@@ -15,7 +15,7 @@ use crate::routes::{Endpoint, Target};
 use crate::transport::{SendError, Transport, is_without_pod};
 
 /// How many endpoints are tried; those without a pod don't count, as their hosts say so at once.
-pub(crate) const ATTEMPTS_MAX: usize = 3;
+const ATTEMPTS_MAX: usize = 3;
 
 /// What may have come of a request that has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,32 +92,51 @@ pub(crate) async fn attempt(
     })
 }
 
-/// What it takes to send a request once more.
+/// What it takes to send a request once more, to somebody else.
 pub(crate) struct Spare {
     head: Request<()>,
     /// Absent of what has none.
     body: Option<KeptBody>,
+    random: u64,
+    tried: Vec<Arc<Endpoint>>,
+    attempts: usize,
 }
 
 impl Spare {
-    /// The request, to be sent, and the same in reserve.
-    pub(crate) fn of(request: Request<RequestBody>) -> (Request<RequestBody>, Spare) {
+    /// The request, to be sent, and the same in reserve; `random` picks those that it goes to then.
+    pub(crate) fn of(request: Request<RequestBody>, random: u64) -> (Request<RequestBody>, Spare) {
         let mut head = Request::new(());
         *head.method_mut() = request.method().clone();
         *head.uri_mut() = request.uri().clone();
         *head.version_mut() = request.version();
         *head.headers_mut() = request.headers().clone();
+        let spare = Spare { head, body: None, random, tried: Vec::new(), attempts: 0 };
         if request.body().is_end_stream() {
-            return (request, Spare { head, body: None });
+            return (request, spare);
         }
         let (parts, body) = request.into_parts();
         let body = KeptBody::new(body);
         let request = Request::from_parts(parts, body.read().expect("nothing of it was read before"));
-        (request, Spare { head, body: Some(body) })
+        (request, Spare { body: Some(body), ..spare })
+    }
+
+    /// The request once more and where to, after an endpoint gave no answer. `choose` gets the request, a number to pick by, and the
+    /// endpoints that were tried.
+    pub(crate) fn again(
+        &mut self,
+        endpoint: Arc<Endpoint>,
+        effect: Effect,
+        choose: impl FnOnce(&Request<()>, u64, &[Arc<Endpoint>]) -> Option<Arc<Endpoint>>,
+    ) -> Option<(Request<RequestBody>, Arc<Endpoint>)> {
+        self.tried.push(endpoint);
+        self.attempts += usize::from(effect != Effect::NoPod);
+        let request = self.copy(effect).filter(|_| self.attempts < ATTEMPTS_MAX)?;
+        let random = self.random.rotate_left(16 * (self.tried.len() % 4) as u32);
+        Some((request, choose(&self.head, random, &self.tried)?))
     }
 
     /// The request once more, if it may be sent after this, and is still whole.
-    pub(crate) fn again(&self, effect: Effect) -> Option<Request<RequestBody>> {
+    fn copy(&self, effect: Effect) -> Option<Request<RequestBody>> {
         let may_be_sent = match effect {
             Effect::None | Effect::NoPod | Effect::Refused => true,
             Effect::Unknown => self.head.method().is_safe() && self.body.is_none(),

@@ -11,7 +11,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version, header};
 use http_body_util::BodyExt as _;
 
-use crate::attempt::{ATTEMPTS_MAX, Effect, Spare, Unanswered, Ways, attempt};
+use crate::attempt::{Effect, Spare, Unanswered, Ways, attempt};
 use crate::handler::{Body, Handlers, RequestBody, RequestContext, RequestId, Tracked};
 use crate::ingress::{Limits, Remote};
 use crate::routes::{Called, Endpoint, RoutingTable, ServiceRoute, Target};
@@ -110,9 +110,10 @@ impl Outgoing {
         let context = RequestContext { request_id, client_addr: SocketAddr::new(from, 0), scheme: Scheme::HTTP };
         let random = mixed(count);
         let mut endpoint = match destination {
-            Destination::Pod(endpoint) => endpoint,
+            Destination::Pod(endpoint) => endpoint.clone(),
             Destination::Service(route) => {
-                route.choose(random.rotate_left(16)).ok_or_else(|| CallError::Unreachable(route.reason()))?
+                let chosen = route.choose(random.rotate_left(16));
+                chosen.ok_or_else(|| CallError::Unreachable(route.reason()))?.clone()
             }
         };
         if let Target::Local(handler) = &endpoint.target {
@@ -121,25 +122,19 @@ impl Outgoing {
             return Ok(tracked(handler.handle(request, context).await, flight));
         }
         let ways = Ways { transport: &self.transport, lane: random as usize, remote: &self.remote };
-        let (mut request, spare) = Spare::of(request);
-        let (mut tried, mut attempts) = (Vec::new(), 0);
+        let (mut request, mut spare) = Spare::of(request, random);
         loop {
             let flight = Flight::begin(endpoint.clone());
-            let effect = match attempt(&ways, endpoint, request, &context).await {
+            let effect = match attempt(&ways, &endpoint, request, &context).await {
                 Ok(answer) => return Ok(tracked(answer, flight)),
                 Err(Unanswered(effect, _)) => effect,
             };
-            tried.push(endpoint.clone());
-            attempts += usize::from(effect != Effect::NoPod);
-            let other = match destination {
-                Destination::Pod(_) => None,
-                Destination::Service(route) => {
-                    route.choose_other(random.rotate_left(16 * (tried.len() % 4) as u32), &tried)
-                }
-            };
-            let same = || (effect != Effect::NoPod).then_some(endpoint);
-            let again = spare.again(effect).filter(|_| attempts < ATTEMPTS_MAX);
-            (request, endpoint) = match again.zip(other.or_else(same)) {
+            let same = (effect != Effect::NoPod).then(|| endpoint.clone());
+            let next = spare.again(endpoint.clone(), effect, |_, random, tried| match destination {
+                Destination::Pod(_) => same,
+                Destination::Service(route) => route.choose_other(random, tried).cloned().or(same),
+            });
+            (request, endpoint) = match next {
                 Some(next) => next,
                 None if matches!(effect, Effect::None | Effect::NoPod | Effect::Refused) => {
                     return Err(CallError::Unreachable(format!("pod {} cannot be reached", endpoint.pod)));

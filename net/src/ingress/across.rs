@@ -8,7 +8,7 @@ use http::{Request, Response};
 
 use super::request::{Flight, find_other};
 use super::worker::Worker;
-use crate::attempt::{ATTEMPTS_MAX, Effect, Spare, Unanswered, Ways, attempt};
+use crate::attempt::{Effect, Spare, Unanswered, Ways, attempt};
 use crate::handler::{Body, RequestBody, RequestContext};
 
 /// Sends the request to the endpoint that the flight is at, and moves the flight if it must go elsewhere.
@@ -19,21 +19,18 @@ pub(super) async fn send(
     context: RequestContext,
     random: u64,
 ) -> Response<Body> {
-    let (mut request, spare) = Spare::of(request);
+    let (mut request, mut spare) = Spare::of(request, random);
     let ways = Ways { transport: &worker.shared.transport, lane: worker.index, remote: &worker.remote };
-    let (mut tried, mut attempts) = (Vec::new(), 0);
     loop {
         let endpoint = flight.endpoint.clone().expect("invariant: it was chosen before");
         let (effect, refusal) = match attempt(&ways, &endpoint, request, &context).await {
             Ok(response) => return response,
             Err(Unanswered(effect, refusal)) => (effect, refusal),
         };
-        tried.push(endpoint.clone());
-        attempts += usize::from(effect != Effect::NoPod);
-        let Some(again) = spare.again(effect).filter(|_| attempts < ATTEMPTS_MAX) else { return refusal };
-        let random = random.rotate_left(16 * (tried.len() % 4) as u32);
-        let same = || (effect == Effect::Refused).then_some(endpoint);
-        let Some(next) = find_other(worker, &again, random, &tried).or_else(same) else { return refusal };
+        let same = (effect == Effect::Refused).then(|| endpoint.clone());
+        let next =
+            spare.again(endpoint, effect, |request, random, tried| find_other(worker, request, random, tried).or(same));
+        let Some((again, next)) = next else { return refusal };
         flight.at(next);
         request = again;
     }
