@@ -195,14 +195,7 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
             })
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .adaptive_window(true)
-        .max_concurrent_streams(1024)
-        .keep_alive_interval(Some(Duration::from_secs(30)));
+    let builder = protocols();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     tokio::select! {
@@ -221,6 +214,19 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
         result = connection => log_end(result),
         () = cut_off => tracing::info!(user = client.name, "a connection did not end in time; it is cut off"),
     }
+}
+
+/// What is spoken on a connection.
+fn protocols() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .adaptive_window(true)
+        .max_concurrent_streams(1024)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    builder
 }
 
 /// Ends when nothing is asked for so long after a connection was made; else never.
