@@ -334,10 +334,12 @@ pub async fn keep_alive(
             () = shutdown.cancelled() => return Ok(()),
         }
         let renewed = renew(&client, &facts.name, clock.now()).await;
-        let was_heard = heard.send_replace(renewed.is_ok());
+        let is_heard = renewed.is_ok();
+        // Whoever waits for it is woken for news only, not with each renewal.
+        let is_news = heard.send_if_modified(|heard| std::mem::replace(heard, is_heard) != is_heard);
         match renewed {
             Err(error) if is_deleted(&error) => return Err(Deleted),
-            Err(error) if was_heard => {
+            Err(error) if is_news => {
                 tracing::warn!(node = facts.name, %error, "the node's lease could not be renewed; trying again every second");
             }
             Ok(()) | Err(_) => {}
