@@ -158,13 +158,13 @@ async fn connection(app: Arc<App>, registry: Arc<Registry>, acceptor: TlsAccepto
     };
     tokio::pin!(cut_off);
     let accepted = tokio::select! {
-        accepted = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)) => accepted,
-        () = cut_off.as_mut() => return tracing::debug!("a TLS handshake took too long"),
+        accepted = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)) => accepted.ok(),
+        () = cut_off.as_mut() => None,
     };
     let stream = match accepted {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => return tracing::debug!("a TLS handshake took too long"),
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+        None => return tracing::debug!("a TLS handshake took too long"),
     };
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(<[_]>::first).map(|shown| Arc::new(shown.clone().into_owned()));

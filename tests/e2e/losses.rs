@@ -47,6 +47,8 @@ fn without_a_quorum_reads_and_pods_go_on_and_writes_say_why() {
             ];
             assert!(reasons.iter().any(|reason| why.contains(reason)), "{why}");
         }
+        let status = plane.wasmctl(&["status"]).ok();
+        assert!(status.contains("pods    1 running") && status.contains("nothing can be written"), "{status}");
         assert!(hello().is_some(), "pods need no control plane");
         (0..3).filter(|number| *number != left).for_each(|number| plane.restart(number));
         plane.settle();

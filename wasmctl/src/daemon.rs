@@ -112,6 +112,9 @@ impl Advertised {
             Failure::usage(format!("--advertise {name}: {reason}"))
                 .hint("give an address of this machine, or a name that stands for one, without a port")
         };
+        if name.parse::<IpAddr>().is_err() && name.contains(['[', ']', '/', ':']) {
+            return Err(failure("it is no plain address or name".to_owned()));
+        }
         let ip = match name.parse() {
             Ok(ip) => Some(ip),
             Err(_) => {
@@ -160,4 +163,36 @@ pub(crate) fn raise_open_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Where it stays as it was, fewer connections fit.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn who_advertises_gives_an_address_without_a_port() {
+        let read = ["10.0.0.1", "fd00::1", "10.0.0.1:6443", "[fd00::1]", "https://10.0.0.1", "0.0.0.0"];
+        let told = read.map(|name| match Advertised::look_up(name) {
+            Ok(advertised) => format!("{}\n", advertised.with_port(6443)),
+            Err(failure) => format!("{failure}\n"),
+        });
+        expect![[r#"
+            10.0.0.1:6443
+            [fd00::1]:6443
+            --advertise 10.0.0.1:6443: it is no plain address or name
+            hint: give an address of this machine, or a name that stands for one, without a port
+
+            --advertise [fd00::1]: it is no plain address or name
+            hint: give an address of this machine, or a name that stands for one, without a port
+
+            --advertise https://10.0.0.1: it is no plain address or name
+            hint: give an address of this machine, or a name that stands for one, without a port
+
+            --advertise 0.0.0.0: it is no address that others could use
+            hint: give an address of this machine, or a name that stands for one, without a port
+
+        "#]]
+        .assert_eq(&told.concat());
+    }
 }

@@ -35,8 +35,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let client = global.client()?;
-    let nodes = client.list(kinds::by_any_name("nodes").expect("built in"), None, &ListOptions::default()).await?.items;
-    let pods = client.list(kinds::by_any_name("pods").expect("built in"), None, &ListOptions::default()).await?.items;
+    let Objects { nodes, pods, outdated } = objects(&client).await?;
     let mut summary = summarise(&nodes, &pods);
     summary["store"] = store(&figures(&client, "/metrics").await?);
     summary["members"] = client.fetch::<Value>(super::member::MEMBERS).await?["items"].take();
@@ -65,7 +64,8 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
     let away = silent_members(&summary["members"]).into_iter().map(|name| {
         format!("member {name} does not answer the one that leads: start it, or take it out with `wasmctl member remove` if it is gone for good")
     });
-    let problems: Vec<Value> = problems.chain(full).chain(away).chain(silent).map(Value::from).collect();
+    let problems: Vec<Value> =
+        outdated.into_iter().chain(problems).chain(full).chain(away).chain(silent).map(Value::from).collect();
     summary["problems"].as_array_mut().expect("invariant: a summary lists problems").extend(problems);
     if args.output.is_some() {
         println!("{summary:#}");
@@ -94,6 +94,34 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<()> {
         println!("problem {}", problem.as_str().unwrap_or_default());
     }
     Ok(())
+}
+
+struct Objects {
+    nodes: Vec<Value>,
+    pods: Vec<Value>,
+    /// Why this is only what a server last knew.
+    outdated: Option<String>,
+}
+
+/// Nodes and pods as they are; where nobody can say so for want of a leader, as the server that answers last knew them.
+async fn objects(client: &Client) -> Result<Objects> {
+    let list = async |revision: Option<u64>| {
+        let options = ListOptions { revision, ..ListOptions::default() };
+        let nodes = client.list(kinds::by_any_name("nodes").expect("built in"), None, &options).await?.items;
+        let pods = client.list(kinds::by_any_name("pods").expect("built in"), None, &options).await?.items;
+        Ok::<_, coracle_client::Error>((nodes, pods))
+    };
+    match list(None).await {
+        Ok((nodes, pods)) => Ok(Objects { nodes, pods, outdated: None }),
+        Err(error) if error.is_connection() || matches!(error.code(), Some(503 | 504)) => {
+            let reason = error.to_string();
+            let (nodes, pods) = list(Some(0)).await.map_err(|_| error)?;
+            let outdated =
+                format!("hosts and pods are shown as they were last known, and nothing can be written: {reason}");
+            Ok(Objects { nodes, pods, outdated: Some(outdated) })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Who leads, how far the others are behind, and who is silent.
@@ -194,8 +222,7 @@ fn sum(metrics: &str, name: &str, labels: &str) -> f64 {
 fn summarise(nodes: &[Value], pods: &[Value]) -> Value {
     let (ready, lost): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| is_ready(node));
     let mut phases: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut problems: Vec<String> =
-        lost.iter().map(|node| format!("host {} is not ready", object::name(node))).collect();
+    let mut problems: Vec<String> = lost.iter().map(|node| lost_host(node)).collect();
     let mut reasons: BTreeMap<String, (usize, String)> = BTreeMap::new();
     for pod in pods {
         *phases.entry(pod["status"]["phase"].as_str().unwrap_or("Unknown")).or_default() += 1;
@@ -209,6 +236,14 @@ fn summarise(nodes: &[Value], pods: &[Value]) -> Value {
         _ => format!("pod {first} and {} more: {reason}", count - 1),
     }));
     json!({ "hosts": { "ready": ready.len(), "notReady": lost.len() }, "pods": phases, "problems": problems })
+}
+
+/// What is wrong with a host that is not ready.
+fn lost_host(node: &Value) -> String {
+    let ready = node["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == "Ready");
+    let because =
+        ready.and_then(|it| it["message"].as_str()).map_or_else(String::new, |message| format!(": {message}"));
+    format!("host {} is not ready{because}", object::name(node))
 }
 
 /// Why a pod that should run does not.
@@ -269,11 +304,13 @@ mod tests {
     #[test]
     fn like_problems_are_one_line() {
         let ready = json!([{"type": "Ready", "status": "True"}]);
-        let nodes =
-            [json!({"metadata": {"name": "h1"}, "status": {"conditions": ready}}), json!({"metadata": {"name": "h2"}})];
+        let nodes = [
+            json!({"metadata": {"name": "h1"}, "status": {"conditions": ready}}),
+            json!({"metadata": {"name": "h2"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown", "message": "it gave no sign of life"}]}}),
+        ];
         let unplaced = json!([{"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}]);
         let pod = |name: &str| json!({"metadata": {"namespace": "default", "name": name}, "status": {"phase": "Pending", "conditions": unplaced}});
-        expect![[r#"{"hosts":{"notReady":1,"ready":1},"pods":{"Pending":2},"problems":["host h2 is not ready","pod default/a and 1 more: pending: 0/2 nodes are available"]}"#]]
+        expect![[r#"{"hosts":{"notReady":1,"ready":1},"pods":{"Pending":2},"problems":["host h2 is not ready: it gave no sign of life","pod default/a and 1 more: pending: 0/2 nodes are available"]}"#]]
             .assert_eq(&summarise(&nodes, &[pod("a"), pod("b")]).to_string());
     }
 }

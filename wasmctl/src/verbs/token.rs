@@ -100,7 +100,7 @@ const TTL_MIN: Duration = Duration::from_secs(1);
 
 async fn create(client: &Client, role: join::Role, ttl: Duration) -> Result<()> {
     if ttl < TTL_MIN {
-        return Err(Failure::usage(format!("--ttl {ttl:?}: nobody could use the token in time"))
+        return Err(Failure::usage(format!("--ttl is less than {TTL_MIN:?}: nobody could use the token in time"))
             .hint(format!("give at least {TTL_MIN:?}")));
     }
     let token = Token {
