@@ -225,6 +225,21 @@ fn usage() {
     let missing = dir.path().join("kubeconfig");
     let error = wasmctl(&["get", "pods", "--kubeconfig", missing.to_str().unwrap()]).fails_with(1);
     assert!(error.contains("kubeconfig"), "{error}");
+    let data_dir = dir.path().join("data");
+    for verb in ["up", "server", "host"] {
+        let arguments = [
+            verb,
+            "--advertise",
+            "127.0.0.1",
+            "--data-dir",
+            data_dir.to_str().unwrap(),
+            "--kubeconfig",
+            "./kubeconfig",
+        ];
+        let error = wasmctl(&arguments).fails_with(2);
+        assert!(error.contains("--kubeconfig says which cluster a verb asks"), "{error}");
+    }
+    assert!(!data_dir.exists());
 }
 
 /// As with `wasmctl completion bash | head -1`.

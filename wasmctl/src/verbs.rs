@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::context::{Global, block_on};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// Coracle: a WebAssembly-native workload orchestrator in one binary.
 ///
@@ -92,6 +92,10 @@ impl Cli {
         // Who asked for an answer and reads no more of it, as `head` does, ends the verb in silence; what serves goes on.
         if !matches!(self.verb, Verb::Up(_) | Verb::Server(_) | Verb::Host(_) | Verb::Run(_)) {
             sigpipe::reset();
+        }
+        if global.kubeconfig.is_some() && matches!(self.verb, Verb::Up(_) | Verb::Server(_) | Verb::Host(_)) {
+            return Err(Failure::usage("--kubeconfig says which cluster a verb asks, and this one asks none")
+                .hint("a server writes one into its --data-dir; a host finds its cluster by --join"));
         }
         let done = match self.verb {
             Verb::Up(args) => return up::run(args, global),

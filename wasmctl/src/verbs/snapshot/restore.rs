@@ -17,7 +17,7 @@ use crate::context::default_data_dir;
 use crate::data_dir::STORE;
 use crate::failure::{Failure, Result, chain};
 
-/// Make a data directory of a snapshot, for `wasmctl up` to go on with
+/// Make a data directory of a snapshot, for `wasmctl up` or `wasmctl server` to go on with
 ///
 /// Stop the cluster that the snapshot is of before you start the restored one: the two have the same name and keys.
 ///
